@@ -1,0 +1,104 @@
+"""AXI4-Lite port onto the register pages of several blocks."""
+
+from amaranth import Array, Module, Mux, Signal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from hw.csr.bus import ADDRESS_BITS, CsrBus
+
+DECERR = 0b11
+
+
+class AxiLiteSignature(wiring.Signature):
+    """AXI4-Lite, 32 bits, seen from the host (AMBA AXI and ACE, part B)."""
+
+    def __init__(self, address_bits: int):
+        super().__init__(
+            {
+                "awaddr": Out(address_bits),
+                "awprot": Out(3),
+                "awvalid": Out(1),
+                "awready": In(1),
+                "wdata": Out(32),
+                "wstrb": Out(4),
+                "wvalid": Out(1),
+                "wready": In(1),
+                "bresp": In(2),
+                "bvalid": In(1),
+                "bready": Out(1),
+                "araddr": Out(address_bits),
+                "arprot": Out(3),
+                "arvalid": Out(1),
+                "arready": In(1),
+                "rdata": In(32),
+                "rresp": In(2),
+                "rvalid": In(1),
+                "rready": Out(1),
+            }
+        )
+
+
+class AxiLiteBridge(wiring.Component):
+    """One AXI4-Lite port for ``pages`` blocks of 4 KiB each.
+
+    Ports: ``axi`` (AXI4-Lite in), ``page`` (array of register buses out). One access at a
+    time: a write takes 2 cycles and its response, a read 3. Writes act on whole words:
+    strobes other than all ones, and pages that are absent, answer DECERR and change
+    nothing.
+    """
+
+    def __init__(self, *, pages: int):
+        self._pages = pages
+        self._page_bits = max(1, (pages - 1).bit_length())
+        super().__init__(
+            {
+                "axi": In(AxiLiteSignature(ADDRESS_BITS + self._page_bits)),
+                "page": Out(CsrBus()).array(pages),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        axi = self.axi
+        write_now = Signal()
+        chosen = Signal(self._page_bits)
+        address = Signal(ADDRESS_BITS + self._page_bits)
+        known = Signal()
+        m.d.comb += [
+            address.eq(Mux(write_now, axi.awaddr, axi.araddr)),
+            known.eq(address[ADDRESS_BITS:] < self._pages),
+        ]
+        for index, page in enumerate(self.page):
+            m.d.comb += [
+                page.address.eq(address),
+                page.write_data.eq(axi.wdata),
+                page.write.eq(
+                    write_now & (address[ADDRESS_BITS:] == index) & axi.wstrb.all()
+                ),
+            ]
+        answers = Array(page.read_data for page in self.page)
+        with m.FSM():
+            with m.State("idle"):
+                with m.If(axi.awvalid & axi.wvalid):
+                    m.d.comb += [write_now.eq(1), axi.awready.eq(1), axi.wready.eq(1)]
+                    m.d.sync += axi.bresp.eq(Mux(known & axi.wstrb.all(), 0, DECERR))
+                    m.next = "write"
+                with m.Elif(axi.arvalid):
+                    m.d.comb += axi.arready.eq(1)
+                    m.d.sync += [
+                        chosen.eq(address[ADDRESS_BITS:]),
+                        axi.rresp.eq(Mux(known, 0, DECERR)),
+                    ]
+                    m.next = "read"
+            with m.State("write"):
+                m.d.comb += axi.bvalid.eq(1)
+                with m.If(axi.bready):
+                    m.next = "idle"
+            with m.State("read"):
+                m.d.sync += axi.rdata.eq(answers[chosen])
+                m.next = "answer"
+            with m.State("answer"):
+                m.d.comb += axi.rvalid.eq(1)
+                with m.If(axi.rready):
+                    m.next = "idle"
+        return m

@@ -1,0 +1,64 @@
+"""AXI4 as the endpoint's memory port speaks it."""
+
+from amaranth.lib import data, enum, wiring
+from amaranth.lib.wiring import In, Out
+
+from hw.spec.config import Config
+from hw.spec.packet import ADDRESS_BITS
+
+OKAY = 0
+BURST_INCR = 0b01
+
+
+class AxiId(enum.IntEnum, shape=2):
+    """Transaction ids: one per requester, so that each gets its answers in order."""
+
+    CORE = 0
+    ISA = 1
+    POLL = 2
+
+
+class AxiSignature(wiring.Signature):
+    """AXI4 (AMBA AXI and ACE, part A) seen from the manager; INC travels in the user bits."""
+
+    def __init__(self, config: Config):
+        bits = config.flit_bits
+        address = {"addr": ADDRESS_BITS, "len": 8, "size": 3, "burst": 2, "user": 1, "id": 2}
+        members = {}
+        for channel in ("aw", "ar"):
+            for name, width in address.items():
+                members[f"{channel}{name}"] = Out(width)
+            members[f"{channel}valid"] = Out(1)
+            members[f"{channel}ready"] = In(1)
+        members |= {
+            "wdata": Out(bits),
+            "wstrb": Out(bits // 8),
+            "wlast": Out(1),
+            "wvalid": Out(1),
+            "wready": In(1),
+            "bid": In(2),
+            "bresp": In(2),
+            "bvalid": In(1),
+            "bready": Out(1),
+            "rid": In(2),
+            "rdata": In(bits),
+            "rresp": In(2),
+            "rlast": In(1),
+            "rvalid": In(1),
+            "rready": Out(1),
+        }
+        super().__init__(members)
+
+
+BURST_LAYOUT = data.StructLayout({"address": ADDRESS_BITS, "beats": 9})
+"""A burst to ask for: start address, a multiple of the data width, and beats."""
+
+
+def write_beat_layout(config: Config) -> data.StructLayout:
+    return data.StructLayout(
+        {"data": config.flit_bits, "strobe": config.fabric.flit_bytes, "last": 1}
+    )
+
+
+def read_beat_layout(config: Config) -> data.StructLayout:
+    return data.StructLayout({"data": config.flit_bits, "error": 1})

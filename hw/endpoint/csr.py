@@ -1,0 +1,127 @@
+"""Registers of an endpoint."""
+
+from amaranth import Cat, Module, Mux, Signal
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from hw.csr.bus import CsrBus, Decoder
+from hw.endpoint.sync import Sync
+from hw.endpoint.traffic import Traffic
+from hw.endpoint.windows import WINDOW_LAYOUT
+from hw.spec.config import Config
+from hw.spec.fault import Fault
+from hw.spec.packet import ADDRESS_BITS
+from hw.spec.registers import ENDPOINT, IDENTITY, WINDOW_READ, WINDOW_WORDS, WINDOW_WRITE
+
+COUNTED = ("transmitted", "received")
+
+
+class EndpointRegisters(wiring.Component):
+    """Register page of an endpoint; the map is ``hw.spec.registers.ENDPOINT``.
+
+    Parameters: ``sync``, ``traffic``: the parts these registers steer.
+
+    Ports: ``bus``; ``windows``, ``fault`` out; ``fault_taken``, ``visible`` (pulses) in;
+    ``transmitted``, ``received`` (pulses, one flit each) in; ``core_bytes``, ``isa_bytes``
+    (counts) in.
+    """
+
+    def __init__(self, config: Config, *, sync: Sync, traffic: Traffic):
+        self._config = config
+        self._sync = sync
+        self._traffic = traffic
+        super().__init__(
+            {
+                "bus": In(CsrBus()),
+                "windows": Out(data.ArrayLayout(WINDOW_LAYOUT, config.endpoint.windows)),
+                "fault": Out(Fault),
+                "fault_taken": In(1),
+                "visible": In(1),
+                "transmitted": In(1),
+                "received": In(1),
+                "core_bytes": In(32),
+                "isa_bytes": In(32),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        registers = Decoder(m, self.bus, ENDPOINT)
+        cycles = Signal(32)
+        m.d.sync += cycles.eq(cycles + 1)
+        registers.read("IDENTITY", IDENTITY)
+        registers.read("CYCLES", cycles)
+        self._synchronisation(m, registers, cycles)
+        self._ordinary_traffic(m, registers)
+        for index in range(self._config.endpoint.windows):
+            low, high, bytes_low, bytes_high = (
+                registers.storage("WINDOW", index=WINDOW_WORDS * index + word)
+                for word in range(WINDOW_WORDS)
+            )
+            window = self.windows[index]
+            m.d.comb += [
+                window.base.eq(Cat(low, high)),
+                window.bytes.eq(Cat(bytes_low, bytes_high)),
+                window.read.eq((bytes_high & WINDOW_READ).any()),
+                window.write.eq((bytes_high & WINDOW_WRITE).any()),
+            ]
+        fault = Signal(Fault)
+        with m.If(self.fault_taken):
+            m.d.sync += fault.eq(Fault.NONE)
+        with m.If(registers.written("FAULT")):
+            m.d.sync += fault.eq(self.bus.write_data)
+        registers.read("FAULT", fault)
+        m.d.comb += self.fault.eq(fault)
+        for name in COUNTED:
+            counter = Signal(32, name=name)
+            m.d.sync += counter.eq(counter + getattr(self, name))
+            registers.read(name.upper(), counter)
+        registers.read("CORE_BYTES", self.core_bytes)
+        registers.read("ISA_BYTES", self.isa_bytes)
+        return m
+
+    def _synchronisation(self, m, registers, cycles):
+        sync = self._sync
+        base = self._config.flag_base
+        m.d.comb += [
+            sync.start.eq(registers.written("ARRIVE")),
+            sync.sync_id.eq(self.bus.write_data),
+            sync.flag_base.eq(
+                Cat(
+                    registers.storage("FLAG_BASE", init=base & 0xFFFFFFFF, index=0),
+                    registers.storage("FLAG_BASE", init=base >> 32, index=1),
+                )
+            ),
+            sync.interval.eq(registers.storage("POLL_INTERVAL", init=16)),
+        ]
+        registers.read("SYNC_STATE", Cat(sync.waiting, Signal(3), sync.status))
+        registers.read("FLAG_IDENTIFIER", sync.identifier)
+        for name, event in (
+            ("ARRIVED_AT", sync.arrived),
+            ("VISIBLE_AT", self.visible),
+            ("POLLED_AT", sync.seen),
+        ):
+            moment = Signal(32, name=name.lower())
+            m.d.sync += moment.eq(Mux(event, cycles, moment))
+            registers.read(name, moment)
+
+    def _ordinary_traffic(self, m, registers):
+        traffic = self._traffic
+        control = registers.storage("TRAFFIC_CONTROL")
+        m.d.comb += [
+            traffic.enable.eq(control[0]),
+            traffic.multicast.eq(control[1]),
+            traffic.destination.eq(registers.storage("TRAFFIC_DESTINATION")),
+            traffic.address.eq(
+                Cat(
+                    registers.storage("TRAFFIC_ADDRESS", index=0),
+                    registers.storage("TRAFFIC_ADDRESS", index=1),
+                )[:ADDRESS_BITS]
+            ),
+            traffic.length.eq(registers.storage("TRAFFIC_BYTES")),
+            traffic.span.eq(registers.storage("TRAFFIC_SPAN")),
+            traffic.limit.eq(registers.storage("TRAFFIC_LIMIT")),
+        ]
+        registers.read("TRAFFIC_SENT", traffic.sent)
+        registers.read("TRAFFIC_ANSWERED", traffic.answered)
+        registers.read("TRAFFIC_ERRORS", traffic.errors)

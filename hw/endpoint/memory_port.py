@@ -1,0 +1,147 @@
+"""The endpoint's AXI4 port, shared by its requesters."""
+
+from amaranth import Cat, Module, Mux, Signal
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from hw.endpoint.axi import (
+    BURST_INCR,
+    BURST_LAYOUT,
+    OKAY,
+    AxiId,
+    AxiSignature,
+    read_beat_layout,
+    write_beat_layout,
+)
+from hw.spec.config import Config
+from hw.stream.arbiter import RoundRobin, StreamArbiter, select
+from hw.stream.connect import connect_stream
+from hw.stream.queue import Buffer
+
+READERS = (AxiId.CORE, AxiId.ISA, AxiId.POLL)
+WRITERS = (AxiId.CORE, AxiId.ISA)
+
+
+class MemoryPort(wiring.Component):
+    """Bursts of several requesters onto one AXI4 port.
+
+    Ports
+    -----
+    axi : AXI4 out
+    read_burst, read_beat : per reader (core, ISA, poll); beats must be taken at once
+    write_burst, write_beat : per writer (core, ISA); a writer keeps the data channel from
+        its burst to the last beat
+    written, write_error : pulse per writer, its next burst is visible
+
+    Round robin between requesters, burst by burst. Each has an id of its own, so AXI4
+    returns its answers in order. ``user`` is 1 for the accelerator's accesses (INC). One
+    beat per cycle each way, no gap between bursts; 1 cycle to the port, none back.
+    """
+
+    def __init__(self, config: Config):
+        self._config = config
+        bursts = stream.Signature(BURST_LAYOUT)
+        super().__init__(
+            {
+                "axi": Out(AxiSignature(config)),
+                "read_burst": In(bursts).array(len(READERS)),
+                "read_beat": Out(stream.Signature(read_beat_layout(config))).array(len(READERS)),
+                "write_burst": In(bursts).array(len(WRITERS)),
+                "write_beat": In(stream.Signature(write_beat_layout(config))).array(
+                    len(WRITERS)
+                ),
+                "written": Out(len(WRITERS)),
+                "write_error": Out(1),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        self._read(m)
+        self._write(m)
+        return m
+
+    def _address(self, m, channel: str, queue, size: int):
+        axi = self.axi
+        tagged = queue.o.payload
+        for name, value in (
+            ("addr", tagged.burst.address),
+            ("len", tagged.burst.beats - 1),
+            ("size", size),
+            ("burst", BURST_INCR),
+            ("user", tagged.id == AxiId.ISA),
+            ("id", tagged.id),
+            ("valid", queue.o.valid),
+        ):
+            m.d.comb += getattr(axi, channel + name).eq(value)
+        m.d.comb += queue.o.ready.eq(getattr(axi, channel + "ready"))
+
+    def _read(self, m):
+        axi = self.axi
+        tagged_layout = data.StructLayout({"burst": BURST_LAYOUT, "id": AxiId})
+        m.submodules.read_turn = turn = StreamArbiter(tagged_layout, count=len(READERS))
+        m.submodules.ar = queue = Buffer(tagged_layout)
+        for index, reader in enumerate(READERS):
+            m.d.comb += [
+                turn.i[index].valid.eq(self.read_burst[index].valid),
+                turn.i[index].payload.burst.eq(self.read_burst[index].payload),
+                turn.i[index].payload.id.eq(reader),
+                self.read_burst[index].ready.eq(turn.i[index].ready),
+                self.read_beat[index].valid.eq(axi.rvalid & (axi.rid == reader)),
+                self.read_beat[index].payload.data.eq(axi.rdata),
+                self.read_beat[index].payload.error.eq(axi.rresp != OKAY),
+            ]
+        connect_stream(m, turn.o, queue.i)
+        self._address(m, "ar", queue, (self._config.fabric.flit_bytes - 1).bit_length())
+        m.d.comb += axi.rready.eq(1)
+
+    def _write(self, m):
+        axi = self.axi
+        tagged_layout = data.StructLayout({"burst": BURST_LAYOUT, "id": AxiId})
+        m.submodules.write_turn = turn = RoundRobin(len(WRITERS))
+        m.submodules.aw = addresses = Buffer(tagged_layout)
+        m.submodules.w = beats = Buffer(write_beat_layout(self._config))
+        holder = Signal(len(WRITERS))
+        grant = Signal(len(WRITERS))
+        m.d.comb += [
+            turn.requests.eq(Cat(source.valid for source in self.write_burst)),
+            grant.eq(Mux(holder.any(), holder, turn.grant)),
+            addresses.i.valid.eq(~holder.any() & turn.requests.any()),
+            addresses.i.payload.burst.eq(
+                select(grant, [source.payload.as_value() for source in self.write_burst])
+            ),
+            addresses.i.payload.id.eq(
+                select(grant, [writer.value for writer in WRITERS])
+            ),
+            turn.advance.eq(addresses.i.valid & addresses.i.ready),
+            beats.i.valid.eq(
+                select(grant, [source.valid for source in self.write_beat])
+            ),
+            beats.i.payload.eq(
+                select(grant, [source.payload.as_value() for source in self.write_beat])
+            ),
+        ]
+        for index in range(len(WRITERS)):
+            m.d.comb += [
+                self.write_burst[index].ready.eq(
+                    grant[index] & ~holder.any() & addresses.i.ready
+                ),
+                self.write_beat[index].ready.eq(grant[index] & beats.i.ready),
+            ]
+        ended = beats.i.valid & beats.i.ready & beats.i.payload.last
+        with m.If(ended):
+            m.d.sync += holder.eq(0)
+        with m.Elif(turn.advance):
+            m.d.sync += holder.eq(grant)
+
+        self._address(m, "aw", addresses, (self._config.fabric.flit_bytes - 1).bit_length())
+        m.d.comb += [
+            axi.wdata.eq(beats.o.payload.data),
+            axi.wstrb.eq(beats.o.payload.strobe),
+            axi.wlast.eq(beats.o.payload.last),
+            axi.wvalid.eq(beats.o.valid),
+            beats.o.ready.eq(axi.wready),
+            axi.bready.eq(1),
+            self.write_error.eq(axi.bresp != OKAY),
+            self.written.eq(Cat(axi.bvalid & (axi.bid == writer) for writer in WRITERS)),
+        ]

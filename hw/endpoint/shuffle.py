@@ -1,0 +1,67 @@
+"""Answer in another order than asked, as a real memory system may."""
+
+from amaranth import Module, Mux, Signal
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from hw.stream.arbiter import RoundRobin, lowest_set, select
+
+
+class Shuffle(wiring.Component):
+    """A pool of ``slots`` items that leave in pseudo-random order.
+
+    Ports: ``i``, ``o`` (streams). With one slot this is a plain register. An item waits
+    at least ``slots`` x 2 cycles for company before the pool gives one out, unless the
+    pool is full; the order is the same in every run.
+    """
+
+    def __init__(self, shape, *, slots: int):
+        self._shape = shape
+        self._slots = slots
+        super().__init__(
+            {"i": In(stream.Signature(shape)), "o": Out(stream.Signature(shape))}
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        slots = self._slots
+        items = [Signal(self._shape, name=f"item_{s}") for s in range(slots)]
+        full = Signal(slots)
+        # Galois LFSR, x^16 + x^14 + x^13 + x^11 + 1.
+        noise = Signal(16, init=0xACE1)
+        m.d.sync += noise.eq((noise >> 1) ^ Mux(noise[0], 0xB400, 0))
+        m.submodules.turn = turn = RoundRobin(slots)
+        m.d.comb += turn.requests.eq(full & noise[:slots])
+        patience = Signal(range(2 * slots + 1))
+        chosen = Signal(slots)
+        with m.If((chosen == 0) | self.o.ready):
+            willing = full.all() | (patience == 2 * slots)
+            left = full & ~chosen
+            pick = Mux((left & turn.grant) != 0, left & turn.grant, lowest_set(left))
+            m.d.sync += chosen.eq(Mux(willing | (slots == 1), pick, 0))
+        with m.If(full.any() & (patience != 2 * slots)):
+            m.d.sync += patience.eq(patience + 1)
+        with m.If(~full.any()):
+            m.d.sync += patience.eq(0)
+        free = lowest_set(~full)
+        accept = Signal()
+        m.d.comb += [
+            accept.eq(self.i.valid & self.i.ready),
+            self.i.ready.eq(~full.all()),
+            self.o.valid.eq(chosen.any()),
+            self.o.payload.eq(select(chosen, [_bits(item) for item in items])),
+            turn.advance.eq(self.o.valid & self.o.ready),
+        ]
+        for s in range(slots):
+            with m.If(accept & free[s]):
+                m.d.sync += items[s].eq(self.i.payload)
+        m.d.sync += full.eq(
+            (full & ~Mux(self.o.valid & self.o.ready, chosen, 0)) | Mux(accept, free, 0)
+        )
+        return m
+
+
+def _bits(item):
+    return item.as_value() if hasattr(item, "as_value") else item
+
+

@@ -1,0 +1,320 @@
+"""Serves write requests and completion flags of one queue set."""
+
+from amaranth import Cat, Const, Module, Mux, Signal
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from hw.endpoint.axi import BURST_LAYOUT, write_beat_layout
+from hw.endpoint.windows import WINDOW_LAYOUT, WindowCheck
+from hw.fabric.packets import drive_header, header_of
+from hw.spec.config import AXI_BOUNDARY_BYTES, TAG_BITS, Config
+from hw.spec.fault import Fault
+from hw.spec.packet import (
+    ADDRESS_BITS,
+    LENGTH_BITS,
+    NODE_BITS,
+    FlagWord,
+    MessageClass,
+    Operation,
+    QueueSet,
+    flit_layout,
+)
+from hw.spec.status import Status
+from hw.stream.queue import Queue
+
+FLAG_BYTES = 8
+
+ANSWER_LAYOUT = data.StructLayout(
+    {
+        "source": NODE_BITS,
+        "tag": TAG_BITS,
+        "acknowledge": 1,
+        "notify": 1,
+        "status": Status,
+        "bursts": 2,
+    }
+)
+"""A request whose bursts are on their way; answered when all of them are written."""
+
+
+class WriteServer(wiring.Component):
+    """Store the payload of write requests over AXI4 and answer when it is visible.
+
+    Parameters: ``queue_set``, whose requests these are; ``identity``, id of the endpoint.
+
+    Ports
+    -----
+    i : flit stream in, write requests
+    o : flit stream out, write responses
+    burst, beat : streams out, AXI4 write bursts and their data; a beat is offered no
+        earlier than its burst is taken; bursts never cross 4 KiB
+    written, write_error : in, the next burst in order is visible (AXI4 B)
+    windows : in, memory windows
+    visible : pulse, a completion flag is visible in memory
+    stored_bytes : out, payload bytes written since reset
+    fault : in, misbehave once with the next response; ``fault_taken`` out
+
+    A packet of n flits takes n cycles. A completion flag waits until every earlier write
+    of this set is visible. Requests outside the windows are consumed and leave no trace
+    in memory; their status comes back in the response, or, for writes that ask for none,
+    in the next response of this set, and in the next flag.
+    """
+
+    def __init__(self, config: Config, *, queue_set: QueueSet, identity: int):
+        self._config = config
+        self._set = queue_set
+        self._identity = identity
+        flits = stream.Signature(flit_layout(config))
+        super().__init__(
+            {
+                "i": In(flits),
+                "o": Out(flits),
+                "burst": Out(stream.Signature(BURST_LAYOUT)),
+                "beat": Out(stream.Signature(write_beat_layout(config))),
+                "written": In(1),
+                "write_error": In(1),
+                "windows": In(data.ArrayLayout(WINDOW_LAYOUT, config.endpoint.windows)),
+                "visible": Out(1),
+                "stored_bytes": Out(32),
+                "fault": In(Fault),
+                "fault_taken": Out(1),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.answers = answers = Queue(ANSWER_LAYOUT, depth=8)
+        unwritten = Signal(8)
+        issued = Signal()
+        m.d.comb += issued.eq(self.burst.valid & self.burst.ready)
+        m.d.sync += unwritten.eq(unwritten + issued - self.written)
+        flag_status = Signal(Status)
+        self._store(m, answers, unwritten, issued, flag_status)
+        self._answer(m, answers, flag_status)
+        return m
+
+    def _store(self, m, answers, unwritten, issued, flag_status):
+        config = self._config
+        flit_bytes = config.fabric.flit_bytes
+        shift = (flit_bytes - 1).bit_length()
+        flit, header = self.i.payload, header_of(self.i.payload)
+        m.submodules.check = check = WindowCheck(config)
+        bad = Signal(Status)
+        is_notify = Signal()
+        m.d.comb += [
+            is_notify.eq(header.operation == Operation.WRITE_NOTIFY),
+            check.windows.eq(self.windows),
+            check.address.eq(header.address),
+            check.length.eq(Mux(is_notify, FLAG_BYTES, header.length)),
+            check.write.eq(1),
+        ]
+        alignment = Mux(is_notify, header.address % FLAG_BYTES, header.address % flit_bytes)
+        with m.If(~is_notify & (header.operation != Operation.WRITE)):
+            m.d.comb += bad.eq(Status.BAD_OPERATION)
+        with m.Elif(alignment != 0):
+            m.d.comb += bad.eq(Status.MISALIGNED)
+        with m.Elif(~check.allowed):
+            m.d.comb += bad.eq(Status.WINDOW_VIOLATION)
+
+        answer = Signal(ANSWER_LAYOUT)
+        address = Signal(ADDRESS_BITS)
+        left = Signal(LENGTH_BITS)
+        identifier = Signal(16)
+        told_status = Signal(Status)
+        open_beats = Signal(9)
+        rows = Signal(13)
+        to_boundary = Signal(13)
+        beats_now = Signal(9)
+        m.d.comb += [
+            rows.eq((left + (flit_bytes - 1)) >> shift),
+            to_boundary.eq(
+                AXI_BOUNDARY_BYTES // flit_bytes
+                - address[shift : (AXI_BOUNDARY_BYTES - 1).bit_length()]
+            ),
+            beats_now.eq(Mux(rows <= to_boundary, rows, to_boundary)),
+            self.burst.payload.address.eq(Cat(Const(0, shift), address[shift:])),
+            self.burst.payload.beats.eq(beats_now),
+            self.beat.payload.data.eq(flit.data),
+            self.beat.payload.strobe.eq(
+                Mux(left >= flit_bytes, ~0, (1 << left[:shift]) - 1)
+            ),
+            answers.i.payload.eq(answer),
+        ]
+        word = Signal(FlagWord)
+        lane = Signal(range(flit_bytes // FLAG_BYTES))
+        m.d.comb += [
+            word.valid.eq(1),
+            word.identifier.eq(identifier),
+            word.status.eq(Mux(told_status == Status.OK, flag_status, told_status)),
+            lane.eq(address[3:shift]),
+        ]
+
+        def push_answer(status, bursts):
+            m.d.comb += [
+                answers.i.valid.eq(1),
+                answers.i.payload.status.eq(status),
+                answers.i.payload.bursts.eq(bursts),
+            ]
+
+        with m.FSM():
+            with m.State("header"):
+                # Room for the answer is certain from here on: one is pushed per packet.
+                with m.If(self.i.valid & answers.i.ready):
+                    m.d.comb += self.i.ready.eq(1)
+                    m.d.sync += [
+                        answer.source.eq(header.source),
+                        answer.tag.eq(header.tag),
+                        answer.acknowledge.eq(header.acknowledge),
+                        answer.notify.eq(is_notify),
+                        answer.status.eq(bad),
+                        answer.bursts.eq(0),
+                        address.eq(header.address),
+                        left.eq(header.length),
+                        identifier.eq(header.tag),
+                        told_status.eq(header.status),
+                        open_beats.eq(0),
+                    ]
+                    with m.If(flit.last):
+                        m.next = "empty"
+                        with m.If(is_notify & (bad == Status.OK)):
+                            m.next = "notify"
+                    with m.Elif(bad != Status.OK):
+                        m.next = "drop"
+                    with m.Else():
+                        m.next = "payload"
+            with m.State("payload"):
+                m.d.comb += [
+                    self.burst.valid.eq(self.i.valid & (open_beats == 0)),
+                    self.beat.valid.eq(
+                        self.i.valid & ((open_beats != 0) | self.burst.ready)
+                    ),
+                    self.beat.payload.last.eq(
+                        Mux(open_beats != 0, open_beats == 1, beats_now == 1)
+                    ),
+                    self.i.ready.eq(self.beat.valid & self.beat.ready),
+                ]
+                with m.If(issued):
+                    m.d.sync += [
+                        answer.bursts.eq(answer.bursts + 1),
+                        open_beats.eq(beats_now - self.i.ready),
+                    ]
+                with m.Elif(self.i.ready):
+                    m.d.sync += open_beats.eq(open_beats - 1)
+                with m.If(self.i.ready):
+                    stored = Mux(left >= flit_bytes, flit_bytes, left)
+                    m.d.sync += [
+                        left.eq(left - stored),
+                        address.eq(address + flit_bytes),
+                        self.stored_bytes.eq(self.stored_bytes + stored),
+                    ]
+                    with m.If(flit.last):
+                        push_answer(
+                            Mux(flit.poison, Status.POISONED, Status.OK),
+                            answer.bursts + issued,
+                        )
+                        m.next = "header"
+            with m.State("drop"):
+                m.d.comb += self.i.ready.eq(1)
+                with m.If(self.i.valid & flit.last):
+                    push_answer(answer.status, 0)
+                    m.next = "header"
+            with m.State("empty"):
+                push_answer(Mux(answer.status == Status.OK, Status.BAD_LENGTH, answer.status), 0)
+                m.next = "header"
+            with m.State("notify"):
+                with m.If(unwritten == 0):
+                    m.d.comb += [
+                        self.burst.valid.eq(1),
+                        self.burst.payload.beats.eq(1),
+                        self.beat.valid.eq(self.burst.ready),
+                        self.beat.payload.last.eq(1),
+                        self.beat.payload.data.eq(word.as_value() << (lane << 6)),
+                        self.beat.payload.strobe.eq(0xFF << (lane << 3)),
+                    ]
+                    with m.If(issued):
+                        m.next = "flag"
+                        with m.If(self.beat.ready):
+                            push_answer(Status.OK, 1)
+                            m.next = "header"
+            with m.State("flag"):
+                m.d.comb += [
+                    self.beat.valid.eq(1),
+                    self.beat.payload.last.eq(1),
+                    self.beat.payload.data.eq(word.as_value() << (lane << 6)),
+                    self.beat.payload.strobe.eq(0xFF << (lane << 3)),
+                ]
+                with m.If(self.beat.ready):
+                    push_answer(Status.OK, 1)
+                    m.next = "header"
+
+    def _answer(self, m, answers, flag_status):
+        head = answers.o.payload
+        completed = Signal(8)
+        failed = Signal()
+        unreported = Signal(Status)
+        due = Signal()
+        again = Signal()
+        tag = Signal(TAG_BITS)
+        outcome = Signal(Status)
+        silent = Signal()
+        m.d.comb += [
+            due.eq(answers.o.valid & (completed >= head.bursts)),
+            tag.eq(head.tag),
+            outcome.eq(
+                Mux(
+                    head.status != Status.OK,
+                    head.status,
+                    Mux(failed & (head.bursts != 0), Status.POISONED, unreported),
+                )
+            ),
+            self.o.valid.eq(due & head.acknowledge & ~silent),
+            answers.o.ready.eq(
+                due & (~head.acknowledge | silent | (self.o.ready & ~again))
+            ),
+            *drive_header(
+                self.o.payload,
+                inc=self._set.value,
+                message_class=MessageClass.WRITE_RESPONSE,
+                operation=Operation.WRITE,
+                status=outcome,
+                source=self._identity,
+                destination=head.source,
+                tag=tag,
+            ),
+        ]
+        popped = answers.o.valid & answers.o.ready
+        m.d.sync += completed.eq(completed + self.written - Mux(popped, head.bursts, 0))
+        with m.If(self.written):
+            m.d.sync += failed.eq(failed | self.write_error)
+        with m.If(popped):
+            with m.If(head.bursts != 0):
+                m.d.sync += failed.eq(self.written & self.write_error)
+            m.d.sync += [
+                self.visible.eq(head.notify & (head.bursts != 0)),
+                unreported.eq(Mux(head.acknowledge, Status.OK, outcome)),
+            ]
+            with m.If(head.notify):
+                m.d.sync += flag_status.eq(Status.OK)
+            with m.Elif(flag_status == Status.OK):
+                m.d.sync += flag_status.eq(outcome)
+        with m.Else():
+            m.d.sync += self.visible.eq(0)
+        if self._config.endpoint.fault_injection and self._set == QueueSet.ISA:
+            self._misbehave(m, head, tag, silent, again)
+
+    def _misbehave(self, m, head, tag, silent, again):
+        repeated = Signal()
+        answering = self.o.valid & self.o.ready
+        with m.Switch(self.fault):
+            with m.Case(Fault.SILENT_WRITE):
+                m.d.comb += silent.eq(1)
+                with m.If(head.acknowledge):
+                    m.d.comb += self.fault_taken.eq(self.o.ready)
+            with m.Case(Fault.DUPLICATE_WRITE):
+                m.d.comb += [again.eq(~repeated), self.fault_taken.eq(answering & repeated)]
+                m.d.sync += repeated.eq(repeated ^ answering)
+            with m.Case(Fault.UNKNOWN_WRITE):
+                m.d.comb += [
+                    tag.eq(head.tag ^ (1 << (TAG_BITS - 1))),
+                    self.fault_taken.eq(answering),
+                ]

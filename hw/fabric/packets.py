@@ -1,0 +1,41 @@
+"""Look at a flit as a header, and make a flit from one."""
+
+from amaranth import Cat, Const, Shape
+from amaranth.lib import data
+
+from hw.spec.packet import Header
+
+
+def header_of(flit) -> data.View:
+    """The header in the low bits of ``flit`` (meaningful when ``flit.first``)."""
+    return data.View(Header, flit.data[: Shape.cast(Header).width])
+
+
+def drive_header(flit, *, last=1, **fields) -> list:
+    """Statements that make ``flit`` a header flit; fields left out are zero."""
+    layout = data.Layout.cast(Header)
+    parts = []
+    for name, item in layout:
+        width = Shape.cast(item.shape).width
+        value = fields.pop(name, 0)
+        parts.append(_sized(value, width))
+    if fields:
+        raise KeyError(f"{', '.join(fields)}: no such header field")
+    return [
+        flit.data.eq(Cat(*parts)),
+        flit.first.eq(1),
+        flit.last.eq(last),
+        flit.poison.eq(0),
+    ]
+
+
+def _sized(value, width: int):
+    if hasattr(value, "as_value"):
+        value = value.as_value()
+    if isinstance(value, int):
+        return Const(value, width)
+    if hasattr(value, "value") and isinstance(value.value, int):
+        return Const(value.value, width)
+    if len(value) < width:
+        return Cat(value, Const(0, width - len(value)))
+    return value[:width]

@@ -1,0 +1,56 @@
+"""Physical layer seam: what carries link flits between two boards or dies."""
+
+from amaranth import Module, Signal
+from amaranth.lib import memory, wiring
+from amaranth.lib.wiring import In, Out
+
+from hw.spec.config import Config
+from hw.spec.packet import link_flit_layout
+
+
+def link_signature(config: Config) -> wiring.Signature:
+    """One direction of a link: a flit per cycle, no back-pressure (credits see to that)."""
+    return wiring.Signature({"valid": Out(1), "payload": Out(link_flit_layout(config))})
+
+
+class DelayLine(wiring.Component):
+    """A lossless physical layer of fixed latency, for simulation.
+
+    Parameters: ``cycles`` (at least 2). Ports: ``i``, ``o`` (links). What enters in cycle
+    *t* leaves in cycle *t* + ``cycles``. Kept as a ring buffer, so that simulating a long
+    link costs no more than a short one.
+    """
+
+    def __init__(self, config: Config, *, cycles: int):
+        if cycles < 2:
+            raise ValueError(f"DelayLine cycles = {cycles}: must be at least 2")
+        self._cycles = cycles
+        self._layout = link_flit_layout(config)
+        signature = link_signature(config)
+        super().__init__({"i": In(signature), "o": Out(signature)})
+
+    def elaborate(self, platform):
+        m = Module()
+        slots = self._cycles - 1
+        width = self._layout.size + 1
+        m.submodules.ring = ring = memory.Memory(shape=width, depth=slots, init=[])
+        write = ring.write_port()
+        read = ring.read_port(domain="sync")
+        position = Signal(range(slots))
+        following = Signal(range(slots))
+        m.d.comb += following.eq(0)
+        with m.If(position != slots - 1):
+            m.d.comb += following.eq(position + 1)
+        m.d.sync += position.eq(following)
+        # The slot read now was written `slots` cycles ago and is overwritten this cycle;
+        # the memory returns the old word.
+        m.d.comb += [
+            write.addr.eq(position),
+            write.data.eq(self.i.payload.as_value() << 1 | self.i.valid),
+            write.en.eq(1),
+            read.addr.eq(position),
+            read.en.eq(1),
+            self.o.valid.eq(read.data[0]),
+            self.o.payload.as_value().eq(read.data[1:]),
+        ]
+        return m

@@ -1,0 +1,225 @@
+"""Transport layer: channels, queues and credits at one end of a link."""
+
+from amaranth import Cat, Module, Mux, Signal
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from hw.fabric.phy import link_signature
+from hw.spec.config import Config
+from hw.spec.packet import (
+    CREDIT_BITS,
+    Channel,
+    QueueSet,
+    credit_layout,
+    flit_layout,
+    queue_flits,
+    queue_set,
+)
+from hw.stream.arbiter import RoundRobin, select
+from hw.stream.connect import connect_stream
+from hw.stream.queue import Queue
+
+TRANSPORT_CYCLES = 1 + Queue.LATENCY
+"""From a stream of the sender to that of the receiver, without the physical layer."""
+
+
+class Transmitter(wiring.Component):
+    """Send flits of several channels over one link.
+
+    Parameters: ``channels`` that this end sends.
+
+    Ports
+    -----
+    i : one flit stream per channel, in the order of ``channels``
+    link : link out, registered
+    grant : credits the far end has returned (valid, per-channel counts)
+    owed, take_owed : credits this end owes the far end, and that they leave this cycle
+    owed_urgent : they should leave even if flits wait
+
+    Per cycle one flit leaves whose channel holds a credit. The link alternates between the
+    two queue sets while both have something to send (paper, 3.2: round robin on TX), and
+    between classes within a set, flit by flit: a channel that stalls, or a long packet,
+    delays no other. Owed credits leave whenever the link would idle, or when urgent.
+    Latency 1 cycle.
+    """
+
+    def __init__(self, config: Config, channels: tuple[Channel, ...]):
+        self._config = config
+        self._channels = channels
+        super().__init__(
+            {
+                "i": In(stream.Signature(flit_layout(config))).array(len(channels)),
+                "link": Out(link_signature(config)),
+                "grant_valid": In(1),
+                "grant": In(credit_layout()),
+                "owed": In(credit_layout()),
+                "owed_any": In(1),
+                "owed_urgent": In(1),
+                "take_owed": Out(1),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        count = len(self._channels)
+        eligible = Signal(count)
+        sent = Signal(count)
+        for index, channel in enumerate(self._channels):
+            depth = queue_flits(self._config, channel)
+            credits = Signal(range(depth + 1), init=depth, name=f"credits_{channel.name.lower()}")
+            returned = Mux(self.grant_valid, self.grant[channel.value], 0)
+            m.d.sync += credits.eq(credits + returned - sent[index])
+            m.d.comb += eligible[index].eq(self.i[index].valid & (credits != 0))
+
+        chosen = Signal(count)
+        sets = [
+            [i for i, channel in enumerate(self._channels) if queue_set(channel) == which]
+            for which in QueueSet
+        ]
+        turns = []
+        for which, members in zip(QueueSet, sets, strict=True):
+            turn = RoundRobin(len(members))
+            m.submodules[f"turn_{which.name.lower()}"] = turn
+            m.d.comb += turn.requests.eq(Cat(eligible[i] for i in members))
+            turns.append(turn)
+        m.submodules.turn_set = turn_set = RoundRobin(len(QueueSet))
+        m.d.comb += turn_set.requests.eq(Cat(turn.requests.any() for turn in turns))
+        for which, members in enumerate(sets):
+            m.d.comb += turns[which].advance.eq(turn_set.grant[which] & turn_set.advance)
+            for position, i in enumerate(members):
+                m.d.comb += chosen[i].eq(turn_set.grant[which] & turns[which].grant[position])
+
+        send_flit = Signal()
+        m.d.comb += [
+            self.take_owed.eq(self.owed_any & (self.owed_urgent | ~eligible.any())),
+            send_flit.eq(eligible.any() & ~self.take_owed),
+            turn_set.advance.eq(send_flit),
+            sent.eq(Mux(send_flit, chosen, 0)),
+        ]
+        for index, source in enumerate(self.i):
+            m.d.comb += source.ready.eq(sent[index])
+
+        flit = Signal(flit_layout(self._config))
+        m.d.comb += flit.eq(select(chosen, [s.payload.as_value() for s in self.i]))
+        m.d.sync += [
+            self.link.valid.eq(send_flit | self.take_owed),
+            self.link.payload.credit.eq(self.take_owed),
+            self.link.payload.channel.eq(
+                select(chosen, [channel.value for channel in self._channels])
+            ),
+            self.link.payload.flit.eq(flit),
+        ]
+        with m.If(self.take_owed):
+            m.d.sync += self.link.payload.flit.data.eq(self.owed)
+        return m
+
+
+class Receiver(wiring.Component):
+    """Receive flits into one queue per channel and owe a credit for each flit consumed.
+
+    Ports
+    -----
+    link : link in
+    o : one flit stream per channel, in the order of ``channels``
+    grant_valid, grant : credits received, for this end's transmitter
+    owed, owed_any, owed_urgent, take_owed : see :class:`Transmitter`
+
+    Credits become urgent when half a queue's worth is owed, so a queue that is to sustain
+    the full rate needs twice a round trip of depth at most. Queues cannot overflow: the
+    sender holds one credit per place. Latency ``Queue.LATENCY``.
+    """
+
+    def __init__(self, config: Config, channels: tuple[Channel, ...]):
+        self._config = config
+        self._channels = channels
+        super().__init__(
+            {
+                "link": In(link_signature(config)),
+                "o": Out(stream.Signature(flit_layout(config))).array(len(channels)),
+                "grant_valid": Out(1),
+                "grant": Out(credit_layout()),
+                "owed": Out(credit_layout()),
+                "owed_any": Out(1),
+                "owed_urgent": Out(1),
+                "take_owed": In(1),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        link = self.link
+        m.d.comb += [
+            self.grant_valid.eq(link.valid & link.payload.credit),
+            self.grant.eq(link.payload.flit.data[: data.Layout.cast(credit_layout()).size]),
+        ]
+        urgent = Signal(len(self._channels))
+        pending = Signal(len(self._channels))
+        for index, channel in enumerate(self._channels):
+            depth = queue_flits(self._config, channel)
+            queue = Queue(flit_layout(self._config), depth=depth)
+            m.submodules[f"queue_{channel.name.lower()}"] = queue
+            m.d.comb += [
+                queue.i.payload.eq(link.payload.flit),
+                queue.i.valid.eq(
+                    link.valid & ~link.payload.credit & (link.payload.channel == channel)
+                ),
+            ]
+            connect_stream(m, queue.o, self.o[index])
+            owed = Signal(CREDIT_BITS, name=f"owed_{channel.name.lower()}")
+            consumed = queue.o.valid & queue.o.ready
+            m.d.sync += owed.eq(Mux(self.take_owed, 0, owed) + consumed)
+            m.d.comb += [
+                self.owed[channel.value].eq(owed),
+                pending[index].eq(owed != 0),
+                urgent[index].eq(owed >= depth // 2),
+            ]
+        m.d.comb += [self.owed_any.eq(pending.any()), self.owed_urgent.eq(urgent.any())]
+        return m
+
+
+class Transport(wiring.Component):
+    """Both directions at one end of a link.
+
+    Parameters: ``transmit``, ``receive``: the channels sent and received here.
+    Ports: ``transmit``, ``receive`` (arrays of flit streams), ``link_out``, ``link_in``.
+    """
+
+    def __init__(
+        self, config: Config, *, transmit: tuple[Channel, ...], receive: tuple[Channel, ...]
+    ):
+        self._config = config
+        self._transmit = transmit
+        self._receive = receive
+        flits = stream.Signature(flit_layout(config))
+        super().__init__(
+            {
+                "transmit": In(flits).array(len(transmit)),
+                "receive": Out(flits).array(len(receive)),
+                "link_out": Out(link_signature(config)),
+                "link_in": In(link_signature(config)),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.transmitter = transmitter = Transmitter(self._config, self._transmit)
+        m.submodules.receiver = receiver = Receiver(self._config, self._receive)
+        for outer, inner in zip(self.transmit, transmitter.i, strict=True):
+            connect_stream(m, outer, inner)
+        for inner, outer in zip(receiver.o, self.receive, strict=True):
+            connect_stream(m, inner, outer)
+        m.d.comb += [
+            self.link_out.valid.eq(transmitter.link.valid),
+            self.link_out.payload.eq(transmitter.link.payload),
+            receiver.link.valid.eq(self.link_in.valid),
+            receiver.link.payload.eq(self.link_in.payload),
+            transmitter.grant_valid.eq(receiver.grant_valid),
+            transmitter.grant.eq(receiver.grant),
+            transmitter.owed.eq(receiver.owed),
+            transmitter.owed_any.eq(receiver.owed_any),
+            transmitter.owed_urgent.eq(receiver.owed_urgent),
+            receiver.take_owed.eq(transmitter.take_owed),
+        ]
+        return m
+
+

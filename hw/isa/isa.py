@@ -1,0 +1,300 @@
+"""The in-switch accelerator: how its parts are wired."""
+
+from amaranth import Cat, Module, Mux, Signal
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from hw.csr.bus import CsrBus
+from hw.isa.barrier import Barrier
+from hw.isa.controller import FaultReport, WaveController
+from hw.isa.csr import IsaRegisters
+from hw.isa.jobs import read_job_layout, write_job_layout
+from hw.isa.port import IsaPort
+from hw.isa.reduce import Reduce
+from hw.isa.scheduler import Scheduler
+from hw.isa.wave_table import WaveTable
+from hw.spec.config import Config
+from hw.spec.instruction import Completion, DataType, ReduceOp
+from hw.spec.packet import flit_layout
+from hw.spec.registers import FEATURE_BITS
+from hw.spec.status import Status
+from hw.stream.arbiter import StreamArbiter
+from hw.stream.connect import connect_stream
+
+PIPELINE_CYCLES = WaveTable.READ_LATENCY + Reduce.LATENCY
+"""From the start of a row to its result."""
+
+
+class Isa(wiring.Component):
+    """Read every source, reduce row by row, write every destination.
+
+    Ports: ``bus`` (registers); per port flit streams ``read_request``, ``write_request``
+    out and ``arrivals``, ``read_response``, ``write_response`` in; ``misrouted`` (events
+    of the switch core, counted here); ``completed`` (a completion record is waiting).
+
+    Order of reading: controller -> read_request -> wave_table -> scheduler -> reduce ->
+    writeback -> write_tracker -> controller. Latency of each step:
+    ``docs/microarchitecture.md``.
+    """
+
+    def __init__(self, config: Config):
+        self._config = config
+        flits = stream.Signature(flit_layout(config))
+        ports = config.system.endpoints
+        super().__init__(
+            {
+                "bus": In(CsrBus()),
+                "read_request": Out(flits).array(ports),
+                "write_request": Out(flits).array(ports),
+                "arrivals": In(flits).array(ports),
+                "read_response": In(flits).array(ports),
+                "write_response": In(flits).array(ports),
+                "misrouted": In(8),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        config = self._config
+        ports = [IsaPort(config, port=i) for i in range(config.system.endpoints)]
+        controllers = [WaveController(config, index=c) for c in range(config.isa.wave_controllers)]
+        m.submodules.registers = registers = IsaRegisters(config)
+        m.submodules.barrier = barrier = Barrier(config)
+        m.submodules.scheduler = scheduler = Scheduler(config)
+        m.submodules.reduce = reduce = Reduce(config)
+        for index, port in enumerate(ports):
+            m.submodules[f"port_{index}"] = port
+        for index, controller in enumerate(controllers):
+            m.submodules[f"controller_{index}"] = controller
+        feature = {name: registers.features[bit] for bit, name in enumerate(FEATURE_BITS)}
+
+        m.d.comb += [
+            self.bus.read_data.eq(registers.bus.read_data),
+            registers.bus.address.eq(self.bus.address),
+            registers.bus.write.eq(self.bus.write),
+            registers.bus.write_data.eq(self.bus.write_data),
+        ]
+        for index, port in enumerate(ports):
+            connect_stream(m, port.read_request, self.read_request[index])
+            connect_stream(m, port.write_request, self.write_request[index])
+            connect_stream(m, self.arrivals[index], port.arrivals)
+            connect_stream(m, self.read_response[index], port.read_response)
+            connect_stream(m, self.write_response[index], port.write_response)
+            m.d.comb += [
+                port.reads.burst_reads.eq(feature["burst_reads"]),
+                port.table.burst_reads.eq(feature["burst_reads"]),
+                port.writes.coalesce.eq(feature["coalesced_write_responses"]),
+                port.writes.flag_base.eq(registers.flag_base),
+                barrier.arrived[index].eq(port.arrival.arrived),
+                barrier.sync_id[index].eq(port.arrival.sync_id),
+            ]
+        self._wire_controllers(m, registers, controllers, ports, barrier, feature)
+        self._wire_contexts(m, controllers, ports)
+        self._wire_reads(m, controllers, ports)
+        self._wire_reduction(m, controllers, ports, scheduler, reduce, feature)
+        self._wire_write_jobs(m, controllers, ports, scheduler, feature)
+        self._wire_errors(m, registers, controllers, ports, scheduler)
+        return m
+
+    def _wire_controllers(self, m, registers, controllers, ports, barrier, feature):
+        m.submodules.completions = completions = StreamArbiter(
+            Completion, count=len(controllers)
+        )
+        connect_stream(m, completions.o, registers.completion)
+        for c, controller in enumerate(controllers):
+            connect_stream(m, registers.instruction[c], controller.instruction)
+            connect_stream(m, controller.completion, completions.i[c])
+            m.d.comb += [
+                controller.cycles.eq(registers.cycles),
+                controller.timeout.eq(registers.timeout),
+                controller.barrier_timeout.eq(registers.barrier_timeout),
+                controller.fused_notify.eq(feature["fused_notify"]),
+                barrier.query[c].eq(controller.barrier_query),
+                barrier.participants[c].eq(controller.barrier_participants),
+                barrier.take[c].eq(controller.barrier_take),
+                controller.barrier_met.eq(barrier.met[c]),
+                controller.barrier_missing.eq(barrier.missing[c]),
+            ]
+
+    def _wire_contexts(self, m, controllers, ports):
+        """Keep the operand addresses of an instruction at its ports."""
+        slots = self._config.isa.instructions_in_flight
+        # Of several controllers that open a context in one cycle, the highest goes first.
+        for c, controller in enumerate(controllers):
+            higher = Cat(other.open for other in controllers[c + 1 :])
+            m.d.comb += controller.open_granted.eq(~higher.any())
+        for index, port in enumerate(ports):
+            for c, controller in enumerate(controllers):
+                with m.If(controller.open):
+                    m.d.comb += [
+                        port.open.eq(1),
+                        port.open_context.eq(controller.open_context),
+                        port.address.eq(controller.addresses[index]),
+                        port.tracker.open.eq(1),
+                        port.tracker.open_context.eq(controller.open_context),
+                        port.tracker.open_generation.eq(controller.open_generation),
+                    ]
+                first = c * slots
+                m.d.comb += port.tracker.abandon[first : first + slots].eq(controller.abandon)
+
+    def _wire_reads(self, m, controllers, ports):
+        m.submodules.read_turn = turn = StreamArbiter(
+            read_job_layout(self._config), count=len(controllers)
+        )
+        for c, controller in enumerate(controllers):
+            connect_stream(m, controller.read, turn.i[c])
+        job = turn.o.payload
+        all_ready = Cat(port.reads.job.ready | ~job.ports[i] for i, port in enumerate(ports))
+        m.d.comb += turn.o.ready.eq(all_ready.all())
+        for i, port in enumerate(ports):
+            begins = turn.o.valid & turn.o.ready & job.ports[i]
+            m.d.comb += [
+                port.reads.job.valid.eq(begins),
+                port.reads.job.payload.eq(job),
+                port.table.allocate.eq(begins),
+                port.table.allocate_entry.eq(job.entry),
+                port.table.allocate_generation.eq(job.generation),
+                port.table.allocate_length.eq(job.length),
+            ]
+
+    def _wire_reduction(self, m, controllers, ports, scheduler, reduce, feature):
+        for c, controller in enumerate(controllers):
+            connect_stream(m, controller.wave, scheduler.wave[c])
+            m.d.comb += [
+                scheduler.timed_out[c].eq(controller.wave_timed_out),
+                controller.started.eq(scheduler.start & scheduler.controller_now[c]),
+            ]
+        wave = scheduler.wave_now
+        m.d.comb += [
+            scheduler.streaming.eq(feature["streaming_reduction"]),
+            scheduler.available.eq(Cat(port.table.available for port in ports)),
+            scheduler.complete.eq(Cat(port.table.complete for port in ports)),
+            scheduler.failed.eq(Cat(port.table.failure != Status.OK for port in ports)),
+            scheduler.has_room.eq(Cat(port.writes.has_room for port in ports)),
+        ]
+
+        def delayed(value, cycles, name, shape=None):
+            for step in range(cycles):
+                stage = Signal(shape or len(value), name=f"{name}_{step}")
+                m.d.sync += stage.eq(value)
+                value = stage
+            return value
+
+        targets = Mux(scheduler.start, scheduler.start_destinations, 0)
+        arriving = delayed(targets, PIPELINE_CYCLES, "arriving")
+        m.d.comb += [
+            reduce.present.eq(delayed(wave.sources, WaveTable.READ_LATENCY, "present")),
+            reduce.data_type.eq(
+                delayed(wave.data_type, WaveTable.READ_LATENCY, "data_type", DataType)
+            ),
+            reduce.reduce_op.eq(
+                delayed(wave.reduce_op, WaveTable.READ_LATENCY, "reduce_op", ReduceOp)
+            ),
+        ]
+        for i, port in enumerate(ports):
+            m.d.comb += [
+                port.table.entry.eq(wave.entry),
+                port.table.row.eq(scheduler.row),
+                port.table.release.eq(scheduler.release & wave.sources[i]),
+                port.table.release_entry.eq(wave.entry),
+                port.table.abandon.eq(scheduler.release_abandon),
+                reduce.rows[i].eq(port.table.data),
+                port.writes.reserve.eq(targets[i]),
+                port.writes.row_valid.eq(arriving[i]),
+                port.writes.row.eq(reduce.result),
+            ]
+
+    def _wire_write_jobs(self, m, controllers, ports, scheduler, feature):
+        """Waves from the scheduler and flags from the controllers, in order of issue."""
+        limit = self._config.fabric.max_payload_bytes
+        m.submodules.write_turn = turn = StreamArbiter(
+            write_job_layout(self._config), count=1 + len(controllers)
+        )
+        connect_stream(m, scheduler.job, turn.i[0])
+        for c, controller in enumerate(controllers):
+            connect_stream(m, controller.notify, turn.i[1 + c])
+        job = turn.o.payload
+        all_ready = Cat(port.writes.job.ready | ~job.ports[i] for i, port in enumerate(ports))
+        packets = (job.length + (limit - 1)) >> (limit - 1).bit_length()
+        m.d.comb += turn.o.ready.eq(all_ready.all())
+        for i, port in enumerate(ports):
+            begins = turn.o.valid & turn.o.ready & job.ports[i]
+            m.d.comb += [
+                port.writes.job.valid.eq(begins),
+                port.writes.job.payload.eq(job),
+                port.tracker.expect.eq(begins & ~job.notify),
+                port.tracker.expect_context.eq(job.context),
+                port.tracker.expect_count.eq(
+                    Mux(feature["coalesced_write_responses"], 1, packets)
+                ),
+            ]
+
+    def _wire_errors(self, m, registers, controllers, ports, scheduler):
+        config = self._config
+        slots, waves = config.isa.instructions_in_flight, config.waves_per_controller
+        wave = scheduler.wave_now
+        late = sum(port.table.late + port.tracker.late for port in ports)
+        stray = sum(port.table.stray + port.tracker.error for port in ports)
+        m.d.comb += [
+            registers.late.eq(late),
+            registers.stray.eq(stray),
+            registers.misrouted.eq(self.misrouted),
+        ]
+        for c, controller in enumerate(controllers):
+            for i, port in reversed(list(enumerate(ports))):
+                tracker, table = port.tracker, port.table
+                mine = (tracker.error_context // slots) == c
+                with m.If(tracker.error & mine):
+                    m.d.comb += _report(controller.fault, tracker.error_status, i)
+                    m.d.comb += controller.fault_context.eq(tracker.error_context % slots)
+            for i, port in reversed(list(enumerate(ports))):
+                read_failed = (
+                    scheduler.release
+                    & scheduler.controller_now[c]
+                    & wave.sources[i]
+                    & (port.table.failure != Status.OK)
+                )
+                with m.If(read_failed):
+                    m.d.comb += _report(controller.fault, port.table.failure, i)
+                    m.d.comb += controller.fault_context.eq(wave.context % slots)
+                table = port.table
+                with m.If(table.stray & ((table.stray_entry // waves) == c)):
+                    m.d.comb += _report(controller.stray, table.stray_status, i)
+            here = slice(c * slots, (c + 1) * slots)
+            outstanding = [port.tracker.outstanding[here] for port in ports]
+            m.d.comb += [
+                controller.outstanding.eq(_any_of(outstanding)),
+                controller.answered.eq(
+                    Cat(
+                        port.tracker.answered & ((port.tracker.answered_context // slots) == c)
+                        for port in ports
+                    ).any()
+                ),
+                controller.progress.eq(
+                    Cat(
+                        port.table.accepted & ((port.table.arriving_entry // waves) == c)
+                        for port in ports
+                    ).any()
+                    | controller.answered
+                ),
+                controller.reads_waiting.eq(Cat(port.table.waiting[c] for port in ports)),
+                controller.writes_waiting.eq(
+                    Cat(bits.bit_select(controller.oldest, 1) for bits in outstanding)
+                ),
+            ]
+            for port in ports:
+                with m.If(port.tracker.answered):
+                    m.d.comb += controller.answered_context.eq(
+                        port.tracker.answered_context % slots
+                    )
+
+
+def _report(target: FaultReport, status, endpoint: int) -> list:
+    return [target.valid.eq(1), target.status.eq(status), target.endpoint.eq(endpoint)]
+
+
+def _any_of(masks):
+    result = masks[0]
+    for mask in masks[1:]:
+        result = result | mask
+    return result

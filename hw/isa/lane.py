@@ -1,0 +1,253 @@
+"""Reduction of one element over all ports: sum, maximum, minimum or copy."""
+
+from amaranth import Cat, Const, Module, Mux, Signal, signed
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from hw.formats import FORMATS
+from hw.formats.floating import WINDOW_BITS
+from hw.spec.instruction import DataType, ReduceOp
+from hw.stream.arbiter import select
+
+TOP_BITS = 8
+"""Biased exponents of the widest format."""
+
+
+class ReduceLane(wiring.Component):
+    """One 16-bit lane of the reduction pipeline.
+
+    Parameters: ``operands``, number of ports.
+
+    Ports
+    -----
+    operands : in, one 16-bit value per port
+    present : in, one bit per port that takes part; the others do not count
+    data_type, reduce_op : in
+    result : out, 16 bits
+
+    All inputs belong together and may change every cycle; the result follows after
+    ``LATENCY`` cycles, one per cycle. Numerics: ``docs/numerics.md``; golden twin:
+    ``models/isa/reduce.py``. A sum places each operand in a 40-bit fixed-point window,
+    adds integers and rounds once to nearest even, so neither order nor tree shape shows.
+    """
+
+    LATENCY = 7
+
+    def __init__(self, operands: int):
+        self._count = operands
+        super().__init__(
+            {
+                "operands": In(16).array(operands),
+                "present": In(operands),
+                "data_type": In(DataType),
+                "reduce_op": In(ReduceOp),
+                "result": Out(16),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        count = self._count
+        sum_bits = WINDOW_BITS + (count - 1).bit_length()
+
+        def delayed(value, cycles: int, name: str):
+            for step in range(cycles):
+                stage = Signal.like(value, name=f"{name}_{step + 1}")
+                m.d.sync += stage.eq(value)
+                value = stage
+            return value
+
+        # Stage 1: take operands apart.
+        fp16, bf16 = (FORMATS[DataType.FP16.value], FORMATS[DataType.BF16.value])
+        is_bf16 = self.data_type == DataType.BF16
+        sign = Signal(count)
+        nan = Signal(count)
+        infinite = Signal(count)
+        exponents, significands = [], []
+        for i in range(count):
+            value = self.operands[i]
+            exponent = Signal(TOP_BITS, name=f"exponent_{i}")
+            significand = Signal(11, name=f"significand_{i}")
+            fraction, biased, special = Signal(10), Signal(TOP_BITS), Signal()
+            with m.If(is_bf16):
+                m.d.comb += [
+                    fraction.eq(value[:7] << 3),
+                    biased.eq(value[7:15]),
+                    special.eq(biased == bf16.exponent_special),
+                ]
+            with m.Else():
+                m.d.comb += [
+                    fraction.eq(value[:10]),
+                    biased.eq(value[10:15]),
+                    special.eq(biased == fp16.exponent_special),
+                ]
+            used = self.present[i]
+            m.d.sync += [
+                sign[i].eq(value[15]),
+                nan[i].eq(used & special & fraction.any()),
+                infinite[i].eq(used & special & ~fraction.any()),
+                exponent.eq(Mux(biased == 0, 1, biased)),
+                significand.eq(Mux(used, Cat(fraction, biased != 0), 0)),
+            ]
+            exponents.append(exponent)
+            significands.append(significand)
+        present = delayed(self.present, 1, "present")
+        operation = delayed(self.reduce_op, 1, "operation")
+        bf16_1 = delayed(is_bf16, 1, "bf16")
+        raw = [delayed(self.operands[i], 1, f"raw_{i}") for i in range(count)]
+
+        # Stage 2: top of the window, special cases, comparison keys.
+        largest = _maximum([Mux(present[i], exponents[i], 0) for i in range(count)])
+        top = Signal(TOP_BITS)
+        m.d.sync += top.eq(Mux(bf16_1, largest, fp16.exponent_special - 1))
+        exponents = [delayed(e, 1, f"exponent_{i}") for i, e in enumerate(exponents)]
+        significands = [delayed(s, 1, f"significand_{i}") for i, s in enumerate(significands)]
+        signs = delayed(sign, 1, "sign")
+        any_nan = Signal()
+        infinity = Signal()
+        infinity_sign = Signal()
+        all_negative_zero = Signal()
+        both = (infinite & sign).any() & (infinite & ~sign).any()
+        zeros = Cat(value[:15] == 0 for value in raw)
+        m.d.sync += [
+            any_nan.eq(nan.any() | (both & (operation == ReduceOp.SUM))),
+            infinity.eq(infinite.any()),
+            infinity_sign.eq((infinite & sign).any()),
+            all_negative_zero.eq(((zeros & sign) | ~present).all()),
+        ]
+        maximise = operation == ReduceOp.MAX
+        copied = Signal(16)
+        m.d.sync += copied.eq(select(present, raw))
+        keys = []
+        for i in range(count):
+            # Order of sign-magnitude numbers as unsigned integers; absent ones lose.
+            key = Signal(16, name=f"key_{i}")
+            ordered = Mux(sign[i], ~raw[i], raw[i] | 0x8000)
+            m.d.sync += key.eq(Mux(present[i], Mux(maximise, ordered, ~ordered[:16]), 0))
+            keys.append(key)
+        operation = delayed(operation, 1, "operation_a")
+        bf16_2 = delayed(bf16_1, 1, "bf16_a")
+
+        # Stage 3: align. The significand enters at the top of the window.
+        aligned = []
+        for i in range(count):
+            distance = Signal(TOP_BITS, name=f"distance_{i}")
+            magnitude = Signal(WINDOW_BITS, name=f"magnitude_{i}")
+            m.d.comb += distance.eq(top - exponents[i])
+            shifted = (significands[i] << (WINDOW_BITS - 11)) >> distance[:6]
+            m.d.sync += magnitude.eq(Mux(distance[6:].any(), 0, shifted))
+            aligned.append(magnitude)
+        signs = delayed(signs, 1, "sign_a")
+        extreme = Signal(16)
+        best = _maximum(keys)
+        chosen = Mux(operation == ReduceOp.MAX, best, ~best[:16])
+        m.d.sync += extreme.eq(Mux(chosen[15], chosen & 0x7FFF, ~chosen))
+
+        # Stage 4: add.
+        total = Signal(signed(sum_bits + 1))
+        terms = [Mux(signs[i], -aligned[i], aligned[i]) for i in range(count)]
+        m.d.sync += total.eq(_sum(terms))
+
+        # Stage 5: sign and magnitude.
+        negative = Signal()
+        magnitude = Signal(sum_bits)
+        m.d.sync += [negative.eq(total < 0), magnitude.eq(Mux(total < 0, -total, total))]
+
+        # Stage 6: normalise, but never below the exponent of subnormals.
+        top_5 = delayed(top, 3, "top")
+        headroom = sum_bits - WINDOW_BITS
+        zeros_5 = _leading_zeros(m, magnitude, "magnitude")
+        limit = Signal(TOP_BITS + 1)
+        m.d.comb += limit.eq(top_5 + headroom - 1)
+        shift = Signal(6)
+        m.d.comb += shift.eq(Mux(limit < zeros_5, limit, zeros_5))
+        normal = Signal(sum_bits)
+        biased = Signal(TOP_BITS + 2)
+        exponent = Signal(TOP_BITS + 2)
+        m.d.comb += exponent.eq(top_5 + headroom - shift)
+        m.d.sync += [
+            normal.eq(magnitude << shift),
+            biased.eq(exponent),
+        ]
+        negative_6 = delayed(negative, 1, "negative")
+        is_zero = Signal()
+        m.d.sync += is_zero.eq(magnitude == 0)
+
+        # Stage 7: round once, to nearest even; pack; special cases.
+        bf16_6 = delayed(bf16_2, 4, "bf16_b")
+        operation_6 = delayed(operation, 4, "operation_b")
+        any_nan_6 = delayed(any_nan, 4, "any_nan")
+        infinity_6 = delayed(infinity, 4, "infinity")
+        infinity_sign_6 = delayed(infinity_sign, 4, "infinity_sign")
+        negative_zero_6 = delayed(all_negative_zero, 4, "negative_zero")
+        extreme_6 = delayed(extreme, 3, "extreme")
+        copied_6 = delayed(copied, 4, "copied")
+        packed = {
+            entry: _round_and_pack(m, normal, biased, entry) for entry in (fp16, bf16)
+        }
+        magnitude_bits = Mux(bf16_6, packed[bf16], packed[fp16])
+        infinity_bits = Mux(bf16_6, bf16.infinity, fp16.infinity)
+        nan_bits = Mux(bf16_6, bf16.quiet_nan, fp16.quiet_nan)
+        with m.If(operation_6 == ReduceOp.BYPASS):
+            m.d.sync += self.result.eq(copied_6)
+        with m.Elif(any_nan_6):
+            m.d.sync += self.result.eq(nan_bits)
+        with m.Elif(operation_6 != ReduceOp.SUM):
+            m.d.sync += self.result.eq(extreme_6)
+        with m.Elif(infinity_6):
+            m.d.sync += self.result.eq(Cat(infinity_bits[:15], infinity_sign_6))
+        with m.Elif(is_zero):
+            m.d.sync += self.result.eq(negative_zero_6 << 15)
+        with m.Else():
+            m.d.sync += self.result.eq(Cat(magnitude_bits[:15], negative_6))
+        return m
+
+
+def _round_and_pack(m, normal, biased, entry):
+    """Exponent and fraction of ``normal``, whose top bit weighs 2^(biased - bias)."""
+    kept_bits = entry.fraction_bits + 1
+    dropped = len(normal) - kept_bits
+    kept = normal[dropped:]
+    guard = normal[dropped - 1]
+    sticky = normal[: dropped - 1].any()
+    # A subnormal has no leading one: its exponent field is zero. A carry out of the
+    # fraction moves into the exponent by itself, up to infinity.
+    field = Signal(len(biased), name=f"field_{entry.code.name.lower()}")
+    m.d.comb += field.eq(Mux(normal[-1], biased, 0))
+    combined = Signal(len(biased) + entry.fraction_bits + 1, name=f"packed_{entry.code.name}")
+    m.d.comb += combined.eq(
+        Cat(kept[: entry.fraction_bits], field) + (guard & (sticky | kept[0]))
+    )
+    return Mux(combined >= entry.infinity, Const(entry.infinity, 15), combined[:15])
+
+
+def _maximum(values):
+    while len(values) > 1:
+        pairs = [values[i : i + 2] for i in range(0, len(values), 2)]
+        values = [Mux(p[0] > p[1], p[0], p[1]) if len(p) == 2 else p[0] for p in pairs]
+    return values[0]
+
+
+def _sum(values):
+    while len(values) > 1:
+        pairs = [values[i : i + 2] for i in range(0, len(values), 2)]
+        values = [p[0] + p[1] if len(p) == 2 else p[0] for p in pairs]
+    return values[0]
+
+
+def _leading_zeros(m, value, name: str):
+    """Number of zeros above the highest one, by halving."""
+    width = 1 << (len(value) - 1).bit_length()
+    # Padded below with ones, so that an all-zero value counts its own width.
+    padding = width - len(value)
+    rest = Cat(Const((1 << padding) - 1, padding), value)
+    bits = []
+    while width > 1:
+        width //= 2
+        upper, lower = rest[width:], rest[:width]
+        empty = Signal(name=f"{name}_empty_{width}")
+        following = Signal(width, name=f"{name}_rest_{width}")
+        m.d.comb += [empty.eq(upper == 0), following.eq(Mux(empty, lower, upper))]
+        bits.insert(0, empty)
+        rest = following
+    return Cat(*bits)

@@ -1,0 +1,81 @@
+"""Read requests of one port."""
+
+from amaranth import Module, Mux, Signal
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from hw.fabric.packets import drive_header
+from hw.isa.jobs import index_bits, read_job_layout
+from hw.spec.config import Config
+from hw.spec.instruction import read_tag_layout
+from hw.spec.packet import ADDRESS_BITS, LENGTH_BITS, MessageClass, Operation, flit_layout
+
+
+class ReadRequest(wiring.Component):
+    """Turn waves into read requests: one per wave (burst reads), or one per packet.
+
+    Parameters: ``port``, number of this port.
+
+    Ports
+    -----
+    job : stream in, waves to read from this port
+    context, base : the operand's address for a context, looked up combinationally
+    burst_reads : in, one request per wave
+    o : flit stream out
+
+    One request per cycle within a wave, one wave every second cycle; latency 1 cycle.
+    """
+
+    def __init__(self, config: Config, *, port: int):
+        self._config = config
+        self._port = port
+        super().__init__(
+            {
+                "job": In(stream.Signature(read_job_layout(config))),
+                "context": Out(index_bits(config.contexts)),
+                "base": In(ADDRESS_BITS),
+                "burst_reads": In(1),
+                "o": Out(stream.Signature(flit_layout(config))),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        limit = self._config.fabric.max_payload_bytes
+        tag_layout = read_tag_layout(self._config)
+        address = Signal(ADDRESS_BITS)
+        remaining = Signal(LENGTH_BITS)
+        tag = Signal(tag_layout)
+        length = Signal(LENGTH_BITS)
+        m.d.comb += [
+            self.context.eq(self.job.payload.context),
+            self.job.ready.eq(remaining == 0),
+            self.o.valid.eq(remaining != 0),
+            length.eq(Mux(self.burst_reads | (remaining <= limit), remaining, limit)),
+            *drive_header(
+                self.o.payload,
+                inc=1,
+                message_class=MessageClass.READ_REQUEST,
+                operation=Operation.READ,
+                source=self._port,
+                destination=self._port,
+                tag=tag.as_value(),
+                length=length,
+                address=address,
+            ),
+        ]
+        with m.If(self.job.valid & self.job.ready):
+            m.d.sync += [
+                address.eq(self.base + self.job.payload.offset),
+                remaining.eq(self.job.payload.length),
+                tag.packet.eq(0),
+                tag.entry.eq(self.job.payload.entry),
+                tag.generation.eq(self.job.payload.generation),
+            ]
+        with m.If(self.o.valid & self.o.ready):
+            m.d.sync += [
+                remaining.eq(remaining - length),
+                address.eq(address + limit),
+                tag.packet.eq(tag.packet + 1),
+            ]
+        return m

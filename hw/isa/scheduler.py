@@ -1,0 +1,136 @@
+"""Which wave is reduced next, and row by row when."""
+
+from amaranth import Cat, Module, Mux, Signal
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from hw.isa.jobs import index_bits, wave_layout, write_job_layout
+from hw.spec.config import Config
+from hw.stream.arbiter import RoundRobin, select
+
+
+class Scheduler(wiring.Component):
+    """Take waves from the controllers, in order within each, and start their rows.
+
+    Ports
+    -----
+    wave : stream in per controller, oldest wave; taken when its last row has started
+    timed_out : in per controller, give its wave up
+    streaming : in, start a row as soon as every table has it; otherwise whole waves
+    wave_now : out, the wave being reduced (register); ``row`` out, the row asked for
+    available, complete, failed : in, answers of the port tables for that wave and row
+    has_room : in, per port, the write-back can take one more row
+    start : out, the row enters the reduction; ``start_destinations`` where it will go
+    release, release_abandon : out, the entry ``wave_now.entry`` is free
+    job : stream out, write-back work; precedes the wave's first row
+
+    A wave of *r* rows takes *r* + 1 cycles. A wave of a failed instruction is discarded
+    once its answers are in; one that fails half-way is completed, with undefined rows, so
+    that the packets already begun end; its instruction's status tells.
+    """
+
+    def __init__(self, config: Config):
+        self._config = config
+        ports, controllers = config.system.endpoints, config.isa.wave_controllers
+        super().__init__(
+            {
+                "wave": In(stream.Signature(wave_layout(config))).array(controllers),
+                "timed_out": In(controllers),
+                "streaming": In(1),
+                "wave_now": Out(wave_layout(config)),
+                "controller_now": Out(controllers),
+                "row": Out(index_bits(config.rows_per_wave)),
+                "available": In(ports),
+                "complete": In(ports),
+                "failed": In(ports),
+                "has_room": In(ports),
+                "start": Out(1),
+                "start_destinations": Out(ports),
+                "release": Out(1),
+                "release_abandon": Out(1),
+                "job": Out(stream.Signature(write_job_layout(config))),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        config = self._config
+        controllers = config.isa.wave_controllers
+        flit_shift = (config.fabric.flit_bytes - 1).bit_length()
+        wave = self.wave_now
+        m.submodules.turn = turn = RoundRobin(controllers)
+        chosen = Signal(controllers)
+        last_row = Signal(index_bits(config.rows_per_wave))
+        abandon = Signal()
+        available = Signal()
+        complete = Signal()
+        ready = Signal()
+        room = Signal()
+        m.d.comb += [
+            turn.requests.eq(Cat(source.valid for source in self.wave)),
+            self.controller_now.eq(chosen),
+            abandon.eq((self.timed_out & chosen).any()),
+            available.eq(((self.available | ~wave.sources).all()) | abandon),
+            complete.eq((self.complete | ~wave.sources).all() | abandon),
+            ready.eq(Mux(self.streaming, available, complete)),
+            room.eq((self.has_room | ~wave.destinations).all()),
+            self.start_destinations.eq(wave.destinations),
+            self.release_abandon.eq(abandon),
+            self.job.payload.ports.eq(wave.destinations),
+            self.job.payload.context.eq(wave.context),
+            self.job.payload.generation.eq(wave.generation),
+            self.job.payload.offset.eq(wave.offset),
+            self.job.payload.length.eq(wave.length),
+        ]
+        waves = [source.payload.as_value() for source in self.wave]
+        failed_now = Cat(source.payload.failed for source in self.wave) & chosen
+
+        def finish():
+            m.d.comb += self.release.eq(1)
+            for index, source in enumerate(self.wave):
+                m.d.comb += source.ready.eq(chosen[index])
+            m.next = "select"
+
+        with m.FSM():
+            with m.State("select"):
+                m.d.comb += turn.advance.eq(1)
+                m.d.sync += [
+                    chosen.eq(turn.grant),
+                    wave.eq(select(turn.grant, waves)),
+                    last_row.eq((select(turn.grant, [w.payload.length for w in self.wave])
+                                 - 1) >> flit_shift),
+                    self.row.eq(0),
+                ]
+                with m.If(turn.requests.any()):
+                    m.next = "begin"
+            with m.State("begin"):
+                with m.If(failed_now.any() | (self.failed & wave.sources).any() | abandon):
+                    m.next = "discard"
+                with m.Elif(ready & room):
+                    m.d.comb += self.job.valid.eq(1)
+                    with m.If(self.job.ready):
+                        m.d.comb += self.start.eq(1)
+                        m.d.sync += self.row.eq(1)
+                        with m.If(last_row == 0):
+                            m.next = "finish"
+                        with m.Else():
+                            m.next = "rows"
+                with m.Elif((turn.requests & ~chosen).any()):
+                    # Another controller's wave may be ready: do not wait for this one.
+                    m.next = "select"
+            with m.State("rows"):
+                with m.If(available & room):
+                    m.d.comb += self.start.eq(1)
+                    m.d.sync += self.row.eq(self.row + 1)
+                    with m.If(self.row == last_row):
+                        with m.If(complete):
+                            finish()
+                        with m.Else():
+                            m.next = "finish"
+            with m.State("finish"):
+                with m.If(complete):
+                    finish()
+            with m.State("discard"):
+                with m.If(complete):
+                    finish()
+        return m

@@ -1,0 +1,245 @@
+"""Wave table of one port: where read data waits for the other ports."""
+
+from amaranth import Array, Cat, Module, Mux, Signal
+from amaranth.lib import data, memory, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from hw.fabric.packets import header_of
+from hw.isa.jobs import index_bits
+from hw.spec.config import Config
+from hw.spec.instruction import read_tag_layout
+from hw.spec.packet import LENGTH_BITS, flit_layout
+from hw.spec.status import Status
+
+
+class WaveTable(wiring.Component):
+    """Fill entries by tag, in whatever order responses come, and say which rows are there.
+
+    Ports
+    -----
+    i : flit stream in, read responses; always ready, since entries are reserved first
+    allocate : valid, entry, generation, length: expect these bytes
+    release : valid, entry, abandon: the entry is free again; with ``abandon`` answers are
+        still outstanding and will be dropped when they come
+    entry, packet, row : in, a row of a wave
+    available : out, that row can be read, or never will come (then ``failure`` says why)
+    complete : out, the whole entry has been answered
+    failure : out, status of the entry
+    data : out, the row asked for two cycles earlier
+    stray, stray_status, stray_entry : an answer that nobody waits for
+    late : pulse, an answer to an abandoned request was dropped
+    waiting : out per controller, one of its entries still expects packets
+    accepted : pulse, a packet was accepted for entry ``arriving_entry``
+
+    A response names entry, packet and generation in its tag; with burst reads the packet
+    follows from the offset it carries. Only the packet now arriving is tracked by row,
+    the others as done or not done: a channel never interleaves packets.
+    """
+
+    READ_LATENCY = 2
+
+    def __init__(self, config: Config):
+        self._config = config
+        entries = index_bits(config.isa.waves)
+        super().__init__(
+            {
+                "i": In(stream.Signature(flit_layout(config))),
+                "burst_reads": In(1),
+                "allocate": In(1),
+                "allocate_entry": In(entries),
+                "allocate_generation": In(read_tag_layout(config)["generation"].width),
+                "allocate_length": In(LENGTH_BITS),
+                "release": In(1),
+                "release_entry": In(entries),
+                "abandon": In(1),
+                "entry": In(entries),
+                "row": In(index_bits(config.rows_per_wave)),
+                "available": Out(1),
+                "complete": Out(1),
+                "failure": Out(Status),
+                "data": Out(config.flit_bits),
+                "stray": Out(1),
+                "stray_status": Out(Status),
+                "stray_entry": Out(entries),
+                "late": Out(1),
+                "waiting": Out(config.isa.wave_controllers),
+                "accepted": Out(1),
+                "arriving_entry": Out(entries),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        config = self._config
+        entries, packets = config.isa.waves, config.packets_per_wave
+        rows = min(config.rows_per_packet, config.rows_per_wave)
+        row_bits = (rows - 1).bit_length()
+        flit_shift = (config.fabric.flit_bytes - 1).bit_length()
+        packet_shift = row_bits + flit_shift
+        tag_layout = read_tag_layout(config)
+        generation_bits = tag_layout["generation"].width
+
+        def table(shape, name):
+            return Array(Signal(shape, name=f"{name}_{e}") for e in range(entries))
+
+        active = table(1, "active")
+        generation = table(generation_bits, "generation")
+        done = table(packets, "done")
+        remaining = table(range(packets + 1), "remaining")
+        length = table(LENGTH_BITS, "length")
+        failure = table(Status, "failure")
+        abandoned = Signal(16)
+
+        # The response now arriving.
+        flit = self.i.payload
+        header = header_of(flit)
+        tag = data.View(tag_layout, header.tag)
+        entry = Signal(index_bits(entries))
+        packet = Signal(LENGTH_BITS)
+        current = Signal()
+        m.d.comb += [
+            self.i.ready.eq(1),
+            entry.eq(tag.entry),
+            packet.eq(tag.packet + (header.address[: LENGTH_BITS] >> packet_shift)),
+            current.eq(active[entry] & (generation[entry] == tag.generation)),
+        ]
+        fill_entry = Signal.like(entry)
+        fill_packet = Signal(range(packets))
+        fill_rows = Signal(range(rows + 1))
+        filling = Signal()
+        expected = Signal(LENGTH_BITS)
+        expected_rows = Signal(range(rows + 1))
+        m.d.comb += expected.eq(length[entry] - (packet << packet_shift))
+        first = self.i.valid & flit.first
+        fits = packet < packets
+        fresh = current & ~done[entry].bit_select(packet, 1) & fits
+        repeated = (generation[entry] == tag.generation) & done[entry].bit_select(packet, 1)
+        drop_late = Signal()
+        m.d.comb += drop_late.eq(first & ~fresh & ~repeated & (abandoned != 0))
+        m.d.sync += [
+            self.late.eq(drop_late),
+            self.stray.eq(first & ~fresh & ~drop_late),
+            self.stray_status.eq(
+                Mux(repeated, Status.DUPLICATE_RESPONSE, Status.UNKNOWN_TAG)
+            ),
+            self.stray_entry.eq(entry),
+            self.accepted.eq(first & fresh),
+        ]
+        m.d.comb += self.arriving_entry.eq(fill_entry)
+
+        storage_rows = entries * config.rows_per_wave
+        m.submodules.storage = storage = memory.Memory(
+            shape=config.flit_bits, depth=storage_rows, init=[]
+        )
+        write = storage.write_port()
+        read = storage.read_port(domain="sync")
+        accept_row = Signal()
+        m.d.comb += [
+            accept_row.eq(self.i.valid & ~flit.first & filling & (fill_rows != rows)),
+            write.en.eq(accept_row),
+            write.data.eq(flit.data),
+            write.addr.eq(
+                (fill_entry * packets + fill_packet) * rows + fill_rows[:row_bits]
+            ),
+        ]
+
+        bad_length = Signal()
+        m.d.comb += bad_length.eq(fill_rows + 1 != expected_rows)
+        with m.If(first):
+            m.d.sync += [
+                filling.eq(fresh & ~flit.last),
+                fill_entry.eq(entry),
+                fill_packet.eq(packet),
+                fill_rows.eq(0),
+                expected_rows.eq(
+                    Mux(
+                        expected >= rows << flit_shift,
+                        rows,
+                        (expected[: row_bits + flit_shift + 1] + config.fabric.flit_bytes - 1)
+                        >> flit_shift,
+                    )
+                ),
+            ]
+            # No payload: the request failed. A burst fails as a whole.
+            with m.If(fresh & flit.last):
+                m.d.sync += [
+                    failure[entry].eq(
+                        Mux(header.status == Status.OK, Status.BAD_LENGTH, header.status)
+                    ),
+                    done[entry].eq(
+                        Mux(self.burst_reads, ~0, done[entry] | (1 << packet[: index_bits(packets)]))
+                    ),
+                    remaining[entry].eq(Mux(self.burst_reads, 0, remaining[entry] - 1)),
+                ]
+        with m.If(accept_row):
+            m.d.sync += fill_rows.eq(fill_rows + 1)
+        with m.If(self.i.valid & ~flit.first & filling & flit.last):
+            m.d.sync += [
+                filling.eq(0),
+                done[fill_entry].eq(done[fill_entry] | (1 << fill_packet)),
+                remaining[fill_entry].eq(remaining[fill_entry] - 1),
+            ]
+            with m.If(flit.poison):
+                m.d.sync += failure[fill_entry].eq(Status.POISONED)
+            with m.Elif(bad_length):
+                m.d.sync += failure[fill_entry].eq(Status.BAD_LENGTH)
+
+        # Reservation.
+        with m.If(self.allocate):
+            e = self.allocate_entry
+            m.d.sync += [
+                active[e].eq(1),
+                generation[e].eq(self.allocate_generation),
+                done[e].eq(0),
+                length[e].eq(self.allocate_length),
+                remaining[e].eq(
+                    (self.allocate_length + (rows << flit_shift) - 1) >> packet_shift
+                ),
+                failure[e].eq(Status.OK),
+            ]
+        given_up = Signal(range(packets + 1))
+        unanswered = remaining[self.release_entry]
+        m.d.comb += given_up.eq(
+            Mux(
+                self.release & self.abandon & active[self.release_entry],
+                unanswered,
+                0,
+            )
+        )
+        with m.If(self.release):
+            m.d.sync += active[self.release_entry].eq(0)
+            with m.If(self.abandon & (fill_entry == self.release_entry)):
+                m.d.sync += filling.eq(0)
+        m.d.sync += abandoned.eq(abandoned + given_up - drop_late)
+
+        each = config.waves_per_controller
+        for c in range(config.isa.wave_controllers):
+            m.d.comb += self.waiting[c].eq(
+                Cat(
+                    active[e] & (remaining[e] != 0) for e in range(c * each, (c + 1) * each)
+                ).any()
+            )
+
+        # The row asked for.
+        asked_packet = Signal(range(packets))
+        asked_row = self.row[:row_bits]
+        m.d.comb += asked_packet.eq(self.row >> row_bits)
+        arriving = (
+            filling
+            & (fill_entry == self.entry)
+            & (fill_packet == asked_packet)
+            & (asked_row < fill_rows)
+        )
+        m.d.comb += [
+            self.available.eq(
+                done[self.entry].bit_select(asked_packet, 1)
+                | arriving
+                | (failure[self.entry] != Status.OK)
+            ),
+            self.complete.eq(remaining[self.entry] == 0),
+            self.failure.eq(failure[self.entry]),
+            read.addr.eq(self.entry * config.rows_per_wave + self.row),
+            read.en.eq(1),
+        ]
+        m.d.sync += self.data.eq(read.data)
+        return m

@@ -1,0 +1,105 @@
+"""Write responses of one port."""
+
+from amaranth import Array, Module, Mux, Signal
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from hw.fabric.packets import header_of
+from hw.isa.jobs import index_bits
+from hw.spec.config import Config
+from hw.spec.instruction import write_tag_layout
+from hw.spec.packet import flit_layout
+from hw.spec.status import Status
+
+COUNT_BITS = 16
+
+
+class WriteTracker(wiring.Component):
+    """Count the write responses that each instruction still waits for.
+
+    Ports
+    -----
+    i : flit stream in, write responses; always ready
+    open, open_context, open_generation : a context starts, nothing is outstanding
+    expect, expect_context, expect_count : so many more responses will come
+    abandon : per context, stop waiting; what comes later is dropped
+    outstanding : out, per context, responses are still to come
+    error, error_context, error_status : pulse, a response carried or was an error
+    late : pulse, an abandoned response was dropped
+    answered, answered_context : pulse, a response was counted
+    """
+
+    def __init__(self, config: Config):
+        self._config = config
+        context = index_bits(config.contexts)
+        super().__init__(
+            {
+                "i": In(stream.Signature(flit_layout(config))),
+                "open": In(1),
+                "open_context": In(context),
+                "open_generation": In(write_tag_layout(config)["generation"].width),
+                "expect": In(1),
+                "expect_context": In(context),
+                "expect_count": In(COUNT_BITS),
+                "abandon": In(config.contexts),
+                "outstanding": Out(config.contexts),
+                "error": Out(1),
+                "error_context": Out(context),
+                "error_status": Out(Status),
+                "late": Out(1),
+                "answered": Out(1),
+                "answered_context": Out(context),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        contexts = self._config.contexts
+        tag_layout = write_tag_layout(self._config)
+        generation = Array(
+            Signal(tag_layout["generation"].width, name=f"generation_{c}")
+            for c in range(contexts)
+        )
+        counts = Array(Signal(COUNT_BITS, name=f"count_{c}") for c in range(contexts))
+        abandoned = Signal(COUNT_BITS)
+
+        header = header_of(self.i.payload)
+        tag = data.View(tag_layout, header.tag)
+        come = self.i.valid & self.i.payload.first
+        current = generation[tag.context] == tag.generation
+        counted = Signal()
+        drop_late = Signal()
+        m.d.comb += [
+            self.i.ready.eq(1),
+            counted.eq(come & current & (counts[tag.context] != 0)),
+            drop_late.eq(come & ~counted & (abandoned != 0)),
+        ]
+        m.d.sync += [
+            self.answered.eq(counted),
+            self.answered_context.eq(tag.context),
+            self.late.eq(drop_late),
+            self.error.eq(
+                (come & ~counted & ~drop_late) | (counted & (header.status != Status.OK))
+            ),
+            self.error_context.eq(tag.context),
+            self.error_status.eq(
+                Mux(
+                    counted,
+                    header.status,
+                    Mux(current, Status.DUPLICATE_RESPONSE, Status.UNKNOWN_TAG),
+                )
+            ),
+        ]
+        with m.If(self.open):
+            m.d.sync += generation[self.open_context].eq(self.open_generation)
+        given_up = 0
+        for c, count in enumerate(counts):
+            more = Mux(self.expect & (self.expect_context == c), self.expect_count, 0)
+            less = counted & (tag.context == c)
+            m.d.sync += count.eq(Mux(self.abandon[c], 0, count + more - less))
+            # A response counts as outstanding until its status has been reported.
+            reporting = self.answered & (self.answered_context == c)
+            m.d.comb += self.outstanding[c].eq((count != 0) | reporting)
+            given_up += Mux(self.abandon[c], (count + more - less)[:COUNT_BITS], 0)
+        m.d.sync += abandoned.eq(abandoned + given_up - drop_late)
+        return m

@@ -1,0 +1,138 @@
+"""Write requests and completion flags of one port."""
+
+from amaranth import Module, Mux, Signal
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from hw.fabric.packets import drive_header
+from hw.isa.jobs import index_bits, write_job_layout
+from hw.spec.config import Config
+from hw.spec.instruction import write_tag_layout
+from hw.spec.packet import ADDRESS_BITS, LENGTH_BITS, MessageClass, Operation, flit_layout
+from hw.stream.queue import Queue
+
+
+class Writeback(wiring.Component):
+    """Turn reduced rows into write packets for one destination.
+
+    Parameters: ``port``, number of this port.
+
+    Ports
+    -----
+    job : stream in, waves and flags in the order they shall leave
+    context, base : the operand's address for a context, looked up combinationally
+    flag_base : in, address of flag 0
+    coalesce : in, ask for one write response per wave instead of one per packet
+    reserve : in, a row was started that will arrive here; only while ``has_room``
+    row_valid, row : in, a reduced row, taken without back-pressure
+    o : flit stream out
+
+    Flags take their place behind the data queued before them. A header leaves as soon as
+    its job is known, while the first rows are still being reduced. One flit per cycle,
+    no gap between packets.
+    """
+
+    def __init__(self, config: Config, *, port: int):
+        self._config = config
+        self._port = port
+        super().__init__(
+            {
+                "job": In(stream.Signature(write_job_layout(config))),
+                "context": Out(index_bits(config.contexts)),
+                "base": In(ADDRESS_BITS),
+                "flag_base": In(ADDRESS_BITS),
+                "coalesce": In(1),
+                "reserve": In(1),
+                "has_room": Out(1),
+                "row_valid": In(1),
+                "row": In(config.flit_bits),
+                "o": Out(stream.Signature(flit_layout(config))),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        config = self._config
+        limit = config.fabric.max_payload_bytes
+        depth = config.isa.writeback_flits
+        m.submodules.jobs = jobs = Queue(write_job_layout(config), depth=4)
+        m.submodules.rows = rows = Queue(config.flit_bits, depth=depth)
+        room = Signal(range(depth + 1), init=depth)
+        taken = rows.o.valid & rows.o.ready
+        m.d.sync += room.eq(room + taken - self.reserve)
+        m.d.comb += [
+            jobs.i.payload.eq(self.job.payload),
+            jobs.i.valid.eq(self.job.valid),
+            self.job.ready.eq(jobs.i.ready),
+            rows.i.payload.eq(self.row),
+            rows.i.valid.eq(self.row_valid),
+            self.has_room.eq(room != 0),
+            self.context.eq(jobs.o.payload.context),
+        ]
+
+        job = Signal(write_job_layout(config))
+        pending = Signal()
+        address = Signal(ADDRESS_BITS)
+        remaining = Signal(LENGTH_BITS)
+        payload_left = Signal(LENGTH_BITS)
+        length = Signal(LENGTH_BITS)
+        final = Signal()
+        tag = write_tag_layout(config)
+        header_done = Signal()
+        m.d.comb += [
+            final.eq(remaining <= limit),
+            length.eq(Mux(final, remaining, limit)),
+            # The next job is prepared while the last payload of this one leaves.
+            jobs.o.ready.eq(~pending | (header_done & (final | job.notify))),
+        ]
+        with m.If(jobs.o.ready):
+            base = Mux(jobs.o.payload.notify, self.flag_base, self.base)
+            m.d.sync += [
+                pending.eq(jobs.o.valid),
+                job.eq(jobs.o.payload),
+                address.eq(base + jobs.o.payload.offset),
+                remaining.eq(Mux(jobs.o.payload.notify, 0, jobs.o.payload.length)),
+            ]
+        with m.Elif(header_done):
+            m.d.sync += [remaining.eq(remaining - limit), address.eq(address + limit)]
+
+        with m.If(payload_left == 0):
+            m.d.comb += [
+                self.o.valid.eq(pending),
+                header_done.eq(pending & self.o.ready),
+                *drive_header(
+                    self.o.payload,
+                    last=job.notify,
+                    inc=1,
+                    message_class=MessageClass.WRITE_REQUEST,
+                    operation=Mux(job.notify, Operation.WRITE_NOTIFY, Operation.WRITE),
+                    acknowledge=~job.notify & (~self.coalesce | final),
+                    status=job.status,
+                    source=self._port,
+                    destination=self._port,
+                    tag=Mux(
+                        job.notify,
+                        job.identifier,
+                        job.context
+                        | (job.generation << tag["context"].width),
+                    ),
+                    length=length,
+                    address=address,
+                ),
+            ]
+            with m.If(header_done):
+                m.d.sync += payload_left.eq(length)
+        with m.Else():
+            end = payload_left <= config.fabric.flit_bytes
+            m.d.comb += [
+                self.o.valid.eq(rows.o.valid),
+                self.o.payload.data.eq(rows.o.payload),
+                self.o.payload.first.eq(0),
+                self.o.payload.last.eq(end),
+                rows.o.ready.eq(self.o.ready),
+            ]
+            with m.If(self.o.valid & self.o.ready):
+                m.d.sync += payload_left.eq(
+                    Mux(end, 0, payload_left - config.fabric.flit_bytes)
+                )
+        return m

@@ -1,0 +1,46 @@
+"""The system with its memories, as it is simulated."""
+
+from amaranth import ClockSignal, Instance, Module, ResetSignal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In
+
+from hw.csr.axi_lite import AxiLiteSignature
+from hw.csr.bus import ADDRESS_BITS
+from hw.spec.config import Config
+from hw.top import System
+
+MEMORY_PORTS_IN = (
+    "awaddr awlen awid awvalid wdata wstrb wlast wvalid bready araddr arlen arid arvalid rready"
+).split()
+MEMORY_PORTS_OUT = "awready wready bid bresp bvalid arready rid rdata rresp rlast rvalid".split()
+
+
+class SimulatedSystem(wiring.Component):
+    """:class:`hw.top.System` with ``rtl/sim/axi_memory.sv`` at every AXI4 port.
+
+    Ports: ``host`` (AXI4-Lite in).
+    """
+
+    def __init__(self, config: Config):
+        self._config = config
+        page_bits = config.system.endpoints.bit_length()
+        super().__init__({"host": In(AxiLiteSignature(ADDRESS_BITS + page_bits))})
+
+    def elaborate(self, platform):
+        m = Module()
+        config = self._config
+        m.submodules.system = system = System(config)
+        wiring.connect(m, wiring.flipped(self.host), system.host)
+        for i, port in enumerate(system.axi):
+            m.submodules[f"memory_{i}"] = Instance(
+                "axi_memory",
+                ("p", "INDEX", i),
+                ("p", "DATA_BITS", config.flit_bits),
+                ("p", "LATENCY", config.endpoint.memory_latency_cycles),
+                ("p", "BYTES", config.endpoint.memory_bytes),
+                ("i", "clk", ClockSignal()),
+                ("i", "rst", ResetSignal()),
+                *(("i", name, getattr(port, name)) for name in MEMORY_PORTS_IN),
+                *(("o", name, getattr(port, name)) for name in MEMORY_PORTS_OUT),
+            )
+        return m

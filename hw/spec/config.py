@@ -1,0 +1,348 @@
+"""The one description of a system, from which hardware, models and tools are built.
+
+A configuration is a frozen tree of dataclasses. Every field states its unit, its bounds
+and its meaning in its metadata, so that validation messages, ``--set`` and the tables in
+the documentation all come from the same line. Presets are TOML files in ``configs/``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, get_type_hints
+
+PRESET_FOLDER = Path(__file__).resolve().parents[2] / "configs"
+
+AXI_BOUNDARY_BYTES = 4096
+"""No AXI4 burst may cross a multiple of this address (AMBA AXI4, A3.4.1)."""
+
+MAX_ENDPOINTS = 16
+"""Width of the multicast mask in the packet header."""
+
+TAG_BITS = 16
+"""Width of the tag in the packet header."""
+
+
+class ConfigError(ValueError):
+    """A configuration that cannot be built; the message names field, value and bound."""
+
+
+def parameter(
+    doc: str,
+    default: Any,
+    *,
+    low: float | None = None,
+    high: float | None = None,
+    unit: str = "",
+    power_of_two: bool = False,
+    runtime: bool = False,
+) -> Any:
+    """Declare a configuration field.
+
+    ``runtime`` marks a field that software writes into a register: changing it needs no
+    new hardware, so build caches leave it out of their key.
+    """
+    metadata = {
+        "doc": doc,
+        "low": low,
+        "high": high,
+        "unit": unit,
+        "power_of_two": power_of_two,
+        "runtime": runtime,
+    }
+    return field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True)
+class SystemConfig:
+    endpoints: int = parameter("accelerators attached to every switch", 4, low=2, high=72)
+    switches: int = parameter("switches a message is striped over", 1, low=1, high=16)
+
+
+@dataclass(frozen=True)
+class FabricConfig:
+    flit_bytes: int = parameter(
+        "width of a flit", 32, low=16, high=32, unit="B", power_of_two=True
+    )
+    header_bytes: int = parameter("size of a packet header: one flit", 32, low=16, unit="B")
+    max_payload_bytes: int = parameter(
+        "largest payload of a packet", 4096, low=64, high=4096, unit="B", power_of_two=True
+    )
+    data_queue_flits: int = parameter(
+        "receive queue, and so credits, of a channel that carries payload",
+        512,
+        low=8,
+        high=8192,
+        unit="flits",
+    )
+    control_queue_flits: int = parameter(
+        "receive queue, and so credits, of a channel whose packets are one flit",
+        32,
+        low=4,
+        high=1024,
+        unit="flits",
+    )
+
+
+@dataclass(frozen=True)
+class LinkConfig:
+    latency_cycles: int = parameter(
+        "one way, from stream to stream, transport included", 90, low=6, high=1 << 14, unit="cycles"
+    )
+    gigabytes_per_second: float = parameter(
+        "rate of one direction", 8.0, low=0.01, high=10_000.0, unit="GB/s"
+    )
+
+
+@dataclass(frozen=True)
+class IsaConfig:
+    clock_MHz: float = parameter("clock of switch and endpoints", 250.0, low=1.0, unit="MHz")  # noqa: N815
+    waves: int = parameter("entries of a wave table", 16, low=1, high=64, power_of_two=True)
+    wave_bytes: int = parameter(
+        "payload of one wave", 4096, low=64, high=65536, unit="B", power_of_two=True
+    )
+    wave_controllers: int = parameter(
+        "instruction streams that run side by side", 2, low=1, high=4, power_of_two=True
+    )
+    instructions_in_flight: int = parameter(
+        "instructions a wave controller overlaps", 4, low=2, high=8, power_of_two=True
+    )
+    instruction_queue: int = parameter(
+        "instructions a wave controller holds ahead", 16, low=2, high=256
+    )
+    sync_ids: int = parameter("barriers", 8, low=1, high=16, power_of_two=True)
+    writeback_flits: int = parameter(
+        "rows buffered between reduction and each port", 32, low=24, high=512, unit="flits"
+    )
+    streaming_reduction: bool = parameter(
+        "reduce a row as soon as every table has it", True, runtime=True
+    )
+    burst_reads: bool = parameter("one read request per wave", True, runtime=True)
+    coalesced_write_responses: bool = parameter(
+        "one write response per wave and destination", True, runtime=True
+    )
+    fused_notify: bool = parameter(
+        "send the completion flag behind the data, on the same channel", True, runtime=True
+    )
+    timeout_cycles: int = parameter(
+        "longest wait for an endpoint without any progress",
+        65536,
+        low=16,
+        high=(1 << 32) - 1,
+        unit="cycles",
+        runtime=True,
+    )
+    barrier_timeout_cycles: int = parameter(
+        "longest wait at a barrier; 0 waits for ever",
+        1 << 20,
+        low=0,
+        high=(1 << 32) - 1,
+        unit="cycles",
+        runtime=True,
+    )
+
+
+@dataclass(frozen=True)
+class EndpointConfig:
+    memory_bytes: int = parameter(
+        "memory behind an endpoint's AXI4 port", 1 << 26, low=1 << 13, high=1 << 40, unit="B"
+    )
+    memory_latency_cycles: int = parameter(
+        "from an accepted address to the first beat", 8, low=2, high=4096, unit="cycles"
+    )
+    windows: int = parameter("memory windows open to the fabric", 4, low=1, high=16)
+    shuffle_slots: int = parameter(
+        "read packets an endpoint may answer out of order, for tests; 1 keeps order",
+        1,
+        low=1,
+        high=8,
+    )
+    fault_injection: bool = parameter(
+        "build the circuit that makes an endpoint misbehave on command, for tests", False
+    )
+
+
+@dataclass(frozen=True)
+class Config:
+    """A whole system. Build it with :func:`load`; instances are valid by construction."""
+
+    name: str = "custom"
+    system: SystemConfig = SystemConfig()
+    fabric: FabricConfig = FabricConfig()
+    link: LinkConfig = LinkConfig()
+    isa: IsaConfig = IsaConfig()
+    endpoint: EndpointConfig = EndpointConfig()
+
+    def __post_init__(self) -> None:
+        _check_bounds(self)
+        _check_relations(self)
+
+    @property
+    def flit_bits(self) -> int:
+        return 8 * self.fabric.flit_bytes
+
+    @property
+    def rows_per_packet(self) -> int:
+        return self.fabric.max_payload_bytes // self.fabric.flit_bytes
+
+    @property
+    def rows_per_wave(self) -> int:
+        return self.isa.wave_bytes // self.fabric.flit_bytes
+
+    @property
+    def packets_per_wave(self) -> int:
+        return max(1, self.isa.wave_bytes // self.fabric.max_payload_bytes)
+
+    @property
+    def waves_per_controller(self) -> int:
+        return self.isa.waves // self.isa.wave_controllers
+
+    @property
+    def contexts(self) -> int:
+        return self.isa.wave_controllers * self.isa.instructions_in_flight
+
+    @property
+    def flag_base(self) -> int:
+        """Where completion flags live by default: the last 4 KiB of an endpoint's memory."""
+        return self.endpoint.memory_bytes - AXI_BOUNDARY_BYTES
+
+    def as_dict(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+    def hardware_dict(self) -> dict[str, Any]:
+        """The configuration without runtime fields and name: what decides the gates."""
+        return {
+            section: {
+                item.name: getattr(values, item.name)
+                for item in dataclasses.fields(values)
+                if not item.metadata["runtime"]
+            }
+            for section, values in _sections(self)
+        }
+
+
+def _sections(config: Config) -> list[tuple[str, Any]]:
+    return [
+        (item.name, getattr(config, item.name))
+        for item in dataclasses.fields(config)
+        if dataclasses.is_dataclass(getattr(config, item.name))
+    ]
+
+
+def _check_bounds(config: Config) -> None:
+    for section, values in _sections(config):
+        hints = get_type_hints(type(values))
+        for item in dataclasses.fields(values):
+            name, value = f"{section}.{item.name}", getattr(values, item.name)
+            _check_type(name, value, hints[item.name])
+            low, high = item.metadata["low"], item.metadata["high"]
+            if low is not None and value < low:
+                raise ConfigError(f"{name} = {value}: must be at least {low}")
+            if high is not None and value > high:
+                raise ConfigError(f"{name} = {value}: must be at most {high}")
+            if item.metadata["power_of_two"] and value & (value - 1):
+                raise ConfigError(f"{name} = {value}: must be a power of two")
+
+
+def _check_type(name: str, value: Any, expected: type) -> None:
+    if expected is float and isinstance(value, int) and not isinstance(value, bool):
+        return
+    if not isinstance(value, expected) or (expected is int and isinstance(value, bool)):
+        raise ConfigError(f"{name} = {value!r}: must be of type {expected.__name__}")
+
+
+def _check_relations(config: Config) -> None:
+    fabric, isa, endpoint = config.fabric, config.isa, config.endpoint
+    if fabric.header_bytes != fabric.flit_bytes:
+        raise ConfigError(
+            f"fabric.header_bytes = {fabric.header_bytes}: must equal "
+            f"fabric.flit_bytes = {fabric.flit_bytes}, a header is one flit"
+        )
+    if isa.wave_controllers > isa.waves:
+        raise ConfigError(
+            f"isa.wave_controllers = {isa.wave_controllers}: must be at most isa.waves = {isa.waves}"
+        )
+    tag_bits = (isa.waves - 1).bit_length() + (config.packets_per_wave - 1).bit_length()
+    if tag_bits > TAG_BITS - 2:
+        raise ConfigError(
+            f"isa.wave_bytes = {isa.wave_bytes}: {isa.waves} waves of {config.packets_per_wave} "
+            f"packets need {tag_bits} tag bits, at most {TAG_BITS - 2} are there"
+        )
+    if endpoint.memory_bytes % AXI_BOUNDARY_BYTES:
+        raise ConfigError(
+            f"endpoint.memory_bytes = {endpoint.memory_bytes}: must be a multiple of "
+            f"{AXI_BOUNDARY_BYTES}"
+        )
+
+
+def check_buildable(config: Config) -> None:
+    """Raise :class:`ConfigError` where a system can be simulated but not built as RTL."""
+    if config.system.endpoints > MAX_ENDPOINTS:
+        raise ConfigError(
+            f"system.endpoints = {config.system.endpoints}: RTL takes at most {MAX_ENDPOINTS}"
+        )
+    if config.system.switches != 1:
+        raise ConfigError(
+            f"system.switches = {config.system.switches}: RTL is built for 1 switch; "
+            "the model backend stripes over several"
+        )
+    rate = config.fabric.flit_bytes * config.isa.clock_MHz / 1000
+    if abs(config.link.gigabytes_per_second - rate) > 1e-6 * rate:
+        raise ConfigError(
+            f"link.gigabytes_per_second = {config.link.gigabytes_per_second}: RTL moves one flit "
+            f"per cycle, fabric.flit_bytes x isa.clock_MHz = {rate:g} GB/s"
+        )
+
+
+def preset_names() -> list[str]:
+    return sorted(path.stem for path in PRESET_FOLDER.glob("*.toml"))
+
+
+def load(source: str | Path, overrides: dict[str, Any] | None = None) -> Config:
+    """Load a preset name or a TOML file and apply ``section.field`` overrides."""
+    path = Path(source)
+    if path.suffix != ".toml":
+        path = PRESET_FOLDER / f"{source}.toml"
+        if not path.is_file():
+            raise ConfigError(
+                f"configuration {str(source)!r}: no such preset; there are "
+                f"{', '.join(preset_names())}, or give a .toml file"
+            )
+    try:
+        tree = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"configuration {path}: {error}") from error
+    for name, value in (overrides or {}).items():
+        section, _, item = name.partition(".")
+        if not item:
+            raise ConfigError(f"{name}: a field is written section.field")
+        tree.setdefault(section, {})[item] = value
+    return from_dict(tree, name=path.stem)
+
+
+def from_dict(tree: dict[str, Any], *, name: str = "custom") -> Config:
+    sections = {item.name: item for item in dataclasses.fields(Config) if item.name != "name"}
+    hints = get_type_hints(Config)
+    parts: dict[str, Any] = {"name": name}
+    for section, values in tree.items():
+        if section not in sections or not isinstance(values, dict):
+            raise ConfigError(f"{section}: unknown section; there are {', '.join(sections)}")
+        known = [item.name for item in dataclasses.fields(hints[section])]
+        for item in values:
+            if item not in known:
+                raise ConfigError(f"{section}.{item}: unknown field; there are {', '.join(known)}")
+        parts[section] = hints[section](**values)
+    return Config(**parts)
+
+
+def parse_override(text: str) -> tuple[str, Any]:
+    """Parse ``section.field=value`` as the command line writes it."""
+    name, separator, value = text.partition("=")
+    if not separator:
+        raise ConfigError(f"{text!r}: an override is written section.field=value")
+    try:
+        return name.strip(), tomllib.loads(f"value = {value.strip()}")["value"]
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{name.strip()} = {value}: not a TOML value") from error

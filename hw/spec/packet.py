@@ -1,0 +1,149 @@
+"""Packets, flits and channels: the transaction layer of the fabric.
+
+A packet is one header flit and, for read responses and write requests that carry data,
+payload flits. ``docs/protocol.md`` prints its field table from :class:`Header`.
+"""
+
+from amaranth.lib import data, enum
+
+from hw.spec.config import MAX_ENDPOINTS, TAG_BITS, Config
+from hw.spec.status import Status
+
+ADDRESS_BITS = 48
+LENGTH_BITS = 17
+NODE_BITS = 6
+
+
+class MessageClass(enum.IntEnum, shape=2):
+    """The four message classes; each has its own queues and credits."""
+
+    READ_REQUEST = 0
+    WRITE_REQUEST = 1
+    READ_RESPONSE = 2
+    WRITE_RESPONSE = 3
+
+
+class Operation(enum.IntEnum, shape=3):
+    """What a request asks for; a response repeats its request's operation."""
+
+    READ = 0
+    WRITE = 1
+    ATOMIC_ADD = 2
+    """Add the 64-bit payload; at the switch with INC set: arrive at barrier ``address / 8``."""
+    WRITE_NOTIFY = 3
+    """Store a completion flag after all earlier writes of the same source are visible."""
+
+
+class QueueSet(enum.IntEnum, shape=1):
+    """The two independent sets of queues of a port; the INC bit chooses."""
+
+    CORE = 0
+    ISA = 1
+
+
+class Header(data.Struct):
+    """Header of a packet, the low 128 bits of its first flit; the rest is zero."""
+
+    inc: 1
+    message_class: MessageClass
+    operation: Operation
+    acknowledge: 1
+    multicast: 1
+    status: Status
+    source: NODE_BITS
+    destination: MAX_ENDPOINTS
+    tag: TAG_BITS
+    length: LENGTH_BITS
+    address: ADDRESS_BITS
+    reserved: 13
+
+
+HEADER_DOC = {
+    "inc": "from or to the in-switch accelerator",
+    "message_class": "queue the packet travels in",
+    "operation": "what the request asks for",
+    "acknowledge": "write request: answer with one response for this and all earlier writes "
+    "of the same source that asked for none",
+    "multicast": "`destination` is a mask instead of an id",
+    "status": "response and completion flag: outcome",
+    "source": "id of the sending endpoint; the switch's accelerator sends its port's id",
+    "destination": "endpoint id, or one bit per endpoint",
+    "tag": "chosen by the requester, returned in every response",
+    "length": "bytes asked for or carried",
+    "address": "request: byte address; read response: offset of its first byte in the request",
+    "reserved": "zero",
+}
+
+
+class FlagWord(data.Struct):
+    """The 64-bit completion flag an endpoint polls."""
+
+    identifier: 16
+    status: Status
+    reserved: 11
+    valid: 1
+    padding: 32
+
+
+class Channel(enum.IntEnum, shape=3):
+    """A virtual channel: one message class of one queue set."""
+
+    CORE_READ_REQUEST = 0
+    CORE_WRITE_REQUEST = 1
+    CORE_READ_RESPONSE = 2
+    CORE_WRITE_RESPONSE = 3
+    ISA_READ_REQUEST = 4
+    ISA_WRITE_REQUEST = 5
+    ISA_READ_RESPONSE = 6
+    ISA_WRITE_RESPONSE = 7
+
+
+CORE_CHANNELS = tuple(channel for channel in Channel if channel.value < 4)
+
+TO_SWITCH = (
+    *CORE_CHANNELS,
+    Channel.ISA_WRITE_REQUEST,
+    Channel.ISA_READ_RESPONSE,
+    Channel.ISA_WRITE_RESPONSE,
+)
+"""Channels from an endpoint to the switch; endpoints never read from the accelerator."""
+
+TO_ENDPOINT = (*CORE_CHANNELS, Channel.ISA_READ_REQUEST, Channel.ISA_WRITE_REQUEST)
+"""Channels from the switch to an endpoint; nobody answers the accelerator's own answers."""
+
+_CARRY_DATA = {
+    Channel.CORE_WRITE_REQUEST,
+    Channel.CORE_READ_RESPONSE,
+    Channel.ISA_WRITE_REQUEST,
+    Channel.ISA_READ_RESPONSE,
+}
+
+
+def queue_set(channel: Channel) -> QueueSet:
+    return QueueSet(channel.value >> 2)
+
+
+def queue_flits(config: Config, channel: Channel) -> int:
+    """Depth of a channel's receive queue, which is the number of its credits."""
+    if channel in _CARRY_DATA:
+        return config.fabric.data_queue_flits
+    return config.fabric.control_queue_flits
+
+
+def flit_layout(config: Config) -> data.StructLayout:
+    """A flit with its framing. ``poison`` counts on the last flit: the payload is bad."""
+    return data.StructLayout({"data": config.flit_bits, "first": 1, "last": 1, "poison": 1})
+
+
+CREDIT_BITS = 14
+"""Width of one channel's count in a credit flit; nine 14-bit counts fit 128 bits."""
+
+
+def credit_layout() -> data.ArrayLayout:
+    """Payload of a credit flit: credits returned, per channel."""
+    return data.ArrayLayout(CREDIT_BITS, len(Channel))
+
+
+def link_flit_layout(config: Config) -> data.StructLayout:
+    """What crosses a link in one cycle: a flit of one channel, or returned credits."""
+    return data.StructLayout({"flit": flit_layout(config), "channel": Channel, "credit": 1})

@@ -1,0 +1,38 @@
+"""Outcomes. One code for packets, instructions and completion flags."""
+
+from amaranth.lib import enum
+
+
+class Status(enum.IntEnum, shape=4):
+    OK = 0
+    BAD_OPCODE = 1
+    BAD_FORMAT = 2
+    EMPTY_MASK = 3
+    BAD_MASK = 4
+    MISALIGNED = 5
+    BAD_LENGTH = 6
+    WINDOW_VIOLATION = 7
+    POISONED = 8
+    TIMEOUT = 9
+    BARRIER_TIMEOUT = 10
+    DUPLICATE_RESPONSE = 11
+    UNKNOWN_TAG = 12
+    BAD_OPERATION = 13
+
+
+STATUS_DOC = {
+    Status.OK: "done, every byte written",
+    Status.BAD_OPCODE: "unknown instruction",
+    Status.BAD_FORMAT: "no such number format, or the reduction does not exist for it",
+    Status.EMPTY_MASK: "no source, no destination, or a barrier without participants",
+    Status.BAD_MASK: "names a port or barrier that is absent, or copies from several sources",
+    Status.MISALIGNED: "an address is no multiple of the flit, or a length none of the element",
+    Status.BAD_LENGTH: "zero or too long; on a read response: not the bytes asked for",
+    Status.WINDOW_VIOLATION: "outside the windows that the endpoint opened",
+    Status.POISONED: "the endpoint's memory answered with an error",
+    Status.TIMEOUT: "an endpoint made no progress in time",
+    Status.BARRIER_TIMEOUT: "an endpoint did not arrive in time",
+    Status.DUPLICATE_RESPONSE: "an endpoint answered the same request twice",
+    Status.UNKNOWN_TAG: "an endpoint answered a request that nobody made",
+    Status.BAD_OPERATION: "the endpoint does not know the operation",
+}

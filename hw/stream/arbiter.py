@@ -1,0 +1,93 @@
+"""Fair choice among requesters."""
+
+from amaranth import Cat, Module, Mux, Signal
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+
+def lowest_set(value):
+    """One-hot: the lowest set bit of ``value``."""
+    return (value & (~value + 1))[: len(value)]
+
+
+def select(one_hot, values):
+    """The value whose bit of ``one_hot`` is set; zero if none."""
+    result = 0
+    for index, value in enumerate(values):
+        result = result | Mux(one_hot[index], value, 0)
+    return result
+
+
+class RoundRobin(wiring.Component):
+    """Round-robin arbiter with a combinational grant.
+
+    Ports
+    -----
+    requests : in, one bit per requester
+    grant : out, one-hot among the requests, zero if there are none; same cycle
+    advance : in, the grant was used: its holder becomes the last in turn
+
+    Nobody waits for more than ``count`` - 1 advances.
+    """
+
+    def __init__(self, count: int):
+        if count < 1:
+            raise ValueError(f"RoundRobin count = {count}: must be at least 1")
+        self._count = count
+        super().__init__({"requests": In(count), "grant": Out(count), "advance": In(1)})
+
+    def elaborate(self, platform):
+        m = Module()
+        later = Signal(self._count)
+        preferred = Signal(self._count)
+        m.d.comb += [
+            preferred.eq(self.requests & later),
+            self.grant.eq(
+                Mux(preferred.any(), lowest_set(preferred), lowest_set(self.requests))
+            ),
+        ]
+        with m.If(self.advance & self.requests.any()):
+            m.d.sync += later.eq(~(self.grant | (self.grant - 1)))
+        return m
+
+
+class StreamArbiter(wiring.Component):
+    """Merge several streams into one, item by item, round robin; no latency.
+
+    Ports: ``i`` (array of ``count`` streams in), ``o`` (stream out). A valid item may be
+    overtaken by another requester's while ``o`` stalls only if its turn has not come.
+    """
+
+    def __init__(self, shape, *, count: int):
+        self._shape = shape
+        self._count = count
+        super().__init__(
+            {
+                "i": In(stream.Signature(shape)).array(count),
+                "o": Out(stream.Signature(shape)),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.turn = turn = RoundRobin(self._count)
+        # A stalled choice is kept, so that the output payload is stable until accepted.
+        held = Signal(self._count)
+        grant = Signal(self._count)
+        m.d.comb += [
+            turn.requests.eq(Cat(source.valid for source in self.i)),
+            grant.eq(Mux(held.any(), held, turn.grant)),
+            turn.advance.eq(self.o.valid & ~held.any()),
+            self.o.valid.eq(grant.any()),
+            self.o.payload.eq(
+                select(grant, [_bits(source.payload) for source in self.i])
+            ),
+        ]
+        for index, source in enumerate(self.i):
+            m.d.comb += source.ready.eq(grant[index] & self.o.ready)
+        m.d.sync += held.eq(Mux(self.o.valid & ~self.o.ready, grant, 0))
+        return m
+
+
+def _bits(payload):
+    return payload.as_value() if hasattr(payload, "as_value") else payload

@@ -1,0 +1,19 @@
+"""Connect streams, and refuse to where only the widths agree."""
+
+from amaranth.lib import data
+
+
+def connect_stream(m, source, sink) -> None:
+    """Wire ``source`` to ``sink``; payload shapes must be equal, not just as wide.
+
+    ``wiring.connect`` accepts any two payloads of one width, so two layouts that happen
+    to be equally wide would be joined in silence.
+    """
+    left, right = source.payload.shape(), sink.payload.shape()
+    if isinstance(left, data.Layout) and isinstance(right, data.Layout) and left != right:
+        raise TypeError(f"cannot connect a stream of {left!r} to one of {right!r}")
+    m.d.comb += [
+        sink.payload.eq(source.payload),
+        sink.valid.eq(source.valid),
+        source.ready.eq(sink.ready),
+    ]

@@ -1,0 +1,73 @@
+"""The switch: ordinary forwarding beside the in-switch accelerator."""
+
+from amaranth import Module
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from hw.csr.bus import CsrBus
+from hw.fabric.phy import link_signature
+from hw.fabric.transport import Transport
+from hw.isa.isa import Isa
+from hw.spec.config import Config
+from hw.spec.packet import CORE_CHANNELS, TO_ENDPOINT, TO_SWITCH, Channel
+from hw.stream.connect import connect_stream
+from hw.switch.crossbar import Crossbar
+
+
+class Switch(wiring.Component):
+    """Transport per port, a crossbar per message class, one accelerator.
+
+    Ports: ``link_in``, ``link_out`` per port; ``bus`` (registers). The INC bit of a packet
+    has already chosen its channel, so demultiplexing on RX costs nothing, and the
+    transport's round robin shares each TX link between switch core and accelerator.
+    """
+
+    def __init__(self, config: Config):
+        self._config = config
+        ports = config.system.endpoints
+        super().__init__(
+            {
+                "link_in": In(link_signature(config)).array(ports),
+                "link_out": Out(link_signature(config)).array(ports),
+                "bus": In(CsrBus()),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        config = self._config
+        m.submodules.isa = isa = Isa(config)
+        crossbars = {channel: Crossbar(config) for channel in CORE_CHANNELS}
+        for channel, crossbar in crossbars.items():
+            m.submodules[f"crossbar_{channel.name.lower()}"] = crossbar
+        m.d.comb += [
+            isa.bus.address.eq(self.bus.address),
+            isa.bus.write.eq(self.bus.write),
+            isa.bus.write_data.eq(self.bus.write_data),
+            self.bus.read_data.eq(isa.bus.read_data),
+            isa.misrouted.eq(
+                sum(bit for crossbar in crossbars.values() for bit in crossbar.misrouted)
+            ),
+        ]
+        for i in range(config.system.endpoints):
+            transport = Transport(config, transmit=TO_ENDPOINT, receive=TO_SWITCH)
+            m.submodules[f"transport_{i}"] = transport
+            m.d.comb += [
+                transport.link_in.valid.eq(self.link_in[i].valid),
+                transport.link_in.payload.eq(self.link_in[i].payload),
+                self.link_out[i].valid.eq(transport.link_out.valid),
+                self.link_out[i].payload.eq(transport.link_out.payload),
+            ]
+            into = dict(zip(TO_SWITCH, transport.receive, strict=True))
+            out = dict(zip(TO_ENDPOINT, transport.transmit, strict=True))
+            for channel, crossbar in crossbars.items():
+                connect_stream(m, into[channel], crossbar.i[i])
+                connect_stream(m, crossbar.o[i], out[channel])
+            connect_stream(m, into[Channel.ISA_WRITE_REQUEST], isa.arrivals[i])
+            connect_stream(m, into[Channel.ISA_READ_RESPONSE], isa.read_response[i])
+            connect_stream(m, into[Channel.ISA_WRITE_RESPONSE], isa.write_response[i])
+            connect_stream(m, isa.read_request[i], out[Channel.ISA_READ_REQUEST])
+            connect_stream(m, isa.write_request[i], out[Channel.ISA_WRITE_REQUEST])
+        return m
+
+

@@ -1,0 +1,68 @@
+"""The whole system on one clock: endpoints, links, switch. Wiring only, in packet order."""
+
+from amaranth import Module
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from hw.csr.axi_lite import AxiLiteBridge, AxiLiteSignature
+from hw.csr.bus import ADDRESS_BITS
+from hw.endpoint.axi import AxiSignature
+from hw.endpoint.endpoint import Endpoint
+from hw.fabric.phy import DelayLine
+from hw.fabric.transport import TRANSPORT_CYCLES, Transport
+from hw.spec.config import Config, check_buildable
+from hw.spec.packet import TO_ENDPOINT, TO_SWITCH
+from hw.stream.connect import connect_stream
+from hw.switch.switch import Switch
+
+
+class System(wiring.Component):
+    """Ports: ``axi`` (AXI4 out per endpoint, to its memory), ``host`` (AXI4-Lite in:
+    page 0 the switch, page 1 + i endpoint i)."""
+
+    def __init__(self, config: Config):
+        check_buildable(config)
+        self._config = config
+        endpoints = config.system.endpoints
+        page_bits = endpoints.bit_length()
+        super().__init__(
+            {
+                "axi": Out(AxiSignature(config)).array(endpoints),
+                "host": In(AxiLiteSignature(ADDRESS_BITS + page_bits)),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        config = self._config
+        endpoints = config.system.endpoints
+        m.submodules.bridge = bridge = AxiLiteBridge(pages=1 + endpoints)
+        m.submodules.switch = switch = Switch(config)
+        wiring.connect(m, wiring.flipped(self.host), bridge.axi)
+        wiring.connect(m, bridge.page[0], switch.bus)
+        for i in range(endpoints):
+            endpoint = Endpoint(config, identity=i)
+            transport = Transport(config, transmit=TO_SWITCH, receive=TO_ENDPOINT)
+            m.submodules[f"endpoint_{i}"] = endpoint
+            m.submodules[f"transport_{i}"] = transport
+            wiring.connect(m, wiring.flipped(self.axi[i]), endpoint.axi)
+            wiring.connect(m, bridge.page[1 + i], endpoint.bus)
+            for source, sink in zip(endpoint.to_switch, transport.transmit, strict=True):
+                connect_stream(m, source, sink)
+            for source, sink in zip(transport.receive, endpoint.from_switch, strict=True):
+                connect_stream(m, source, sink)
+            cycles = config.link.latency_cycles - TRANSPORT_CYCLES
+            m.submodules[f"link_up_{i}"] = up = DelayLine(config, cycles=cycles)
+            m.submodules[f"link_down_{i}"] = down = DelayLine(config, cycles=cycles)
+            for source, sink in (
+                (transport.link_out, up.i),
+                (up.o, switch.link_in[i]),
+                (switch.link_out[i], down.i),
+                (down.o, transport.link_in),
+            ):
+                m.d.comb += [sink.valid.eq(source.valid), sink.payload.eq(source.payload)]
+            m.d.comb += [
+                endpoint.transmitted.eq(transport.link_out.valid),
+                endpoint.received.eq(transport.link_in.valid),
+            ]
+        return m

@@ -1,0 +1,179 @@
+// The simulated system as a shared library: clock, registers and memories behind a C
+// interface. scin/simulator.py is its only user; the functions below are its contract.
+
+#include <cstdint>
+#include <cstdlib>
+#include <cstring>
+#include <string>
+#include <vector>
+
+#include "Vscin.h"
+#include "svdpi.h"
+#include "verilated.h"
+#ifdef SCIN_TRACE_FST
+#include "verilated_fst_c.h"
+using Trace = VerilatedFstC;
+#elif defined(SCIN_TRACE_VCD)
+#include "verilated_vcd_c.h"
+using Trace = VerilatedVcdC;
+#endif
+
+// Verilator spells the "__" of an emitted port name "___05F".
+#define HOST(name) host___05F##name
+
+namespace {
+
+constexpr int kAnswerLimit = 1000;  // cycles a register access may take
+
+std::vector<uint8_t*> memories;
+uint64_t bytes_per_row;
+
+struct Simulation {
+  VerilatedContext context;
+  Vscin* top = nullptr;
+  uint64_t cycle = 0;
+#if defined(SCIN_TRACE_FST) || defined(SCIN_TRACE_VCD)
+  Trace* trace = nullptr;
+#endif
+
+  void dump(int phase) {
+#if defined(SCIN_TRACE_FST) || defined(SCIN_TRACE_VCD)
+    if (trace) trace->dump(2 * cycle + phase);
+#else
+    (void)phase;
+#endif
+  }
+
+  void step() {
+    top->clk = 1;
+    top->eval();
+    dump(0);
+    top->clk = 0;
+    top->eval();
+    dump(1);
+    ++cycle;
+  }
+};
+
+}  // namespace
+
+extern "C" {
+
+void scin_memory_read(int index, long long row, svBitVecVal* data) {
+  std::memcpy(data, memories[index] + row * bytes_per_row, bytes_per_row);
+}
+
+void scin_memory_write(int index, long long row, const svBitVecVal* data,
+                       const svBitVecVal* strobe) {
+  uint8_t* target = memories[index] + row * bytes_per_row;
+  const auto* source = reinterpret_cast<const uint8_t*>(data);
+  const auto* enabled = reinterpret_cast<const uint8_t*>(strobe);
+  for (uint64_t i = 0; i < bytes_per_row; ++i)
+    if (enabled[i / 8] >> (i % 8) & 1) target[i] = source[i];
+}
+
+// One simulation per process: DPI functions find their memories in `memories`.
+Simulation* scin_open(int endpoints, uint64_t memory_bytes, uint64_t row_bytes, int seed,
+                      int argc, const char** argv, const char* trace_path) {
+  for (uint8_t* memory : memories) std::free(memory);
+  memories.clear();
+  bytes_per_row = row_bytes;
+  for (int i = 0; i < endpoints; ++i)
+    memories.push_back(static_cast<uint8_t*>(std::calloc(memory_bytes, 1)));
+  auto* simulation = new Simulation;
+  simulation->context.randSeed(seed);
+  simulation->context.commandArgs(argc, argv);
+#if defined(SCIN_TRACE_FST) || defined(SCIN_TRACE_VCD)
+  simulation->context.traceEverOn(true);
+#endif
+  simulation->top = new Vscin(&simulation->context);
+#if defined(SCIN_TRACE_FST) || defined(SCIN_TRACE_VCD)
+  if (trace_path) {
+    simulation->trace = new Trace;
+    simulation->top->trace(simulation->trace, 99);
+    simulation->trace->open(trace_path);
+  }
+#else
+  (void)trace_path;
+#endif
+  simulation->top->rst = 1;
+  for (int i = 0; i < 4; ++i) simulation->step();
+  simulation->top->rst = 0;
+  return simulation;
+}
+
+void scin_close(Simulation* simulation) {
+#if defined(SCIN_TRACE_FST) || defined(SCIN_TRACE_VCD)
+  if (simulation->trace) {
+    simulation->trace->close();
+    delete simulation->trace;
+  }
+#endif
+  simulation->top->final();
+  delete simulation->top;
+  delete simulation;
+}
+
+uint64_t scin_cycle(Simulation* simulation) { return simulation->cycle; }
+
+uint8_t* scin_memory(Simulation*, int index) { return memories[index]; }
+
+void scin_step(Simulation* simulation, uint64_t cycles) {
+  for (uint64_t i = 0; i < cycles; ++i) simulation->step();
+}
+
+// AXI4-Lite accesses; they return the response code, or -1 if no answer came.
+int scin_write(Simulation* simulation, uint32_t address, uint32_t value) {
+  Vscin* top = simulation->top;
+  top->HOST(awaddr) = address;
+  top->HOST(wdata) = value;
+  top->HOST(wstrb) = 0xF;
+  top->HOST(awvalid) = top->HOST(wvalid) = 1;
+  top->HOST(bready) = 1;
+  top->eval();
+  for (int i = 0; i < kAnswerLimit; ++i) {
+    const bool taken = top->HOST(awready) && top->HOST(wready);
+    const bool answered = top->HOST(bvalid);
+    const int response = top->HOST(bresp);
+    simulation->step();
+    if (taken) top->HOST(awvalid) = top->HOST(wvalid) = 0;
+    if (answered) return response;
+    top->eval();
+  }
+  return -1;
+}
+
+int scin_read(Simulation* simulation, uint32_t address, uint32_t* value) {
+  Vscin* top = simulation->top;
+  top->HOST(araddr) = address;
+  top->HOST(arvalid) = 1;
+  top->HOST(rready) = 1;
+  top->eval();
+  for (int i = 0; i < kAnswerLimit; ++i) {
+    const bool taken = top->HOST(arready);
+    const bool answered = top->HOST(rvalid);
+    const int response = top->HOST(rresp);
+    *value = top->HOST(rdata);
+    simulation->step();
+    if (taken) top->HOST(arvalid) = 0;
+    if (answered) return response;
+    top->eval();
+  }
+  return -1;
+}
+
+// Read a register every `interval` cycles until (value & mask) == expected or `limit`
+// cycles have gone by. Returns 1 if it came true, 0 if not, -1 on a bus error.
+int scin_wait(Simulation* simulation, uint32_t address, uint32_t mask, uint32_t expected,
+              uint64_t interval, uint64_t limit) {
+  const uint64_t end = simulation->cycle + limit;
+  while (simulation->cycle < end) {
+    uint32_t value = 0;
+    if (scin_read(simulation, address, &value) != 0) return -1;
+    if ((value & mask) == expected) return 1;
+    scin_step(simulation, interval);
+  }
+  return 0;
+}
+
+}  // extern "C"
