@@ -95,6 +95,8 @@ module axi_memory #(
   assign wready  = !rst && write_count != 0 && answer_count < DEPTH - 1 && !pause_w;
 
   bit [DATA_BITS-1:0] word;
+  // Event flags of this cycle: set and used within the block below.
+  // verilator lint_off BLKSEQ
   logic push_read, pop_read, push_write, pop_write, pop_answer;
 
   always_ff @(posedge clk) begin

@@ -162,15 +162,15 @@ int scin_read(Simulation* simulation, uint32_t address, uint32_t* value) {
   return -1;
 }
 
-// Read a register every `interval` cycles until (value & mask) == expected or `limit`
-// cycles have gone by. Returns 1 if it came true, 0 if not, -1 on a bus error.
-int scin_wait(Simulation* simulation, uint32_t address, uint32_t mask, uint32_t expected,
-              uint64_t interval, uint64_t limit) {
+// Read a register every `interval` cycles while (register & mask) == value, for at most
+// `limit` cycles. Returns 1 once it differs, 0 if it never did, -1 on a bus error.
+int scin_wait_while(Simulation* simulation, uint32_t address, uint32_t mask, uint32_t value,
+                    uint64_t interval, uint64_t limit) {
   const uint64_t end = simulation->cycle + limit;
   while (simulation->cycle < end) {
-    uint32_t value = 0;
-    if (scin_read(simulation, address, &value) != 0) return -1;
-    if ((value & mask) == expected) return 1;
+    uint32_t found = 0;
+    if (scin_read(simulation, address, &found) != 0) return -1;
+    if ((found & mask) != value) return 1;
     scin_step(simulation, interval);
   }
   return 0;

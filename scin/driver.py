@@ -1,0 +1,154 @@
+"""Host driver: speaks the register maps over any bus, simulated or real."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from hw.spec.config import Config
+from hw.spec.instruction import Completion, instruction_layout
+from hw.spec.packing import pack, unpack
+from hw.spec.registers import (
+    ENDPOINT,
+    FEATURE_BITS,
+    PAGE_BYTES,
+    SWITCH,
+    WINDOW_READ,
+    WINDOW_WORDS,
+    WINDOW_WRITE,
+    Register,
+)
+from hw.spec.status import Status
+from models.endpoint.endpoint import Window
+
+Instruction = dict[str, Any]
+Progress = Callable[[], None]
+
+SLICE_CYCLES = 20_000
+"""Simulated time between two looks at a long wait."""
+
+
+class Bus(Protocol):
+    """What a driver needs of the world."""
+
+    def read(self, address: int) -> int: ...
+    def write(self, address: int, value: int) -> None: ...
+    def wait_while(self, address: int, mask: int, value: int, *, limit: int) -> bool: ...
+
+
+class HangError(RuntimeError):
+    """Something that must end did not; the message names what was waited for."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """A completion record, see :class:`hw.spec.instruction.Completion`."""
+
+    identifier: int
+    status: Status
+    endpoint: int
+    controller: int
+    fetched: int
+    barrier_met: int
+    first_read: int
+    table_wait: int
+    last_write: int
+    last_response: int
+    done: int
+
+
+class Driver:
+    """Operate a system: windows, instructions, barriers, traffic.
+
+    ``progress`` is called now and then during long waits.
+    """
+
+    def __init__(self, bus: Bus, config: Config, *, progress: Progress = lambda: None) -> None:
+        self.bus = bus
+        self.config = config
+        self.progress = progress
+
+    def switch_address(self, name: str, index: int = 0) -> int:
+        return SWITCH[name].address(index)
+
+    def endpoint_address(self, endpoint: int, name: str, index: int = 0) -> int:
+        return PAGE_BYTES * (1 + endpoint) + ENDPOINT[name].address(index)
+
+    def read_switch(self, name: str, index: int = 0) -> int:
+        return self.bus.read(self.switch_address(name, index))
+
+    def write_switch(self, name: str, value: int, index: int = 0) -> None:
+        self.bus.write(self.switch_address(name, index), value)
+
+    def read_endpoint(self, endpoint: int, name: str, index: int = 0) -> int:
+        return self.bus.read(self.endpoint_address(endpoint, name, index))
+
+    def write_endpoint(self, endpoint: int, name: str, value: int, index: int = 0) -> None:
+        self.bus.write(self.endpoint_address(endpoint, name, index), value)
+
+    def configure(self) -> None:
+        """Write every runtime field of the configuration into its register."""
+        isa = self.config.isa
+        features = sum(getattr(isa, name) << bit for bit, name in enumerate(FEATURE_BITS))
+        self.write_switch("FEATURES", features)
+        self.write_switch("TIMEOUT", isa.timeout_cycles)
+        self.write_switch("BARRIER_TIMEOUT", isa.barrier_timeout_cycles)
+
+    def set_window(self, endpoint: int, index: int, window: Window) -> None:
+        permissions = (WINDOW_READ if window.read else 0) | (WINDOW_WRITE if window.write else 0)
+        words = (
+            window.base & 0xFFFFFFFF,
+            window.base >> 32,
+            window.bytes & 0xFFFFFFFF,
+            window.bytes >> 32 | permissions,
+        )
+        for word, value in enumerate(words):
+            self.write_endpoint(endpoint, "WINDOW", value, WINDOW_WORDS * index + word)
+
+    def open_whole_memory(self) -> None:
+        for endpoint in range(self.config.system.endpoints):
+            self.set_window(endpoint, 0, Window(0, self.config.endpoint.memory_bytes))
+
+    def submit(self, instruction: Instruction, controller: int = 0) -> None:
+        """Queue an instruction; waits for room."""
+        space = SWITCH["QUEUE_SPACE"]
+        if not self.bus.wait_while(space.address(controller), 0xFFFFFFFF, 0, limit=1 << 24):
+            raise HangError(f"no room in the instruction queue of controller {controller}")
+        layout = instruction_layout(self.config)
+        _write_words(self.bus, SWITCH["INSTRUCTION"], pack(layout, instruction), layout.size)
+        self.write_switch("SUBMIT", controller)
+
+    def wait_completion(self) -> Record:
+        """The next completion record, in the order instructions end."""
+        self._wait(self.switch_address("COMPLETIONS"), 0xFFFFFFFF, 0, "a completion record")
+        size = Completion.as_shape().size
+        word = sum(self.read_switch("COMPLETION", i) << 32 * i for i in range((size + 31) // 32))
+        self.write_switch("COMPLETION_POP", 1)
+        values = unpack(Completion, word)
+        del values["reserved"]
+        values["status"] = Status(values["status"])
+        return Record(**values)
+
+    def arrive(self, endpoint: int, sync_id: int) -> None:
+        self.write_endpoint(endpoint, "ARRIVE", sync_id)
+
+    def wait_flag(self, endpoint: int) -> Status:
+        """Wait until the endpoint has seen its completion flag; its status."""
+        address = self.endpoint_address(endpoint, "SYNC_STATE")
+        self._wait(address, 1, 1, f"the completion flag of endpoint {endpoint}")
+        return Status(self.bus.read(address) >> 4 & 0xF)
+
+    def _wait(self, address: int, mask: int, value: int, what: str) -> None:
+        isa = self.config.isa
+        patience = 64 * max(isa.timeout_cycles, isa.barrier_timeout_cycles) // SLICE_CYCLES + 1000
+        for _ in range(patience):
+            if self.bus.wait_while(address, mask, value, limit=SLICE_CYCLES):
+                return
+            self.progress()
+        raise HangError(f"waited {patience * SLICE_CYCLES} cycles for {what}")
+
+
+def _write_words(bus: Bus, register: Register, value: int, bits: int) -> None:
+    for index in range((bits + 31) // 32):
+        bus.write(register.address(index), value >> 32 * index & 0xFFFFFFFF)

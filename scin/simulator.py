@@ -1,0 +1,128 @@
+"""The simulated system in this process: registers, clock, and its memories as arrays."""
+
+from __future__ import annotations
+
+import ctypes
+import shutil
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from hw.spec.config import Config
+from scin.verilate import Report, simulator_library
+
+
+class BusError(RuntimeError):
+    """A register access failed or was never answered."""
+
+
+class Simulator:
+    """Implements :class:`scin.driver.Bus` on the Verilated system.
+
+    ``memory[i]`` is endpoint i's memory as a byte array that the simulation shares.
+    ``jitter`` (cycles) and ``stall`` (per cent) make the memories irregular.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        seed: int = 1,
+        jitter: int = 0,
+        stall: int = 0,
+        wave: Path | None = None,
+        report: Report = print,
+    ) -> None:
+        library, trace_format = simulator_library(config, trace=wave is not None, report=report)
+        # A library can be loaded once per path: each simulation gets a copy of its own.
+        self._folder = tempfile.TemporaryDirectory(prefix="scin-")
+        copy = Path(self._folder.name) / library.name
+        shutil.copy(library, copy)
+        self._library = _declare(ctypes.CDLL(str(copy)))
+        self.config = config
+        self.wave: Path | None = None
+        if wave is not None:
+            self.wave = wave.with_suffix(f".{trace_format}")
+        arguments = [b"scin", f"+memory_jitter={jitter}".encode(), f"+memory_stall={stall}".encode()]
+        self._handle = self._library.scin_open(
+            config.system.endpoints,
+            config.endpoint.memory_bytes,
+            config.fabric.flit_bytes,
+            seed,
+            len(arguments),
+            (ctypes.c_char_p * len(arguments))(*arguments),
+            str(self.wave).encode() if self.wave else None,
+        )
+        size = config.endpoint.memory_bytes
+        self.memory = [
+            np.ctypeslib.as_array(self._library.scin_memory(self._handle, i), shape=(size,))
+            for i in range(config.system.endpoints)
+        ]
+
+    def __enter__(self) -> Simulator:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        if self._handle:
+            self._library.scin_close(self._handle)
+            self._handle = None
+            self._folder.cleanup()
+
+    @property
+    def cycle(self) -> int:
+        return self._library.scin_cycle(self._handle)
+
+    def step(self, cycles: int) -> None:
+        self._library.scin_step(self._handle, cycles)
+
+    def write(self, address: int, value: int) -> None:
+        response = self._library.scin_write(self._handle, address, value)
+        if response != 0:
+            raise BusError(f"write to register {address:#x} answered {response}")
+
+    def read(self, address: int) -> int:
+        value = ctypes.c_uint32()
+        response = self._library.scin_read(self._handle, address, ctypes.byref(value))
+        if response != 0:
+            raise BusError(f"read of register {address:#x} answered {response}")
+        return value.value
+
+    def wait_while(self, address: int, mask: int, value: int, *, limit: int) -> bool:
+        """Until (register & mask) differs from ``value``; False after ``limit`` cycles."""
+        result = self._library.scin_wait_while(self._handle, address, mask, value, 16, limit)
+        if result < 0:
+            raise BusError(f"read of register {address:#x} failed")
+        return bool(result)
+
+
+def _declare(library: ctypes.CDLL) -> ctypes.CDLL:
+    handle, word, count = ctypes.c_void_p, ctypes.c_uint32, ctypes.c_uint64
+    signatures = {
+        "scin_open": (
+            handle,
+            [
+                ctypes.c_int,
+                count,
+                count,
+                ctypes.c_int,
+                ctypes.c_int,
+                ctypes.POINTER(ctypes.c_char_p),
+                ctypes.c_char_p,
+            ],
+        ),
+        "scin_close": (None, [handle]),
+        "scin_cycle": (count, [handle]),
+        "scin_memory": (ctypes.POINTER(ctypes.c_uint8), [handle, ctypes.c_int]),
+        "scin_step": (None, [handle, count]),
+        "scin_write": (ctypes.c_int, [handle, word, word]),
+        "scin_read": (ctypes.c_int, [handle, word, ctypes.POINTER(word)]),
+        "scin_wait_while": (ctypes.c_int, [handle, word, word, word, count, count]),
+    }
+    for name, (result, arguments) in signatures.items():
+        function = getattr(library, name)
+        function.restype, function.argtypes = result, arguments
+    return library

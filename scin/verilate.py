@@ -1,0 +1,140 @@
+"""Build the simulated system: Amaranth -> Verilog -> Verilator -> shared library, cached."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+
+from hw.spec.config import Config
+from scin.toolchain import (
+    BUILD_FOLDER,
+    MAKE_VARIABLES,
+    REPOSITORY,
+    find_verilator,
+    fst_headers_present,
+    require_program,
+)
+
+SHELL_SOURCES = (REPOSITORY / "rtl/sim/axi_memory.sv", REPOSITORY / "rtl/sim/harness.cpp")
+TOP = "scin"
+WAIVED_WARNINGS = (
+    # All from the emitter's style of Verilog, none from a mistake in the design.
+    "PROCASSINIT",
+    "UNUSEDSIGNAL",
+    "UNUSEDPARAM",
+    "WIDTHEXPAND",
+    "WIDTHTRUNC",
+    "CASEINCOMPLETE",
+    "DECLFILENAME",
+    "PINCONNECTEMPTY",
+    "VARHIDDEN",
+    "ASCRANGE",
+)
+
+Report = Callable[[str], None]
+
+
+class BuildError(RuntimeError):
+    """A build step failed; the message ends with the last lines it printed."""
+
+
+def _digest(*parts: bytes) -> str:
+    result = hashlib.sha256()
+    for part in parts:
+        result.update(len(part).to_bytes(8, "little"))
+        result.update(part)
+    return result.hexdigest()[:20]
+
+
+def _hardware_key(config: Config) -> str:
+    """Changes whenever the emitted Verilog might."""
+    sources = sorted((REPOSITORY / "hw").rglob("*.py"))
+    return _digest(
+        json.dumps(config.hardware_dict(), sort_keys=True).encode(),
+        version("amaranth").encode(),
+        *(path.read_bytes() for path in sources),
+    )
+
+
+def emitted_verilog(config: Config, report: Report = print) -> Path:
+    """Verilog of the simulated system, emitted unless an up-to-date copy is there."""
+    target = BUILD_FOLDER / "verilog" / f"{_hardware_key(config)}.v"
+    if not target.is_file():
+        report(f"emitting Verilog of {config.name}")
+        from amaranth.back import verilog
+
+        from hw.simulation import SimulatedSystem
+
+        text = verilog.convert(SimulatedSystem(config), name=TOP, emit_src=False)
+        _place(target, text.encode())
+    return target
+
+
+def _place(target: Path, content: bytes) -> None:
+    """Write a file so that it is either whole or absent."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=target.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        os.replace(name, target)
+    except BaseException:
+        os.unlink(name)
+        raise
+
+
+def simulator_library(
+    config: Config, *, trace: bool = False, report: Report = print
+) -> tuple[Path, str]:
+    """The shared library of a configuration, and its trace format: "", "fst" or "vcd"."""
+    source = emitted_verilog(config, report)
+    verilator = find_verilator()
+    require_program("make", "make")
+    require_program("g++", "g++")
+    require_program("perl", "perl")
+    trace_format = ""
+    if trace:
+        trace_format = "fst" if fst_headers_present() else "vcd"
+    options = ["--cc", "--exe", "--prefix", "Vscin", "--top-module", TOP, "-O3"]
+    options += ["--x-assign", "fast", "--x-initial", "fast", "--no-assert", "-Wall"]
+    options += [f"-Wno-{name}" for name in WAIVED_WARNINGS]
+    options += ["-CFLAGS", "-fPIC", "-LDFLAGS", "-shared", "-o", "libscin.so"]
+    make_variables = {"OPT_FAST": "-O2", "OPT_SLOW": "-O0"}
+    if trace_format:
+        options += [f"--trace-{trace_format}", "-CFLAGS", f"-DSCIN_TRACE_{trace_format.upper()}"]
+    key = _digest(
+        source.read_bytes(),
+        *(path.read_bytes() for path in SHELL_SOURCES),
+        json.dumps([options, make_variables, verilator.version]).encode(),
+    )
+    target = BUILD_FOLDER / "simulator" / key / "libscin.so"
+    if target.is_file():
+        return target, trace_format
+
+    report(f"building the simulator of {config.name} with {verilator.version}")
+    BUILD_FOLDER.mkdir(exist_ok=True)
+    work = Path(tempfile.mkdtemp(prefix="verilate-", dir=BUILD_FOLDER))
+    try:
+        jobs = str(os.cpu_count() or 1)
+        command = [verilator.program, *options, "--build", "-j", jobs, "--Mdir", str(work / "obj")]
+        # MAKEFLAGS of an outer make would hand its job server to an inner one.
+        environment = verilator.environment()
+        environment.pop("MAKEFLAGS", None)
+        variables = MAKE_VARIABLES | make_variables
+        command += ["-MAKEFLAGS", " ".join(f"{k}={v}" for k, v in variables.items())]
+        command += [str(path) for path in (source, *SHELL_SOURCES)]
+        result = subprocess.run(command, env=environment, capture_output=True, text=True)
+        if result.returncode:
+            tail = "\n".join((result.stdout + result.stderr).splitlines()[-20:])
+            raise BuildError(f"verilator failed with status {result.returncode}:\n{tail}")
+        _place(target, (work / "obj" / "libscin.so").read_bytes())
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    return target, trace_format
