@@ -9,10 +9,10 @@ from hw.csr.bus import ADDRESS_BITS
 from hw.spec.config import Config
 from hw.top import System
 
-MEMORY_PORTS_IN = (
-    "awaddr awlen awid awvalid wdata wstrb wlast wvalid bready araddr arlen arid arvalid rready"
-).split()
-MEMORY_PORTS_OUT = "awready wready bid bresp bvalid arready rid rdata rresp rlast rvalid".split()
+AR, AW = ("araddr", "arlen", "arid", "arvalid"), ("awaddr", "awlen", "awid", "awvalid")
+MEMORY_PORTS_IN = (*AR, *AW, "wdata", "wstrb", "wlast", "wvalid", "bready", "rready")
+B, R = ("bid", "bresp", "bvalid"), ("rid", "rdata", "rresp", "rlast", "rvalid")
+MEMORY_PORTS_OUT = (*B, *R, "awready", "wready", "arready")
 
 
 class SimulatedSystem(wiring.Component):

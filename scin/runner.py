@@ -76,9 +76,7 @@ class CollectiveRunner:
         """``inputs``: per endpoint, the elements it brings, as uint16 bit patterns."""
         config, endpoints = self.config, self.config.system.endpoints
         size = inputs[ROOT].nbytes * (endpoints if operation == "allgather" else 1)
-        program = build(
-            config, operation, size, data_type, reduce_op, synchronise=synchronise
-        )
+        program = build(config, operation, size, data_type, reduce_op, synchronise=synchronise)
         footprint = program.layout.footprint
         if footprint > config.flag_base:
             raise CapacityError(
@@ -86,9 +84,7 @@ class CollectiveRunner:
                 "endpoint.memory_bytes less the page of flags"
             )
         memories = self.simulator.memory
-        for memory, pieces, content in zip(
-            memories, program.layout.inputs, inputs, strict=True
-        ):
+        for memory, pieces, content in zip(memories, program.layout.inputs, inputs, strict=True):
             memory[:footprint] = 0
             memory[config.flag_base : config.flag_base + AXI_BOUNDARY_BYTES] = 0
             place(memory, pieces, content.view(np.uint8).ravel())
@@ -104,7 +100,7 @@ class CollectiveRunner:
 
         records, cycles = self._execute(program.instructions, synchronise)
         wrong = sum(
-            int((memory[:footprint] != model.memory).sum())
+            int((memory[:footprint].view(np.uint16) != model.memory.view(np.uint16)).sum())
             for memory, model in zip(memories, golden, strict=True)
         )
         failed = [record for record in records if record.status != Status.OK]

@@ -44,7 +44,11 @@ class Simulator:
         self.wave: Path | None = None
         if wave is not None:
             self.wave = wave.with_suffix(f".{trace_format}")
-        arguments = [b"scin", f"+memory_jitter={jitter}".encode(), f"+memory_stall={stall}".encode()]
+        arguments = [
+            b"scin",
+            f"+memory_jitter={jitter}".encode(),
+            f"+memory_stall={stall}".encode(),
+        ]
         self._handle = self._library.scin_open(
             config.system.endpoints,
             config.endpoint.memory_bytes,

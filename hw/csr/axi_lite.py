@@ -72,9 +72,7 @@ class AxiLiteBridge(wiring.Component):
             m.d.comb += [
                 page.address.eq(address),
                 page.write_data.eq(axi.wdata),
-                page.write.eq(
-                    write_now & (address[ADDRESS_BITS:] == index) & axi.wstrb.all()
-                ),
+                page.write.eq(write_now & (address[ADDRESS_BITS:] == index) & axi.wstrb.all()),
             ]
         answers = Array(page.read_data for page in self.page)
         with m.FSM():

@@ -54,9 +54,7 @@ class Endpoint(wiring.Component):
         m.submodules.memory = memory = MemoryPort(config)
         m.submodules.sync = sync = Sync(config, identity=identity)
         m.submodules.traffic = traffic = Traffic(config, identity=identity)
-        m.submodules.registers = registers = EndpointRegisters(
-            config, sync=sync, traffic=traffic
-        )
+        m.submodules.registers = registers = EndpointRegisters(config, sync=sync, traffic=traffic)
         wiring.connect(m, wiring.flipped(self.axi), memory.axi)
         m.d.comb += [
             registers.bus.address.eq(self.bus.address),

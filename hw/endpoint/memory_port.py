@@ -47,9 +47,7 @@ class MemoryPort(wiring.Component):
                 "read_burst": In(bursts).array(len(READERS)),
                 "read_beat": Out(stream.Signature(read_beat_layout(config))).array(len(READERS)),
                 "write_burst": In(bursts).array(len(WRITERS)),
-                "write_beat": In(stream.Signature(write_beat_layout(config))).array(
-                    len(WRITERS)
-                ),
+                "write_beat": In(stream.Signature(write_beat_layout(config))).array(len(WRITERS)),
                 "written": Out(len(WRITERS)),
                 "write_error": Out(1),
             }
@@ -110,22 +108,16 @@ class MemoryPort(wiring.Component):
             addresses.i.payload.burst.eq(
                 select(grant, [source.payload.as_value() for source in self.write_burst])
             ),
-            addresses.i.payload.id.eq(
-                select(grant, [writer.value for writer in WRITERS])
-            ),
+            addresses.i.payload.id.eq(select(grant, [writer.value for writer in WRITERS])),
             turn.advance.eq(addresses.i.valid & addresses.i.ready),
-            beats.i.valid.eq(
-                select(grant, [source.valid for source in self.write_beat])
-            ),
+            beats.i.valid.eq(select(grant, [source.valid for source in self.write_beat])),
             beats.i.payload.eq(
                 select(grant, [source.payload.as_value() for source in self.write_beat])
             ),
         ]
         for index in range(len(WRITERS)):
             m.d.comb += [
-                self.write_burst[index].ready.eq(
-                    grant[index] & ~holder.any() & addresses.i.ready
-                ),
+                self.write_burst[index].ready.eq(grant[index] & ~holder.any() & addresses.i.ready),
                 self.write_beat[index].ready.eq(grant[index] & beats.i.ready),
             ]
         ended = beats.i.valid & beats.i.ready & beats.i.payload.last

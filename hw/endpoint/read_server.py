@@ -256,5 +256,3 @@ class ReadServer(wiring.Component):
             ]
             with m.If(taken):
                 m.d.sync += [sending.eq(sending - 1), error.eq(bad)]
-
-

@@ -18,9 +18,7 @@ class Shuffle(wiring.Component):
     def __init__(self, shape, *, slots: int):
         self._shape = shape
         self._slots = slots
-        super().__init__(
-            {"i": In(stream.Signature(shape)), "o": Out(stream.Signature(shape))}
-        )
+        super().__init__({"i": In(stream.Signature(shape)), "o": Out(stream.Signature(shape))})
 
     def elaborate(self, platform):
         m = Module()
@@ -63,5 +61,3 @@ class Shuffle(wiring.Component):
 
 def _bits(item):
     return item.as_value() if hasattr(item, "as_value") else item
-
-

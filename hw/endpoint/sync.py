@@ -61,14 +61,13 @@ class Sync(wiring.Component):
             self.burst.payload.beats.eq(1),
         ]
         with m.FSM():
-            with m.State("idle"):
-                with m.If(self.start):
-                    m.d.sync += [
-                        sync_id.eq(self.sync_id),
-                        address.eq(self.flag_base + (self.sync_id << 3)),
-                        self.waiting.eq(1),
-                    ]
-                    m.next = "header"
+            with m.State("idle"), m.If(self.start):
+                m.d.sync += [
+                    sync_id.eq(self.sync_id),
+                    address.eq(self.flag_base + (self.sync_id << 3)),
+                    self.waiting.eq(1),
+                ]
+                m.next = "header"
             with m.State("header"):
                 m.d.comb += [
                     self.o.valid.eq(1),
@@ -104,16 +103,15 @@ class Sync(wiring.Component):
                 m.d.comb += self.burst.valid.eq(1)
                 with m.If(self.burst.ready):
                     m.next = "look"
-            with m.State("look"):
-                with m.If(self.beat.valid):
-                    m.d.sync += countdown.eq(self.interval)
-                    m.next = "pause"
-                    with m.If(word.valid):
-                        m.d.comb += self.seen.eq(1)
-                        m.d.sync += [
-                            self.waiting.eq(0),
-                            self.status.eq(word.status),
-                            self.identifier.eq(word.identifier),
-                        ]
-                        m.next = "idle"
+            with m.State("look"), m.If(self.beat.valid):
+                m.d.sync += countdown.eq(self.interval)
+                m.next = "pause"
+                with m.If(word.valid):
+                    m.d.comb += self.seen.eq(1)
+                    m.d.sync += [
+                        self.waiting.eq(0),
+                        self.status.eq(word.status),
+                        self.identifier.eq(word.identifier),
+                    ]
+                    m.next = "idle"
         return m

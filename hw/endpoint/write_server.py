@@ -135,9 +135,7 @@ class WriteServer(wiring.Component):
             self.burst.payload.address.eq(Cat(Const(0, shift), address[shift:])),
             self.burst.payload.beats.eq(beats_now),
             self.beat.payload.data.eq(flit.data),
-            self.beat.payload.strobe.eq(
-                Mux(left >= flit_bytes, ~0, (1 << left[:shift]) - 1)
-            ),
+            self.beat.payload.strobe.eq(Mux(left >= flit_bytes, ~0, (1 << left[:shift]) - 1)),
             answers.i.payload.eq(answer),
         ]
         word = Signal(FlagWord)
@@ -185,9 +183,7 @@ class WriteServer(wiring.Component):
             with m.State("payload"):
                 m.d.comb += [
                     self.burst.valid.eq(self.i.valid & (open_beats == 0)),
-                    self.beat.valid.eq(
-                        self.i.valid & ((open_beats != 0) | self.burst.ready)
-                    ),
+                    self.beat.valid.eq(self.i.valid & ((open_beats != 0) | self.burst.ready)),
                     self.beat.payload.last.eq(
                         Mux(open_beats != 0, open_beats == 1, beats_now == 1)
                     ),
@@ -221,21 +217,20 @@ class WriteServer(wiring.Component):
             with m.State("empty"):
                 push_answer(Mux(answer.status == Status.OK, Status.BAD_LENGTH, answer.status), 0)
                 m.next = "header"
-            with m.State("notify"):
-                with m.If(unwritten == 0):
-                    m.d.comb += [
-                        self.burst.valid.eq(1),
-                        self.burst.payload.beats.eq(1),
-                        self.beat.valid.eq(self.burst.ready),
-                        self.beat.payload.last.eq(1),
-                        self.beat.payload.data.eq(word.as_value() << (lane << 6)),
-                        self.beat.payload.strobe.eq(0xFF << (lane << 3)),
-                    ]
-                    with m.If(issued):
-                        m.next = "flag"
-                        with m.If(self.beat.ready):
-                            push_answer(Status.OK, 1)
-                            m.next = "header"
+            with m.State("notify"), m.If(unwritten == 0):
+                m.d.comb += [
+                    self.burst.valid.eq(1),
+                    self.burst.payload.beats.eq(1),
+                    self.beat.valid.eq(self.burst.ready),
+                    self.beat.payload.last.eq(1),
+                    self.beat.payload.data.eq(word.as_value() << (lane << 6)),
+                    self.beat.payload.strobe.eq(0xFF << (lane << 3)),
+                ]
+                with m.If(issued):
+                    m.next = "flag"
+                    with m.If(self.beat.ready):
+                        push_answer(Status.OK, 1)
+                        m.next = "header"
             with m.State("flag"):
                 m.d.comb += [
                     self.beat.valid.eq(1),
@@ -268,9 +263,7 @@ class WriteServer(wiring.Component):
                 )
             ),
             self.o.valid.eq(due & head.acknowledge & ~silent),
-            answers.o.ready.eq(
-                due & (~head.acknowledge | silent | (self.o.ready & ~again))
-            ),
+            answers.o.ready.eq(due & (~head.acknowledge | silent | (self.o.ready & ~again))),
             *drive_header(
                 self.o.payload,
                 inc=self._set.value,

@@ -221,5 +221,3 @@ class Transport(wiring.Component):
             receiver.take_owed.eq(transmitter.take_owed),
         ]
         return m
-
-

@@ -3,6 +3,4 @@
 from hw.formats import bf16, fp16
 from hw.formats.floating import FloatFormat
 
-FORMATS: dict[int, FloatFormat] = {
-    entry.code.value: entry for entry in (fp16.FORMAT, bf16.FORMAT)
-}
+FORMATS: dict[int, FloatFormat] = {entry.code.value: entry for entry in (fp16.FORMAT, bf16.FORMAT)}

@@ -18,9 +18,7 @@ class Check(wiring.Component):
 
     def __init__(self, config: Config):
         self._config = config
-        super().__init__(
-            {"instruction": In(instruction_layout(config)), "status": Out(Status)}
-        )
+        super().__init__({"instruction": In(instruction_layout(config)), "status": Out(Status)})
 
     def elaborate(self, platform):
         m = Module()
@@ -44,9 +42,7 @@ class Check(wiring.Component):
                 Mux(instruction.opcode == Opcode.NOP, Status.OK, Status.BAD_OPCODE)
             )
         with m.Elif(
-            ~known_format
-            | (instruction.reduce_op > ReduceOp.BYPASS.value)
-            | instruction.quantize
+            ~known_format | (instruction.reduce_op > ReduceOp.BYPASS.value) | instruction.quantize
         ):
             m.d.comb += self.status.eq(Status.BAD_FORMAT)
         with m.Elif(

@@ -170,32 +170,31 @@ class WaveController(wiring.Component):
         m.d.sync += in_use.eq(in_use + issue - released)
 
         with m.FSM(name="issue_state"):
-            with m.State("fetch"):
-                with m.If(self.instruction.valid & ~live[newest]):
-                    m.d.comb += self.instruction.ready.eq(1)
-                    m.d.sync += [
-                        instruction.eq(self.instruction.payload),
-                        issuing.eq(newest),
-                        newest.eq(following),
-                        live[newest].eq(1),
-                        issued[newest].eq(0),
-                        timed_out[newest].eq(0),
-                        status[newest].eq(Status.OK),
-                        culprit[newest].eq(0),
-                        pending[newest].eq(0),
-                        record[newest].eq(0),
-                        record[newest].fetched.eq(self.cycles),
-                        generation[newest].eq(generation[newest] + 1),
-                        info[newest].identifier.eq(self.instruction.payload.identifier),
-                        info[newest].notify.eq(self.instruction.payload.notify),
-                        info[newest].sync_id.eq(self.instruction.payload.sync_id),
-                        info[newest].participants.eq(self.instruction.payload.participants),
-                        info[newest].sources.eq(self.instruction.payload.sources),
-                        info[newest].destinations.eq(self.instruction.payload.destinations),
-                        info[newest].data_type.eq(self.instruction.payload.data_type),
-                        info[newest].reduce_op.eq(self.instruction.payload.reduce_op),
-                    ]
-                    m.next = "check"
+            with m.State("fetch"), m.If(self.instruction.valid & ~live[newest]):
+                m.d.comb += self.instruction.ready.eq(1)
+                m.d.sync += [
+                    instruction.eq(self.instruction.payload),
+                    issuing.eq(newest),
+                    newest.eq(following),
+                    live[newest].eq(1),
+                    issued[newest].eq(0),
+                    timed_out[newest].eq(0),
+                    status[newest].eq(Status.OK),
+                    culprit[newest].eq(0),
+                    pending[newest].eq(0),
+                    record[newest].eq(0),
+                    record[newest].fetched.eq(self.cycles),
+                    generation[newest].eq(generation[newest] + 1),
+                    info[newest].identifier.eq(self.instruction.payload.identifier),
+                    info[newest].notify.eq(self.instruction.payload.notify),
+                    info[newest].sync_id.eq(self.instruction.payload.sync_id),
+                    info[newest].participants.eq(self.instruction.payload.participants),
+                    info[newest].sources.eq(self.instruction.payload.sources),
+                    info[newest].destinations.eq(self.instruction.payload.destinations),
+                    info[newest].data_type.eq(self.instruction.payload.data_type),
+                    info[newest].reduce_op.eq(self.instruction.payload.reduce_op),
+                ]
+                m.next = "check"
             with m.State("check"):
                 m.d.comb += [
                     self.open.eq(1),
@@ -335,20 +334,16 @@ class WaveController(wiring.Component):
             done.endpoint.eq(culprit[oldest]),
             done.controller.eq(self._index),
             done.done.eq(self.cycles),
-            *(
-                done[name].eq(record[oldest][name])
-                for name, _ in _times_layout()
-            ),
+            *(done[name].eq(record[oldest][name]) for name, _ in _times_layout()),
         ]
         with m.FSM(name="retire_state"):
-            with m.State("drain"):
-                with m.If(drained):
-                    with m.If(info[oldest].notify & ~notified & (self.fused_notify | answered)):
-                        m.d.comb += self.notify.valid.eq(1)
-                        with m.If(self.notify.ready):
-                            m.d.sync += notified.eq(1)
-                    with m.Elif(answered):
-                        m.next = "report"
+            with m.State("drain"), m.If(drained):
+                with m.If(info[oldest].notify & ~notified & (self.fused_notify | answered)):
+                    m.d.comb += self.notify.valid.eq(1)
+                    with m.If(self.notify.ready):
+                        m.d.sync += notified.eq(1)
+                with m.Elif(answered):
+                    m.next = "report"
             with m.State("report"):
                 m.d.comb += self.completion.valid.eq(1)
                 with m.If(self.completion.ready):
@@ -391,5 +386,3 @@ def _lowest_index(mask):
     for position in reversed(range(len(mask))):
         index = Mux(mask[position], position, index)
     return index
-
-

@@ -103,5 +103,3 @@ class IsaRegisters(wiring.Component):
         for index in range((len(record) + 31) // 32):
             registers.read("COMPLETION", record[32 * index : 32 * index + 32], index)
         return m
-
-

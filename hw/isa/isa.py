@@ -97,9 +97,7 @@ class Isa(wiring.Component):
         return m
 
     def _wire_controllers(self, m, registers, controllers, ports, barrier, feature):
-        m.submodules.completions = completions = StreamArbiter(
-            Completion, count=len(controllers)
-        )
+        m.submodules.completions = completions = StreamArbiter(Completion, count=len(controllers))
         connect_stream(m, completions.o, registers.completion)
         for c, controller in enumerate(controllers):
             connect_stream(m, registers.instruction[c], controller.instruction)
@@ -224,9 +222,7 @@ class Isa(wiring.Component):
                 port.writes.job.payload.eq(job),
                 port.tracker.expect.eq(begins & ~job.notify),
                 port.tracker.expect_context.eq(job.context),
-                port.tracker.expect_count.eq(
-                    Mux(feature["coalesced_write_responses"], 1, packets)
-                ),
+                port.tracker.expect_count.eq(Mux(feature["coalesced_write_responses"], 1, packets)),
             ]
 
     def _wire_errors(self, m, registers, controllers, ports, scheduler):

@@ -182,9 +182,7 @@ class ReduceLane(wiring.Component):
         negative_zero_6 = delayed(all_negative_zero, 4, "negative_zero")
         extreme_6 = delayed(extreme, 3, "extreme")
         copied_6 = delayed(copied, 4, "copied")
-        packed = {
-            entry: _round_and_pack(m, normal, biased, entry) for entry in (fp16, bf16)
-        }
+        packed = {entry: _round_and_pack(m, normal, biased, entry) for entry in (fp16, bf16)}
         magnitude_bits = Mux(bf16_6, packed[bf16], packed[fp16])
         infinity_bits = Mux(bf16_6, bf16.infinity, fp16.infinity)
         nan_bits = Mux(bf16_6, bf16.quiet_nan, fp16.quiet_nan)
@@ -215,9 +213,7 @@ def _round_and_pack(m, normal, biased, entry):
     field = Signal(len(biased), name=f"field_{entry.code.name.lower()}")
     m.d.comb += field.eq(Mux(normal[-1], biased, 0))
     combined = Signal(len(biased) + entry.fraction_bits + 1, name=f"packed_{entry.code.name}")
-    m.d.comb += combined.eq(
-        Cat(kept[: entry.fraction_bits], field) + (guard & (sticky | kept[0]))
-    )
+    m.d.comb += combined.eq(Cat(kept[: entry.fraction_bits], field) + (guard & (sticky | kept[0])))
     return Mux(combined >= entry.infinity, Const(entry.infinity, 15), combined[:15])
 
 

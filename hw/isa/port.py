@@ -75,5 +75,3 @@ class IsaPort(wiring.Component):
             lookup = bases.read_port(domain="comb")
             m.d.comb += [lookup.addr.eq(user.context), user.base.eq(lookup.data)]
         return m
-
-

@@ -97,8 +97,10 @@ class Scheduler(wiring.Component):
                 m.d.sync += [
                     chosen.eq(turn.grant),
                     wave.eq(select(turn.grant, waves)),
-                    last_row.eq((select(turn.grant, [w.payload.length for w in self.wave])
-                                 - 1) >> flit_shift),
+                    last_row.eq(
+                        (select(turn.grant, [w.payload.length for w in self.wave]) - 1)
+                        >> flit_shift
+                    ),
                     self.row.eq(0),
                 ]
                 with m.If(turn.requests.any()):
@@ -118,19 +120,16 @@ class Scheduler(wiring.Component):
                 with m.Elif((turn.requests & ~chosen).any()):
                     # Another controller's wave may be ready: do not wait for this one.
                     m.next = "select"
-            with m.State("rows"):
-                with m.If(available & room):
-                    m.d.comb += self.start.eq(1)
-                    m.d.sync += self.row.eq(self.row + 1)
-                    with m.If(self.row == last_row):
-                        with m.If(complete):
-                            finish()
-                        with m.Else():
-                            m.next = "finish"
-            with m.State("finish"):
-                with m.If(complete):
-                    finish()
-            with m.State("discard"):
-                with m.If(complete):
-                    finish()
+            with m.State("rows"), m.If(available & room):
+                m.d.comb += self.start.eq(1)
+                m.d.sync += self.row.eq(self.row + 1)
+                with m.If(self.row == last_row):
+                    with m.If(complete):
+                        finish()
+                    with m.Else():
+                        m.next = "finish"
+            with m.State("finish"), m.If(complete):
+                finish()
+            with m.State("discard"), m.If(complete):
+                finish()
         return m

@@ -100,7 +100,7 @@ class WaveTable(wiring.Component):
         m.d.comb += [
             self.i.ready.eq(1),
             entry.eq(tag.entry),
-            packet.eq(tag.packet + (header.address[: LENGTH_BITS] >> packet_shift)),
+            packet.eq(tag.packet + (header.address[:LENGTH_BITS] >> packet_shift)),
             current.eq(active[entry] & (generation[entry] == tag.generation)),
         ]
         fill_entry = Signal.like(entry)
@@ -119,9 +119,7 @@ class WaveTable(wiring.Component):
         m.d.sync += [
             self.late.eq(drop_late),
             self.stray.eq(first & ~fresh & ~drop_late),
-            self.stray_status.eq(
-                Mux(repeated, Status.DUPLICATE_RESPONSE, Status.UNKNOWN_TAG)
-            ),
+            self.stray_status.eq(Mux(repeated, Status.DUPLICATE_RESPONSE, Status.UNKNOWN_TAG)),
             self.stray_entry.eq(entry),
             self.accepted.eq(first & fresh),
         ]
@@ -138,9 +136,7 @@ class WaveTable(wiring.Component):
             accept_row.eq(self.i.valid & ~flit.first & filling & (fill_rows != rows)),
             write.en.eq(accept_row),
             write.data.eq(flit.data),
-            write.addr.eq(
-                (fill_entry * packets + fill_packet) * rows + fill_rows[:row_bits]
-            ),
+            write.addr.eq((fill_entry * packets + fill_packet) * rows + fill_rows[:row_bits]),
         ]
 
         bad_length = Signal()
@@ -167,7 +163,9 @@ class WaveTable(wiring.Component):
                         Mux(header.status == Status.OK, Status.BAD_LENGTH, header.status)
                     ),
                     done[entry].eq(
-                        Mux(self.burst_reads, ~0, done[entry] | (1 << packet[: index_bits(packets)]))
+                        Mux(
+                            self.burst_reads, ~0, done[entry] | (1 << packet[: index_bits(packets)])
+                        )
                     ),
                     remaining[entry].eq(Mux(self.burst_reads, 0, remaining[entry] - 1)),
                 ]
@@ -192,9 +190,7 @@ class WaveTable(wiring.Component):
                 generation[e].eq(self.allocate_generation),
                 done[e].eq(0),
                 length[e].eq(self.allocate_length),
-                remaining[e].eq(
-                    (self.allocate_length + (rows << flit_shift) - 1) >> packet_shift
-                ),
+                remaining[e].eq((self.allocate_length + (rows << flit_shift) - 1) >> packet_shift),
                 failure[e].eq(Status.OK),
             ]
         given_up = Signal(range(packets + 1))
@@ -215,9 +211,7 @@ class WaveTable(wiring.Component):
         each = config.waves_per_controller
         for c in range(config.isa.wave_controllers):
             m.d.comb += self.waiting[c].eq(
-                Cat(
-                    active[e] & (remaining[e] != 0) for e in range(c * each, (c + 1) * each)
-                ).any()
+                Cat(active[e] & (remaining[e] != 0) for e in range(c * each, (c + 1) * each)).any()
             )
 
         # The row asked for.

@@ -57,8 +57,7 @@ class WriteTracker(wiring.Component):
         contexts = self._config.contexts
         tag_layout = write_tag_layout(self._config)
         generation = Array(
-            Signal(tag_layout["generation"].width, name=f"generation_{c}")
-            for c in range(contexts)
+            Signal(tag_layout["generation"].width, name=f"generation_{c}") for c in range(contexts)
         )
         counts = Array(Signal(COUNT_BITS, name=f"count_{c}") for c in range(contexts))
         abandoned = Signal(COUNT_BITS)

@@ -113,8 +113,7 @@ class Writeback(wiring.Component):
                     tag=Mux(
                         job.notify,
                         job.identifier,
-                        job.context
-                        | (job.generation << tag["context"].width),
+                        job.context | (job.generation << tag["context"].width),
                     ),
                     length=length,
                     address=address,
@@ -132,7 +131,5 @@ class Writeback(wiring.Component):
                 rows.o.ready.eq(self.o.ready),
             ]
             with m.If(self.o.valid & self.o.ready):
-                m.d.sync += payload_left.eq(
-                    Mux(end, 0, payload_left - config.fabric.flit_bytes)
-                )
+                m.d.sync += payload_left.eq(Mux(end, 0, payload_left - config.fabric.flit_bytes))
         return m

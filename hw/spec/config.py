@@ -63,9 +63,7 @@ class SystemConfig:
 
 @dataclass(frozen=True)
 class FabricConfig:
-    flit_bytes: int = parameter(
-        "width of a flit", 32, low=16, high=32, unit="B", power_of_two=True
-    )
+    flit_bytes: int = parameter("width of a flit", 32, low=16, high=32, unit="B", power_of_two=True)
     header_bytes: int = parameter("size of a packet header: one flit", 32, low=16, unit="B")
     max_payload_bytes: int = parameter(
         "largest payload of a packet", 4096, low=64, high=4096, unit="B", power_of_two=True
@@ -262,7 +260,8 @@ def _check_relations(config: Config) -> None:
         )
     if isa.wave_controllers > isa.waves:
         raise ConfigError(
-            f"isa.wave_controllers = {isa.wave_controllers}: must be at most isa.waves = {isa.waves}"
+            f"isa.wave_controllers = {isa.wave_controllers}: must be at most "
+            f"isa.waves = {isa.waves}"
         )
     tag_bits = (isa.waves - 1).bit_length() + (config.packets_per_wave - 1).bit_length()
     if tag_bits > TAG_BITS - 2:

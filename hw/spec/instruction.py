@@ -125,9 +125,7 @@ def read_tag_layout(config: Config) -> data.StructLayout:
     """Tag of the accelerator's reads: packet of the wave, table entry, generation."""
     packet = (config.packets_per_wave - 1).bit_length()
     entry = (config.isa.waves - 1).bit_length()
-    return data.StructLayout(
-        {"packet": packet, "entry": entry, "generation": 16 - packet - entry}
-    )
+    return data.StructLayout({"packet": packet, "entry": entry, "generation": 16 - packet - entry})
 
 
 def write_tag_layout(config: Config) -> data.StructLayout:

@@ -42,9 +42,7 @@ class RoundRobin(wiring.Component):
         preferred = Signal(self._count)
         m.d.comb += [
             preferred.eq(self.requests & later),
-            self.grant.eq(
-                Mux(preferred.any(), lowest_set(preferred), lowest_set(self.requests))
-            ),
+            self.grant.eq(Mux(preferred.any(), lowest_set(preferred), lowest_set(self.requests))),
         ]
         with m.If(self.advance & self.requests.any()):
             m.d.sync += later.eq(~(self.grant | (self.grant - 1)))
@@ -79,9 +77,7 @@ class StreamArbiter(wiring.Component):
             grant.eq(Mux(held.any(), held, turn.grant)),
             turn.advance.eq(self.o.valid & ~held.any()),
             self.o.valid.eq(grant.any()),
-            self.o.payload.eq(
-                select(grant, [_bits(source.payload) for source in self.i])
-            ),
+            self.o.payload.eq(select(grant, [_bits(source.payload) for source in self.i])),
         ]
         for index, source in enumerate(self.i):
             m.d.comb += source.ready.eq(grant[index] & self.o.ready)

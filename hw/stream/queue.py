@@ -39,9 +39,7 @@ class Queue(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.storage = storage = fifo.SyncFIFOBuffered(
-            width=self._width, depth=self._depth
-        )
+        m.submodules.storage = storage = fifo.SyncFIFOBuffered(width=self._width, depth=self._depth)
         m.d.comb += [
             storage.w_data.eq(Value.cast(self.i.payload)),
             storage.w_en.eq(self.i.valid),
@@ -62,9 +60,7 @@ class Buffer(wiring.Component):
 
     def __init__(self, shape: ShapeCastable):
         self._shape = shape
-        super().__init__(
-            {"i": In(stream.Signature(shape)), "o": Out(stream.Signature(shape))}
-        )
+        super().__init__({"i": In(stream.Signature(shape)), "o": Out(stream.Signature(shape))})
 
     def elaborate(self, platform):
         m = Module()

@@ -58,12 +58,8 @@ class Crossbar(wiring.Component):
             unicast = Cat(header.destination == o for o in range(ports))
             m.d.comb += [
                 mask.eq(Mux(header.multicast, header.destination, unicast)),
-                wanted[i].eq(
-                    Mux(source.valid, Mux(source.payload.first, mask, held_mask), 0)
-                ),
-                self.misrouted[i].eq(
-                    source.valid & source.payload.first & ~wanted[i].any()
-                ),
+                wanted[i].eq(Mux(source.valid, Mux(source.payload.first, mask, held_mask), 0)),
+                self.misrouted[i].eq(source.valid & source.payload.first & ~wanted[i].any()),
             ]
             all_ready = Cat(~wanted[i][o] | outputs[o].ready for o in range(ports)).all()
             m.d.comb += [

@@ -69,5 +69,3 @@ class Switch(wiring.Component):
             connect_stream(m, isa.read_request[i], out[Channel.ISA_READ_REQUEST])
             connect_stream(m, isa.write_request[i], out[Channel.ISA_WRITE_REQUEST])
         return m
-
-

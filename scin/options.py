@@ -1,0 +1,146 @@
+"""What command lines have in common: options, sizes, errors and their exit status."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import re
+import sys
+import tempfile
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import click
+
+from hw.spec.config import Config, ConfigError, load, parse_override
+from hw.spec.instruction import DataType, ReduceOp
+from scin.collectives import OPERATIONS
+from scin.driver import HangError
+from scin.runner import CapacityError
+from scin.simulator import BusError
+from scin.toolchain import MissingToolError
+from scin.verilate import BuildError
+
+EXIT_WRONG, EXIT_BAD_INPUT, EXIT_MISSING_TOOL = 1, 2, 3
+
+UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
+
+
+class InputError(ValueError):
+    """Arguments or input files that cannot be used; exit status 2."""
+
+
+def parse_size(text: str) -> int:
+    """Bytes, with K, M, G or KiB, MiB, GiB as powers of 1024."""
+    match = re.fullmatch(r"(\d+)\s*([KMG]?)(?:i?B)?", text.strip(), re.IGNORECASE)
+    if not match:
+        raise InputError(f"size {text!r}: must be bytes, such as 512, 4K, 4KiB or 16M")
+    return int(match[1]) * UNITS[match[2].upper()]
+
+
+def parse_data_type(text: str) -> DataType:
+    names = {entry.name.lower(): entry for entry in DataType}
+    if text not in names:
+        raise InputError(f"dtype {text!r}: must be one of {', '.join(names)}")
+    return names[text]
+
+
+def parse_reduce_op(text: str) -> ReduceOp:
+    names = {entry.name.lower(): entry for entry in ReduceOp if entry != ReduceOp.BYPASS}
+    if text not in names:
+        raise InputError(f"redop {text!r}: must be one of {', '.join(names)}")
+    return names[text]
+
+
+def check_operation(text: str) -> str:
+    if text not in OPERATIONS:
+        raise InputError(f"operation {text!r}: supported here are {', '.join(OPERATIONS)}")
+    return text
+
+
+def common(command: Callable) -> Callable:
+    """Options of every command that takes a configuration."""
+
+    @click.option(
+        "--config",
+        "config_name",
+        default="fpga4",
+        show_default=True,
+        metavar="NAME|FILE.toml",
+        help="Preset or file.",
+    )
+    @click.option(
+        "--set",
+        "overrides",
+        multiple=True,
+        metavar="SECTION.FIELD=VALUE",
+        help="Change a field; repeatable.",
+    )
+    @click.option("--show-config", is_flag=True, help="Print the full configuration and stop.")
+    @click.option("--json", "json_path", metavar="FILE", help="Write records; - for stdout.")
+    @click.option("--seed", default=1, show_default=True, help="Seed of random data.")
+    @click.option("--quiet", is_flag=True, help="No table, no progress.")
+    @functools.wraps(command)
+    def wrapped(config_name: str, overrides: tuple[str, ...], show_config: bool, **rest: Any):
+        with exit_status():
+            config = load(config_name, dict(parse_override(text) for text in overrides))
+            if show_config:
+                click.echo(json.dumps(config.as_dict(), indent=2))
+                return
+            command(config=config, **rest)
+
+    return wrapped
+
+
+class exit_status:  # noqa: N801
+    """Turn the errors a user can cause or mend into a line and an exit status."""
+
+    STATUS = (
+        ((InputError, ConfigError, CapacityError), EXIT_BAD_INPUT),
+        ((MissingToolError,), EXIT_MISSING_TOOL),
+        ((HangError, BusError, BuildError), EXIT_WRONG),
+    )
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: object) -> None:
+        for errors, status in self.STATUS:
+            if isinstance(error, errors):
+                click.echo(f"scin: {error}", err=True)
+                sys.exit(status)
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """The file is whole or unchanged, whatever happens."""
+    try:
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror}") from error
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        os.chmod(name, 0o644)
+        os.replace(name, path)
+    except BaseException:
+        os.unlink(name)
+        raise
+
+
+def write_json(path: str | None, command: str, config: Config, records: list[dict]) -> None:
+    if path is None:
+        return
+    document = {
+        "command": command,
+        "version": version("scin"),
+        "config": config.as_dict(),
+        "records": records,
+    }
+    text = json.dumps(document, indent=2) + "\n"
+    if path == "-":
+        click.echo(text, nl=False)
+    else:
+        write_atomically(Path(path), text.encode())

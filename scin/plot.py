@@ -1,0 +1,47 @@
+"""Plots with labelled axes."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+from hw.spec.config import Config
+from scin.options import InputError, write_atomically
+from scin.runner import Measurement
+
+FORMATS = ("png", "svg")
+
+
+def plot_bandwidth(
+    target: str, title: str, measurements: list[Measurement], config: Config
+) -> None:
+    """algbw over size, with the link's rate as a line."""
+    path = Path(target)
+    kind = path.suffix.lstrip(".").lower()
+    if kind not in FORMATS:
+        raise InputError(f"plot {target}: must end in one of {', '.join(FORMATS)}")
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(figsize=(7, 4.5))
+    axes.plot(
+        [item.size_bytes for item in measurements],
+        [item.algbw_GBps for item in measurements],
+        marker="o",
+        label="algbw",
+    )
+    axes.axhline(config.link.gigabytes_per_second, color="grey", linestyle="--", label="link")
+    axes.set_xscale("log", base=2)
+    axes.set_xlabel("size (B)")
+    axes.set_ylabel("algorithm bandwidth (GB/s)")
+    axes.set_title(title)
+    axes.grid(True, alpha=0.3)
+    axes.legend()
+    buffer = io.BytesIO()
+    figure.savefig(
+        buffer, format=kind, bbox_inches="tight", metadata={"Date": None} if kind == "svg" else None
+    )
+    pyplot.close(figure)
+    write_atomically(path, buffer.getvalue())
