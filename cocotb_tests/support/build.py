@@ -1,0 +1,96 @@
+"""Emit a component, build it with Verilator once, and run cocotb tests on it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+from amaranth.back import verilog
+from cocotb_tools.runner import Verilator, get_results
+
+from scin.toolchain import BUILD_FOLDER, find_verilator
+from scin.verilate import WAIVED_WARNINGS
+
+TOP = "dut"
+PARAMETERS = "SCIN_TEST_PARAMETERS"
+
+
+class _Runner(Verilator):
+    """cocotb's runner without ``--public-flat-rw``: only the ports are public.
+
+    With every signal public Verilator can hardly optimise; that costs several times the
+    speed and most of the build time.
+    """
+
+    def _build_command(self):
+        commands = super()._build_command()
+        commands[0].remove("--public-flat-rw")
+        return commands
+
+
+def simulate(component: Any, *, module: str, case: str, seed: int, **parameters: Any) -> None:
+    """Run the cocotb test ``case`` of ``module`` on ``component``.
+
+    ``parameters`` reach the test through :func:`parameters_of_test`. The random seed is
+    cocotb's: it is printed, and the same seed replays the same run.
+    """
+    text = verilog.convert(component, name=TOP, emit_src=False)
+    tools = find_verilator()
+    key = hashlib.sha256((tools.version + text).encode()).hexdigest()[:20]
+    folder = BUILD_FOLDER / "cocotb" / key
+    environment = tools.environment() | {"COCOTB_ANSI_OUTPUT": "0"}
+    with mock.patch.dict(os.environ, environment):
+        runner = _Runner()
+        if not (folder / "done").is_file():
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir(parents=True)
+            source, control = folder / f"{TOP}.v", folder / "ports.vlt"
+            source.write_text(text)
+            control.write_text(_public_ports(text))
+            runner.build(
+                sources=[source, control],
+                hdl_toplevel=TOP,
+                build_dir=folder,
+                build_args=["-O3", "-Wall", *(f"-Wno-{name}" for name in WAIVED_WARNINGS)],
+                always=True,
+                log_file=folder / "build.log",
+            )
+            (folder / "done").touch()
+        results = runner.test(
+            test_module=module,
+            hdl_toplevel=TOP,
+            hdl_toplevel_lang="verilog",
+            testcase=case,
+            seed=seed,
+            build_dir=folder,
+            test_dir=folder,
+            results_xml=str(folder / f"{case}_{seed}_{os.getpid()}.xml"),
+            extra_env={PARAMETERS: json.dumps(parameters), "PYTHONPATH": _python_path()},
+        )
+    ran, failed = get_results(Path(results))
+    assert ran == 1, f"{case}: cocotb ran {ran} tests instead of 1"
+    assert failed == 0, f"{case} failed with seed {seed}, {parameters}"
+
+
+def parameters_of_test() -> dict[str, Any]:
+    return json.loads(os.environ[PARAMETERS])
+
+
+def _python_path() -> str:
+    return os.pathsep.join(path for path in sys.path if path)
+
+
+def _public_ports(text: str) -> str:
+    """A Verilator control file that keeps the ports of the top module visible."""
+    header = re.search(rf"^module {TOP}\s*\((.*?)\);", text, re.MULTILINE | re.DOTALL)
+    assert header, "the emitted Verilog has no top module"
+    names = [name.strip() for name in header[1].split(",")]
+    lines = [f'public_flat_rw -module "{TOP}" -var "{name}"' for name in names]
+    return "\n".join(["`verilator_config", *lines]) + "\n"
