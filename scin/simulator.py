@@ -72,6 +72,7 @@ class Simulator:
 
     def close(self) -> None:
         if self._handle:
+            self.memory = []
             self._library.scin_close(self._handle)
             self._handle = None
             self._folder.cleanup()

@@ -31,7 +31,9 @@ def corner_sets(operands: int, data_type: DataType) -> np.ndarray:
             (a, b, *(values[(i + j) % len(values)] for j in range(operands - 2)))
             for i, (a, b) in enumerate(itertools.product(values, repeat=2))
         ]
-        sets += [(a, b) + (0x8000,) * (operands - 2) for a, b in itertools.product(values, repeat=2)]
+        sets += [
+            (a, b) + (0x8000,) * (operands - 2) for a, b in itertools.product(values, repeat=2)
+        ]
     return np.array(sets, dtype=np.uint16)
 
 

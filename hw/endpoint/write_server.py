@@ -293,16 +293,14 @@ class WriteServer(wiring.Component):
         with m.Else():
             m.d.sync += self.visible.eq(0)
         if self._config.endpoint.fault_injection and self._set == QueueSet.ISA:
-            self._misbehave(m, head, tag, silent, again)
+            self._misbehave(m, head, due, tag, silent, again)
 
-    def _misbehave(self, m, head, tag, silent, again):
+    def _misbehave(self, m, head, due, tag, silent, again):
         repeated = Signal()
         answering = self.o.valid & self.o.ready
         with m.Switch(self.fault):
             with m.Case(Fault.SILENT_WRITE):
-                m.d.comb += silent.eq(1)
-                with m.If(head.acknowledge):
-                    m.d.comb += self.fault_taken.eq(self.o.ready)
+                m.d.comb += [silent.eq(1), self.fault_taken.eq(due & head.acknowledge)]
             with m.Case(Fault.DUPLICATE_WRITE):
                 m.d.comb += [again.eq(~repeated), self.fault_taken.eq(answering & repeated)]
                 m.d.sync += repeated.eq(repeated ^ answering)

@@ -245,7 +245,7 @@ class Isa(wiring.Component):
                     m.d.comb += controller.fault_context.eq(tracker.error_context % slots)
             for i, port in reversed(list(enumerate(ports))):
                 read_failed = (
-                    scheduler.release
+                    scheduler.busy
                     & scheduler.controller_now[c]
                     & wave.sources[i]
                     & (port.table.failure != Status.OK)

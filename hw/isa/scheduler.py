@@ -17,7 +17,8 @@ class Scheduler(wiring.Component):
     wave : stream in per controller, oldest wave; taken when its last row has started
     timed_out : in per controller, give its wave up
     streaming : in, start a row as soon as every table has it; otherwise whole waves
-    wave_now : out, the wave being reduced (register); ``row`` out, the row asked for
+    wave_now : out, while ``busy``: the wave being reduced; ``controller_now``: whose
+    row : out, the row asked for
     available, complete, failed : in, answers of the port tables for that wave and row
     has_room : in, per port, the write-back can take one more row
     start : out, the row enters the reduction; ``start_destinations`` where it will go
@@ -39,6 +40,7 @@ class Scheduler(wiring.Component):
                 "streaming": In(1),
                 "wave_now": Out(wave_layout(config)),
                 "controller_now": Out(controllers),
+                "busy": Out(1),
                 "row": Out(index_bits(config.rows_per_wave)),
                 "available": In(ports),
                 "complete": In(ports),
@@ -91,9 +93,10 @@ class Scheduler(wiring.Component):
                 m.d.comb += source.ready.eq(chosen[index])
             m.next = "select"
 
+        m.d.comb += self.busy.eq(1)
         with m.FSM():
             with m.State("select"):
-                m.d.comb += turn.advance.eq(1)
+                m.d.comb += [turn.advance.eq(1), self.busy.eq(0)]
                 m.d.sync += [
                     chosen.eq(turn.grant),
                     wave.eq(select(turn.grant, waves)),

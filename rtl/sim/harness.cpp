@@ -75,8 +75,6 @@ void scin_memory_write(int index, long long row, const svBitVecVal* data,
 // One simulation per process: DPI functions find their memories in `memories`.
 Simulation* scin_open(int endpoints, uint64_t memory_bytes, uint64_t row_bytes, int seed,
                       int argc, const char** argv, const char* trace_path) {
-  for (uint8_t* memory : memories) std::free(memory);
-  memories.clear();
   bytes_per_row = row_bytes;
   for (int i = 0; i < endpoints; ++i)
     memories.push_back(static_cast<uint8_t*>(std::calloc(memory_bytes, 1)));
@@ -112,6 +110,8 @@ void scin_close(Simulation* simulation) {
   simulation->top->final();
   delete simulation->top;
   delete simulation;
+  for (uint8_t* memory : memories) std::free(memory);
+  memories.clear();
 }
 
 uint64_t scin_cycle(Simulation* simulation) { return simulation->cycle; }

@@ -1,0 +1,95 @@
+"""A whole simulated system under test, beside its golden twin."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from hw.spec.config import AXI_BOUNDARY_BYTES, Config, load
+from hw.spec.instruction import DataType, Opcode, ReduceOp
+from hw.spec.status import Status
+from models.endpoint.endpoint import EndpointModel, Window
+from models.isa.isa import execute
+from scin.driver import Driver, Record
+from scin.simulator import Simulator
+
+FEATURES = (
+    "isa.streaming_reduction",
+    "isa.burst_reads",
+    "isa.coalesced_write_responses",
+    "isa.fused_notify",
+)
+
+
+def feature_set(number: int) -> dict[str, bool]:
+    """Bit n of ``number`` switches the nth improvement on."""
+    return {name: bool(number >> bit & 1) for bit, name in enumerate(FEATURES)}
+
+
+@dataclass
+class System:
+    """Simulator, driver, and a golden endpoint per simulated one."""
+
+    simulator: Simulator
+    driver: Driver
+    models: list[EndpointModel] = field(default_factory=list)
+
+    @property
+    def config(self) -> Config:
+        return self.simulator.config
+
+    def fill(self, rng: np.random.Generator, size: int) -> None:
+        """Random bits in the first ``size`` bytes of every memory, and clean flags."""
+        base = self.config.flag_base
+        self.models = []
+        for memory in self.simulator.memory:
+            memory[:size] = rng.integers(0, 256, size, dtype=np.uint8)
+            memory[base : base + AXI_BOUNDARY_BYTES] = 0
+            self.models.append(EndpointModel(self.config, memory[:size].copy(), [Window(0, size)]))
+
+    def run(self, instruction: dict[str, Any], controller: int = 0) -> Record:
+        self.driver.submit(instruction, controller)
+        return self.driver.wait_completion()
+
+    def expect(self, instruction: dict[str, Any]) -> Status:
+        """Run the instruction on the golden model."""
+        return execute(self.config, instruction, self.models)[0]
+
+    def check_memories(self) -> None:
+        for index, model in enumerate(self.models):
+            found = self.simulator.memory[index][: len(model.memory)]
+            wrong = np.flatnonzero(found != model.memory)
+            assert wrong.size == 0, (
+                f"endpoint {index}: {wrong.size} bytes wrong, first at {wrong[0]:#x}"
+            )
+
+
+def open_system(
+    *, preset: str = "tiny", seed: int = 1, jitter: int = 0, stall: int = 0, **overrides: Any
+) -> System:
+    """Build or reuse a simulator; ``overrides`` are named ``section__field``."""
+    fields = {name.replace("__", "."): value for name, value in overrides.items()}
+    config = load(preset, fields)
+    simulator = Simulator(config, seed=seed, jitter=jitter, stall=stall)
+    driver = Driver(simulator, config)
+    driver.configure()
+    driver.open_whole_memory()
+    return System(simulator, driver)
+
+
+def collective(config: Config, length: int, address: int = 0, **fields: Any) -> dict[str, Any]:
+    """An All-Reduce of ``length`` bytes at one address everywhere, changed by ``fields``."""
+    everyone = (1 << config.system.endpoints) - 1
+    return {
+        "opcode": Opcode.COLLECTIVE,
+        "data_type": DataType.FP16,
+        "reduce_op": ReduceOp.SUM,
+        "identifier": 1,
+        "participants": everyone,
+        "sources": everyone,
+        "destinations": everyone,
+        "length": length,
+        "addresses": [address] * config.system.endpoints,
+    } | fields
