@@ -21,10 +21,10 @@ $(STAMP): pyproject.toml
 demo: setup     ## All-Reduce of random tensors on RTL, checked against the golden model
 	$(BIN)/scin run allreduce --config fpga4 --size 4KiB --size 64KiB --size 1MiB
 
-test: setup     ## the tests
+test: setup setup-ecp5 ## the tests
 	$(BIN)/python -m pytest -m 'not slow'
 
-test-slow: setup setup-ecp5 ## long tests: many seeds, synthesis
+test-slow: setup setup-ecp5 ## long tests: 16 MiB, every block through place and route
 	$(BIN)/python -m pytest -m slow
 
 lint: setup     ## format, lint, types

