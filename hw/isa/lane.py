@@ -31,7 +31,7 @@ class ReduceLane(wiring.Component):
     adds integers and rounds once to nearest even, so neither order nor tree shape shows.
     """
 
-    LATENCY = 7
+    LATENCY = 8
 
     def __init__(self, operands: int):
         self._count = operands
@@ -153,51 +153,53 @@ class ReduceLane(wiring.Component):
         magnitude = Signal(sum_bits)
         m.d.sync += [negative.eq(total < 0), magnitude.eq(Mux(total < 0, -total, total))]
 
-        # Stage 6: normalise, but never below the exponent of subnormals.
+        # Stage 6: by how much to normalise; never below the exponent of subnormals.
         top_5 = delayed(top, 3, "top")
         headroom = sum_bits - WINDOW_BITS
         zeros_5 = _leading_zeros(m, magnitude, "magnitude")
         limit = Signal(TOP_BITS + 1)
-        m.d.comb += limit.eq(top_5 + headroom - 1)
         shift = Signal(6)
-        m.d.comb += shift.eq(Mux(limit < zeros_5, limit, zeros_5))
-        normal = Signal(sum_bits)
         biased = Signal(TOP_BITS + 2)
-        exponent = Signal(TOP_BITS + 2)
-        m.d.comb += exponent.eq(top_5 + headroom - shift)
-        m.d.sync += [
-            normal.eq(magnitude << shift),
-            biased.eq(exponent),
-        ]
-        negative_6 = delayed(negative, 1, "negative")
         is_zero = Signal()
-        m.d.sync += is_zero.eq(magnitude == 0)
+        m.d.comb += limit.eq(top_5 + (headroom - 1))
+        m.d.sync += [
+            shift.eq(Mux(limit < zeros_5, limit, zeros_5)),
+            is_zero.eq(magnitude == 0),
+        ]
+        magnitude = delayed(magnitude, 1, "magnitude")
+        top_6 = delayed(top_5, 1, "top_a")
 
-        # Stage 7: round once, to nearest even; pack; special cases.
-        bf16_6 = delayed(bf16_2, 4, "bf16_b")
-        operation_6 = delayed(operation, 4, "operation_b")
-        any_nan_6 = delayed(any_nan, 4, "any_nan")
-        infinity_6 = delayed(infinity, 4, "infinity")
-        infinity_sign_6 = delayed(infinity_sign, 4, "infinity_sign")
-        negative_zero_6 = delayed(all_negative_zero, 4, "negative_zero")
-        extreme_6 = delayed(extreme, 3, "extreme")
-        copied_6 = delayed(copied, 4, "copied")
+        # Stage 7: normalise.
+        normal = Signal(sum_bits)
+        m.d.sync += [normal.eq(magnitude << shift), biased.eq(top_6 + headroom - shift)]
+        negative_7 = delayed(negative, 2, "negative")
+        is_zero = delayed(is_zero, 1, "is_zero")
+
+        # Stage 8: round once, to nearest even; pack; special cases.
+        bf16_7 = delayed(bf16_2, 5, "bf16_b")
+        operation_7 = delayed(operation, 5, "operation_b")
+        any_nan_7 = delayed(any_nan, 5, "any_nan")
+        infinity_7 = delayed(infinity, 5, "infinity")
+        infinity_sign_7 = delayed(infinity_sign, 5, "infinity_sign")
+        negative_zero_7 = delayed(all_negative_zero, 5, "negative_zero")
+        extreme_7 = delayed(extreme, 4, "extreme")
+        copied_7 = delayed(copied, 5, "copied")
         packed = {entry: _round_and_pack(m, normal, biased, entry) for entry in (fp16, bf16)}
-        magnitude_bits = Mux(bf16_6, packed[bf16], packed[fp16])
-        infinity_bits = Mux(bf16_6, bf16.infinity, fp16.infinity)
-        nan_bits = Mux(bf16_6, bf16.quiet_nan, fp16.quiet_nan)
-        with m.If(operation_6 == ReduceOp.BYPASS):
-            m.d.sync += self.result.eq(copied_6)
-        with m.Elif(any_nan_6):
+        magnitude_bits = Mux(bf16_7, packed[bf16], packed[fp16])
+        infinity_bits = Mux(bf16_7, bf16.infinity, fp16.infinity)
+        nan_bits = Mux(bf16_7, bf16.quiet_nan, fp16.quiet_nan)
+        with m.If(operation_7 == ReduceOp.BYPASS):
+            m.d.sync += self.result.eq(copied_7)
+        with m.Elif(any_nan_7):
             m.d.sync += self.result.eq(nan_bits)
-        with m.Elif(operation_6 != ReduceOp.SUM):
-            m.d.sync += self.result.eq(extreme_6)
-        with m.Elif(infinity_6):
-            m.d.sync += self.result.eq(Cat(infinity_bits[:15], infinity_sign_6))
+        with m.Elif(operation_7 != ReduceOp.SUM):
+            m.d.sync += self.result.eq(extreme_7)
+        with m.Elif(infinity_7):
+            m.d.sync += self.result.eq(Cat(infinity_bits[:15], infinity_sign_7))
         with m.Elif(is_zero):
-            m.d.sync += self.result.eq(negative_zero_6 << 15)
+            m.d.sync += self.result.eq(negative_zero_7 << 15)
         with m.Else():
-            m.d.sync += self.result.eq(Cat(magnitude_bits[:15], negative_6))
+            m.d.sync += self.result.eq(Cat(magnitude_bits[:15], negative_7))
         return m
 
 

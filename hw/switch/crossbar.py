@@ -21,10 +21,10 @@ class Crossbar(wiring.Component):
     misrouted : one bit per input, a packet that names no present endpoint was dropped
 
     A packet holds its outputs from first to last flit; outputs are granted round robin.
-    A multicast packet takes its outputs in ascending order of port, waiting for each, and
-    moves when it holds all of them: the fixed order rules out deadlock, the round robin
-    rules out starvation. One flit per cycle and port, no gap between unicast packets;
-    latency 1 cycle. Message classes use separate crossbars, so none blocks another.
+    A multicast packet takes its outputs one per cycle in ascending order of port, waiting
+    for each, and moves when it holds all of them: the fixed order rules out deadlock, the
+    round robin rules out starvation. One flit per cycle and port, no gap between unicast
+    packets; latency 1 cycle. Message classes use separate crossbars, so none blocks another.
     """
 
     def __init__(self, config: Config):
@@ -69,13 +69,15 @@ class Crossbar(wiring.Component):
             with m.If(moves[i] & source.payload.first):
                 m.d.sync += held_mask.eq(mask)
 
-        for o in range(ports):
+        holders = [Signal(ports, name=f"holder_{o}") for o in range(ports)]
+        for o, holder in enumerate(holders):
             m.submodules[f"turn_{o}"] = turn = RoundRobin(ports)
-            holder = Signal(ports, name=f"holder_{o}")
             grant = Signal(ports, name=f"grant_{o}")
-            # Ascending order: ask for this output once all lower ones are granted.
+            # Ascending order: ask for this output once all lower ones are held.
             asks = Cat(
-                wanted[i][o] & ((wanted[i][:o] & ~granted[i][:o]) == 0) for i in range(ports)
+                wanted[i][o]
+                & ~Cat(wanted[i][lower] & ~holders[lower][i] for lower in range(o)).any()
+                for i in range(ports)
             )
             m.d.comb += [
                 turn.requests.eq(asks),
