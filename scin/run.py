@@ -21,8 +21,9 @@ from scin.options import (
     parse_size,
     write_json,
 )
-from scin.runner import CollectiveRunner
+from scin.runner import CollectiveRunner, Measurement
 from scin.simulator import Simulator
+from scin.steps import measured_steps
 from scin.table import Spinner, Table
 from scin.tensors import output_shape, random_tensors, read_tensors, write_tensors
 from scin.wave import write_save_file
@@ -39,6 +40,7 @@ WHOLE_VECTOR = ("allgather", "reducescatter")
 @click.option("--input", "pattern", metavar="GLOB", help="One .npy file per endpoint.")
 @click.option("--output", metavar="DIR", help="Write endpoint<i>.npy there.")
 @click.option("--wave", metavar="FILE.fst", help="Write a waveform and a GTKWave save file.")
+@click.option("--steps", is_flag=True, help="Print the latency of each step, one-wave sizes.")
 @click.option("--no-sync", is_flag=True, help="Time from the first read to the last response.")
 @common
 def run(
@@ -51,6 +53,7 @@ def run(
     pattern: str | None,
     output: str | None,
     wave: str | None,
+    steps: bool,
     no_sync: bool,
     json_path: str | None,
     seed: int,
@@ -99,6 +102,8 @@ def run(
             spinner.stop()
             table.measurement(outcome.measurement)
             records.append(outcome.measurement.as_dict())
+            if steps:
+                print_steps(table, config, outcome.measurement)
         finished = True
     finally:
         spinner.stop()
@@ -121,6 +126,17 @@ def run(
     write_json(json_path, f"run {operation}", config, records)
     if any(record["wrong"] or record["status"] != "OK" for record in records):
         sys.exit(EXIT_WRONG)
+
+
+def print_steps(table: Table, config: Config, measurement: Measurement) -> None:
+    """Closed form beside measurement, where there is one."""
+    one_wave = min(config.isa.wave_bytes, config.fabric.max_payload_bytes)
+    if measurement.op != "allreduce" or measurement.size_bytes > one_wave:
+        table.line(f"# --steps: only for an allreduce of at most {one_wave} B")
+        return
+    table.line(f"# {'step':42} {'closed form':>16} {'cycles':>7} {'measured':>9}")
+    for name, formula, expected, measured in measured_steps(config, measurement):
+        table.line(f"# {name:42} {formula:>16} {expected:7} {measured:9}")
 
 
 def element_count(operation: str, size: int, data_type, endpoints: int) -> int:

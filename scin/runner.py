@@ -12,7 +12,7 @@ from hw.spec.status import Status
 from models.endpoint.endpoint import EndpointModel, Window
 from models.isa.isa import execute
 from scin.collectives import ROOT, build, bus_factor, collect, place
-from scin.driver import Driver, Record
+from scin.driver import Driver, Instruction, Record
 from scin.simulator import Simulator
 
 
@@ -37,6 +37,9 @@ class Measurement:
     sync_included: bool
     seed: int | None
     counters: list[dict[str, int]]
+    """Completion records: cycles of the accelerator's counter, in order of completion."""
+    arrived: int | None
+    visible: int | None
 
     def as_dict(self) -> dict:
         return asdict(self)
@@ -98,7 +101,12 @@ class CollectiveRunner:
             if status != Status.OK:
                 raise ValueError(f"{operation}: the golden model answers {status.name}")
 
-        records, cycles = self._execute(program.instructions, synchronise)
+        records, arrived, visible = self._execute(program.instructions, synchronise)
+        if arrived is not None and visible is not None:
+            cycles = visible - arrived
+        else:
+            start = min(record.first_read for record in records)
+            cycles = max(record.last_response for record in records) - start
         wrong = sum(
             int((memory[:footprint].view(np.uint16) != model.memory.view(np.uint16)).sum())
             for memory, model in zip(memories, golden, strict=True)
@@ -124,6 +132,8 @@ class CollectiveRunner:
             sync_included=synchronise,
             seed=seed,
             counters=[asdict(record) | {"status": record.status.name} for record in records],
+            arrived=arrived,
+            visible=visible,
         )
         outputs = [
             collect(memory, pieces).view(np.uint16)
@@ -131,9 +141,11 @@ class CollectiveRunner:
         ]
         return Outcome(measurement, outputs)
 
-    def _execute(self, instructions, synchronise: bool) -> tuple[list[Record], int]:
-        """Submit, synchronise, wait. The time is from the last arrival leaving to the last
-        flag visible; without synchronisation, from the first read to the last response."""
+    def _execute(
+        self, instructions: list[Instruction], synchronise: bool
+    ) -> tuple[list[Record], int | None, int | None]:
+        """Submit, synchronise, wait: the records; if synchronised also the cycles at which
+        the last arrival left and the last flag became visible."""
         driver, members = self.driver, range(self.config.system.endpoints)
         for instruction in instructions:
             driver.submit(instruction)
@@ -142,10 +154,9 @@ class CollectiveRunner:
                 driver.arrive(endpoint, instructions[0]["sync_id"])
         records = [driver.wait_completion() for _ in instructions]
         if not synchronise:
-            start = min(record.first_read for record in records)
-            return records, max(record.last_response for record in records) - start
+            return records, None, None
         for endpoint in members:
             driver.wait_flag(endpoint)
         arrived = max(driver.read_endpoint(i, "ARRIVED_AT") for i in members)
         visible = max(driver.read_endpoint(i, "VISIBLE_AT") for i in members)
-        return records, visible - arrived
+        return records, arrived, visible

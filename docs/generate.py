@@ -1,0 +1,138 @@
+"""Fill the tables of the documentation from the layouts and enums of ``hw.spec``.
+
+``python docs/generate.py`` rewrites what stands between ``<!-- begin NAME -->`` and
+``<!-- end NAME -->``; ``--check`` only tells whether anything would change.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from amaranth import Shape
+from amaranth.lib import data
+
+from hw.spec.config import Config, load, preset_names
+from hw.spec.instruction import (
+    COMPLETION_DOC,
+    INSTRUCTION_DOC,
+    Completion,
+    DataType,
+    Opcode,
+    ReduceOp,
+    instruction_layout,
+)
+from hw.spec.packet import HEADER_DOC, Channel, Header, MessageClass, Operation
+from hw.spec.registers import ENDPOINT, FEATURE_BITS, SWITCH, Register
+from hw.spec.status import STATUS_DOC, Status
+
+FOLDER = Path(__file__).resolve().parent
+
+
+def layout_table(layout: Any, doc: dict[str, str]) -> str:
+    lines = ["| bits | field | meaning |", "|---|---|---|"]
+    for name, item in data.Layout.cast(layout):
+        width = Shape.cast(item.shape).width
+        last = item.offset + width - 1
+        bits = f"{last}…{item.offset}" if width > 1 else str(item.offset)
+        lines.append(f"| {bits} | `{name}` | {doc[name]} |")
+    return "\n".join(lines)
+
+
+def enum_table(kind: Any, doc: dict[Any, str] | None = None) -> str:
+    lines = [
+        "| value | name |" + (" meaning |" if doc else ""),
+        "|---|---|" + ("---|" if doc else ""),
+    ]
+    for entry in kind:
+        lines.append(f"| {entry.value} | `{entry.name}` |" + (f" {doc[entry]} |" if doc else ""))
+    return "\n".join(lines)
+
+
+def register_table(registers: dict[str, Register]) -> str:
+    lines = ["| offset | name | access | meaning |", "|---|---|---|---|"]
+    for item in registers.values():
+        span = f" … {item.address(item.count - 1):#05x}" if item.count > 1 else ""
+        lines.append(f"| {item.offset:#05x}{span} | `{item.name}` | {item.access} | {item.doc} |")
+    return "\n".join(lines)
+
+
+def config_table() -> str:
+    presets = {name: load(name) for name in preset_names()}
+    lines = [
+        f"| field | unit | meaning | {' | '.join(presets)} |",
+        "|---" * (3 + len(presets)) + "|",
+    ]
+    default = Config()
+    for section in dataclasses.fields(Config):
+        values = getattr(default, section.name)
+        if not dataclasses.is_dataclass(values):
+            continue
+        for item in dataclasses.fields(values):
+            row = [getattr(getattr(c, section.name), item.name) for c in presets.values()]
+            shown = " | ".join(
+                str(value).lower() if isinstance(value, bool) else str(value) for value in row
+            )
+            name = f"`{section.name}.{item.name}`"
+            lines.append(f"| {name} | {item.metadata['unit']} | {item.metadata['doc']} | {shown} |")
+    return "\n".join(lines)
+
+
+def feature_table() -> str:
+    lines = ["| bit | improvement |", "|---|---|"]
+    return "\n".join(lines + [f"| {bit} | `{name}` |" for bit, name in enumerate(FEATURE_BITS)])
+
+
+TABLES: dict[str, Callable[[], str]] = {
+    "header": lambda: layout_table(Header, HEADER_DOC),
+    "message-class": lambda: enum_table(MessageClass),
+    "operation": lambda: enum_table(Operation),
+    "channel": lambda: enum_table(Channel),
+    "status": lambda: enum_table(Status, STATUS_DOC),
+    "instruction": lambda: layout_table(instruction_layout(load("fpga4")), INSTRUCTION_DOC),
+    "opcode": lambda: enum_table(Opcode),
+    "data-type": lambda: enum_table(DataType),
+    "reduce-op": lambda: enum_table(ReduceOp),
+    "completion": lambda: layout_table(Completion, COMPLETION_DOC),
+    "switch-registers": lambda: register_table(SWITCH),
+    "endpoint-registers": lambda: register_table(ENDPOINT),
+    "features": feature_table,
+    "config": config_table,
+}
+
+
+def filled(text: str) -> str:
+    for name, make in TABLES.items():
+        pattern = rf"(<!-- begin {name} -->\n).*?(<!-- end {name} -->)"
+        text = re.sub(
+            pattern, lambda m, make=make: f"{m[1]}{make()}\n{m[2]}", text, flags=re.DOTALL
+        )
+    return text
+
+
+def outdated() -> list[Path]:
+    """Documents whose tables are not what the code says."""
+    return [
+        path
+        for path in sorted(FOLDER.glob("*.md"))
+        if filled(path.read_text(encoding="utf-8")) != path.read_text(encoding="utf-8")
+    ]
+
+
+def main() -> int:
+    stale = outdated()
+    for path in stale:
+        if "--check" in sys.argv:
+            print(f"{path.name} is out of date: run python docs/generate.py")
+        else:
+            path.write_text(filled(path.read_text(encoding="utf-8")), encoding="utf-8")
+            print(f"{path.name} updated")
+    return int(bool(stale) and "--check" in sys.argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
