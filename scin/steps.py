@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 from hw.spec.config import Config
 from models.isa.latency import steps
 from scin.runner import Measurement
@@ -19,7 +21,7 @@ def measured_steps(config: Config, item: Measurement) -> list[tuple[str, str, in
     if item.visible is not None:
         moments.append(item.visible)
     expected = steps(config, item.size_bytes, synchronise=item.sync_included)
-    measured = [after - before for before, after in zip(moments, moments[1:], strict=False)]
+    measured = [after - before for before, after in itertools.pairwise(moments)]
     return [
         (step.name, step.formula, step.cycles, cycles)
         for step, cycles in zip(expected, measured, strict=True)

@@ -1,0 +1,87 @@
+"""hw/csr/axi_lite.py against cocotbext-axi's AXI4-Lite master, with random pauses."""
+
+import itertools
+import logging
+import random
+
+import cocotb
+import pytest
+from amaranth import Module
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In
+from cocotbext.axi import AxiLiteBus, AxiLiteMaster, AxiResp
+
+from cocotb_tests.support.build import parameters_of_test, simulate
+from cocotb_tests.support.streams import start_clock
+from hw.csr.axi_lite import AxiLiteBridge, AxiLiteSignature
+from hw.csr.bus import Decoder
+from hw.spec.registers import PAGE_BYTES, Register
+
+PAGES = 3
+REGISTERS = {
+    "FIRST": Register("FIRST", 0x000, "rw", ""),
+    "ARRAY": Register("ARRAY", 0x010, "rw", "", 4),
+    "CONSTANT": Register("CONSTANT", 0x020, "r", ""),
+}
+
+
+class Pages(wiring.Component):
+    """The bridge with a few registers behind each page."""
+
+    def __init__(self):
+        super().__init__({"axi": In(AxiLiteSignature(14))})
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.bridge = bridge = AxiLiteBridge(pages=PAGES)
+        wiring.connect(m, wiring.flipped(self.axi), bridge.axi)
+        for number, page in enumerate(bridge.page):
+            registers = Decoder(m, page, REGISTERS)
+            registers.storage("FIRST")
+            for index in range(4):
+                registers.storage("ARRAY", index=index)
+            registers.read("CONSTANT", 0xC0DE0000 + number)
+        return m
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_axi_lite(seed):
+    simulate(Pages(), module=__name__, case="check_registers", seed=seed, pause=seed > 1)
+
+
+@cocotb.test()
+async def check_registers(dut):
+    rng = random.Random(cocotb.RANDOM_SEED)
+    logging.getLogger("cocotb.dut").setLevel(logging.WARNING)
+    await start_clock(dut)
+    master = AxiLiteMaster(AxiLiteBus.from_prefix(dut, "axi_"), dut.clk, dut.rst)
+    if parameters_of_test()["pause"]:
+        for channel in (
+            master.write_if.aw_channel,
+            master.write_if.w_channel,
+            master.write_if.b_channel,
+            master.read_if.ar_channel,
+            master.read_if.r_channel,
+        ):
+            channel.set_pause_generator(itertools.cycle(rng.choices([0, 1], k=97)))
+    model = {}
+    names = [0x000, 0x010, 0x014, 0x018, 0x01C]
+    for _ in range(300):
+        page, offset = rng.randrange(PAGES), rng.choice(names)
+        address = page * PAGE_BYTES + offset
+        if rng.random() < 0.5:
+            model[address] = rng.getrandbits(32)
+            data = model[address].to_bytes(4, "little")
+            assert (await master.write(address, data)).resp == AxiResp.OKAY
+        else:
+            found = await master.read(address, 4)
+            assert found.resp == AxiResp.OKAY
+            assert int.from_bytes(found.data, "little") == model.get(address, 0)
+    for page in range(PAGES):
+        assert await master.read_dword(page * PAGE_BYTES + 0x20) == 0xC0DE0000 + page
+    # A partial write and an absent page are refused and change nothing.
+    before = await master.read_dword(0x000)
+    assert (await master.write(0x001, b"\xaa")).resp == AxiResp.DECERR
+    assert await master.read_dword(0x000) == before
+    assert (await master.write(PAGES * PAGE_BYTES, b"\1\2\3\4")).resp == AxiResp.DECERR
+    assert (await master.read(PAGES * PAGE_BYTES, 4)).resp == AxiResp.DECERR
