@@ -24,7 +24,7 @@ def write_save_file(wave: Path, config: Config) -> Path:
         "-scheduler",
         f"{isa}.scheduler.start",
         f"{isa}.scheduler.row",
-        f"{isa}.scheduler.release",
+        f"{isa}.scheduler.free",
     ]
     for port in range(config.system.endpoints):
         lines.append(f"-port {port}")

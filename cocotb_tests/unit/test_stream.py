@@ -63,7 +63,11 @@ async def check_rate(dut):
 @pytest.mark.parametrize("pause_out", PROFILES)
 def test_arbiter(pause_out):
     simulate(
-        StreamArbiter(16, count=3), module=__name__, case="check_arbiter", seed=3, pause_out=pause_out
+        StreamArbiter(16, count=3),
+        module=__name__,
+        case="check_arbiter",
+        seed=3,
+        pause_out=pause_out,
     )
 
 

@@ -90,7 +90,7 @@ class WriteServer(wiring.Component):
         m.d.sync += unwritten.eq(unwritten + issued - self.written)
         flag_status = Signal(Status)
         self._store(m, answers, unwritten, issued, flag_status)
-        self._answer(m, answers, flag_status)
+        self._answer(m, answers)
         return m
 
     def _store(self, m, answers, unwritten, issued, flag_status):
@@ -153,6 +153,13 @@ class WriteServer(wiring.Component):
                 answers.i.payload.status.eq(status),
                 answers.i.payload.bursts.eq(bursts),
             ]
+
+        # The next flag tells the first error since the last one.
+        with m.If(flag_status == Status.OK):
+            with m.If(self.written & self.write_error):
+                m.d.sync += flag_status.eq(Status.POISONED)
+            with m.If(answers.i.valid & (answers.i.payload.status != Status.OK)):
+                m.d.sync += flag_status.eq(answers.i.payload.status)
 
         with m.FSM():
             with m.State("header"):
@@ -227,6 +234,7 @@ class WriteServer(wiring.Component):
                     self.beat.payload.strobe.eq(0xFF << (lane << 3)),
                 ]
                 with m.If(issued):
+                    m.d.sync += [told_status.eq(word.status), flag_status.eq(Status.OK)]
                     m.next = "flag"
                     with m.If(self.beat.ready):
                         push_answer(Status.OK, 1)
@@ -242,7 +250,7 @@ class WriteServer(wiring.Component):
                     push_answer(Status.OK, 1)
                     m.next = "header"
 
-    def _answer(self, m, answers, flag_status):
+    def _answer(self, m, answers):
         head = answers.o.payload
         completed = Signal(8)
         failed = Signal()
@@ -284,12 +292,14 @@ class WriteServer(wiring.Component):
                 m.d.sync += failed.eq(self.written & self.write_error)
             m.d.sync += [
                 self.visible.eq(head.notify & (head.bursts != 0)),
-                unreported.eq(Mux(head.acknowledge, Status.OK, outcome)),
+                unreported.eq(
+                    Mux(
+                        head.acknowledge,
+                        Status.OK,
+                        Mux(unreported != Status.OK, unreported, outcome),
+                    )
+                ),
             ]
-            with m.If(head.notify):
-                m.d.sync += flag_status.eq(Status.OK)
-            with m.Elif(flag_status == Status.OK):
-                m.d.sync += flag_status.eq(outcome)
         with m.Else():
             m.d.sync += self.visible.eq(0)
         if self._config.endpoint.fault_injection and self._set == QueueSet.ISA:

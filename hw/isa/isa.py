@@ -193,9 +193,9 @@ class Isa(wiring.Component):
             m.d.comb += [
                 port.table.entry.eq(wave.entry),
                 port.table.row.eq(scheduler.row),
-                port.table.release.eq(scheduler.release & wave.sources[i]),
-                port.table.release_entry.eq(wave.entry),
-                port.table.abandon.eq(scheduler.release_abandon),
+                port.table.free.eq(scheduler.free & wave.sources[i]),
+                port.table.free_entry.eq(wave.entry),
+                port.table.abandon.eq(scheduler.free_abandon),
                 reduce.rows[i].eq(port.table.data),
                 port.writes.reserve.eq(targets[i]),
                 port.writes.row_valid.eq(arriving[i]),

@@ -22,7 +22,7 @@ class Scheduler(wiring.Component):
     available, complete, failed : in, answers of the port tables for that wave and row
     has_room : in, per port, the write-back can take one more row
     start : out, the row enters the reduction; ``start_destinations`` where it will go
-    release, release_abandon : out, the entry ``wave_now.entry`` is free
+    free, free_abandon : out, the entry ``wave_now.entry`` is free
     job : stream out, write-back work; precedes the wave's first row
 
     A wave of *r* rows takes *r* + 1 cycles. A wave of a failed instruction is discarded
@@ -48,8 +48,8 @@ class Scheduler(wiring.Component):
                 "has_room": In(ports),
                 "start": Out(1),
                 "start_destinations": Out(ports),
-                "release": Out(1),
-                "release_abandon": Out(1),
+                "free": Out(1),
+                "free_abandon": Out(1),
                 "job": Out(stream.Signature(write_job_layout(config))),
             }
         )
@@ -77,7 +77,7 @@ class Scheduler(wiring.Component):
             ready.eq(Mux(self.streaming, available, complete)),
             room.eq((self.has_room | ~wave.destinations).all()),
             self.start_destinations.eq(wave.destinations),
-            self.release_abandon.eq(abandon),
+            self.free_abandon.eq(abandon),
             self.job.payload.ports.eq(wave.destinations),
             self.job.payload.context.eq(wave.context),
             self.job.payload.generation.eq(wave.generation),
@@ -88,7 +88,7 @@ class Scheduler(wiring.Component):
         failed_now = Cat(source.payload.failed for source in self.wave) & chosen
 
         def finish():
-            m.d.comb += self.release.eq(1)
+            m.d.comb += self.free.eq(1)
             for index, source in enumerate(self.wave):
                 m.d.comb += source.ready.eq(chosen[index])
             m.next = "select"

@@ -19,7 +19,7 @@ class WaveTable(wiring.Component):
     -----
     i : flit stream in, read responses; always ready, since entries are reserved first
     allocate : valid, entry, generation, length: expect these bytes
-    release : valid, entry, abandon: the entry is free again; with ``abandon`` answers are
+    free : valid, entry, abandon: the entry is free again; with ``abandon`` answers are
         still outstanding and will be dropped when they come
     entry, packet, row : in, a row of a wave
     available : out, that row can be read, or never will come (then ``failure`` says why)
@@ -49,8 +49,8 @@ class WaveTable(wiring.Component):
                 "allocate_entry": In(entries),
                 "allocate_generation": In(read_tag_layout(config)["generation"].width),
                 "allocate_length": In(LENGTH_BITS),
-                "release": In(1),
-                "release_entry": In(entries),
+                "free": In(1),
+                "free_entry": In(entries),
                 "abandon": In(1),
                 "entry": In(entries),
                 "row": In(index_bits(config.rows_per_wave)),
@@ -194,17 +194,17 @@ class WaveTable(wiring.Component):
                 failure[e].eq(Status.OK),
             ]
         given_up = Signal(range(packets + 1))
-        unanswered = remaining[self.release_entry]
+        unanswered = remaining[self.free_entry]
         m.d.comb += given_up.eq(
             Mux(
-                self.release & self.abandon & active[self.release_entry],
+                self.free & self.abandon & active[self.free_entry],
                 unanswered,
                 0,
             )
         )
-        with m.If(self.release):
-            m.d.sync += active[self.release_entry].eq(0)
-            with m.If(self.abandon & (fill_entry == self.release_entry)):
+        with m.If(self.free):
+            m.d.sync += active[self.free_entry].eq(0)
+            with m.If(self.abandon & (fill_entry == self.free_entry)):
                 m.d.sync += filling.eq(0)
         m.d.sync += abandoned.eq(abandoned + given_up - drop_late)
 

@@ -31,6 +31,10 @@ class EndpointModel:
     config: Config
     memory: np.ndarray
     windows: list[Window] = field(default_factory=list)
+    unreported: dict[int, Status] = field(default_factory=dict)
+    """Per queue set, the error of a write that asked for no answer."""
+    flag_status: dict[int, Status] = field(default_factory=dict)
+    """Per queue set, the first error since the last flag."""
 
     def readable(self, address: int, length: int) -> bool:
         return any(window.read and window.holds(address, length) for window in self.windows)
@@ -73,23 +77,38 @@ class EndpointModel:
         return packets
 
     def _answer_write(self, request, response, payload: bytes) -> list[dict[str, Any]]:
+        queue_set = request["inc"]
         if request["operation"] == Operation.WRITE_NOTIFY:
-            if self.writable(request["address"], 8):
-                word = pack(
-                    FlagWord,
-                    {"identifier": request["tag"], "status": request["status"], "valid": 1},
-                )
-                self.write(request["address"], np.frombuffer(word.to_bytes(8, "little"), np.uint8))
-            return []
+            return self._store_flag(request, queue_set)
         status = self._check(request, request["operation"] == Operation.WRITE, write=True)
         if status == Status.OK:
             self.write(
                 request["address"], np.frombuffer(payload[: request["length"]], dtype=np.uint8)
             )
+        self._note(queue_set, status)
         if not request["acknowledge"]:
             return []
+        reported = self.unreported.pop(queue_set, Status.OK)
         response |= {"message_class": MessageClass.WRITE_RESPONSE, "operation": Operation.WRITE}
+        status = reported if status == Status.OK else status
         return [response | {"status": status, "length": 0, "address": 0, "payload": b""}]
+
+    def _store_flag(self, request, queue_set: int) -> list[dict[str, Any]]:
+        if not self.writable(request["address"], 8) or request["address"] % 8:
+            status = Status.MISALIGNED if request["address"] % 8 else Status.WINDOW_VIOLATION
+            self._note(queue_set, status)
+            return []
+        status = request["status"] or self.flag_status.get(queue_set, Status.OK)
+        self.flag_status[queue_set] = Status.OK
+        word = pack(FlagWord, {"identifier": request["tag"], "status": status, "valid": 1})
+        self.write(request["address"], np.frombuffer(word.to_bytes(8, "little"), np.uint8))
+        return []
+
+    def _note(self, queue_set: int, status: Status) -> None:
+        if status != Status.OK:
+            self.unreported.setdefault(queue_set, status)
+            if self.flag_status.get(queue_set, Status.OK) == Status.OK:
+                self.flag_status[queue_set] = status
 
     def _check(self, request, known: bool, *, write: bool) -> Status:
         if not known:

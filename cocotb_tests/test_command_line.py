@@ -1,0 +1,206 @@
+"""The command line: contract of the output, bad input, exit status."""
+
+import json
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from hw.spec.instruction import DataType, ReduceOp
+from models.isa.reduce import reduce
+from scin.main import main
+
+TINY = ("--config", "tiny")
+RECORD_FIELDS = set(
+    [
+        "op",
+        "algo",
+        "backend",
+        "dtype",
+        "redop",
+        "endpoints",
+        "size_bytes",
+        "cycles",
+        "time_s",
+        "algbw_GBps",
+        "busbw_GBps",
+        "util",
+        "wrong",
+        "status",
+        "sync_included",
+        "seed",
+    ]
+)
+
+
+def scin(*arguments):
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+@pytest.fixture
+def ranks(tmp_path):
+    rng = np.random.default_rng(5)
+    arrays = [rng.standard_normal((6, 10)).astype(np.float16) for _ in range(2)]
+    for index, array in enumerate(arrays):
+        np.save(tmp_path / f"rank{index}.npy", array)
+    return tmp_path, arrays
+
+
+def test_tensors_in_and_out(ranks):
+    """The files hold what the golden reduction says, in the shape that came in."""
+    folder, arrays = ranks
+    result = scin(
+        "run", "allreduce", *TINY, "--input", folder / "rank*.npy", "--output", folder / "out"
+    )
+    assert result.exit_code == 0, result.output
+    bits = np.stack([array.view(np.uint16) for array in arrays])
+    expected = reduce(bits, DataType.FP16, ReduceOp.SUM).view(np.float16)
+    for index in range(2):
+        found = np.load(folder / "out" / f"endpoint{index}.npy")
+        assert found.dtype == np.float16
+        assert (found == expected).all()
+
+
+def test_gather_and_scatter_shapes(ranks):
+    folder, arrays = ranks
+    inputs = ("--input", folder / "rank*.npy", "--output", folder / "out")
+    assert scin("run", "allgather", *TINY, *inputs).exit_code == 0
+    gathered = np.load(folder / "out" / "endpoint1.npy")
+    assert (gathered == np.stack(arrays)).all()
+    assert scin("run", "reducescatter", *TINY, *inputs, "--redop", "max").exit_code == 0
+    part = np.load(folder / "out" / "endpoint1.npy")
+    assert (part == np.maximum(*arrays)[3:]).all()
+
+
+def test_json_is_alone_on_stdout():
+    result = scin("run", "allreduce", *TINY, "--size", "1K", "--size", "2KiB", "--json", "-")
+    document = json.loads(result.stdout)
+    assert set(document) == {"command", "version", "config", "records"}
+    assert document["config"]["system"]["endpoints"] == 2
+    assert [record["size_bytes"] for record in document["records"]] == [1024, 2048]
+    for record in document["records"]:
+        assert set(record) >= RECORD_FIELDS
+        assert (record["wrong"], record["status"]) == (0, "OK")
+        assert record["algbw_GBps"] == pytest.approx(record["size_bytes"] / record["time_s"] / 1e9)
+
+
+def test_sweep_and_plot(tmp_path):
+    target, plot = tmp_path / "sweep.json", tmp_path / "sweep.svg"
+    result = scin(
+        *("sweep", "allreduce", *TINY, "--min", "256", "--max", "4K", "--factor", "4"),
+        *("--json", target, "--plot", plot, "--no-sync"),
+    )
+    assert result.exit_code == 0, result.output
+    records = json.loads(target.read_text())["records"]
+    assert [record["size_bytes"] for record in records] == [256, 1024, 4096]
+    assert "<svg" in plot.read_text()
+
+
+@pytest.mark.parametrize("operation", ["reduce", "broadcast", "allgather", "reducescatter"])
+@pytest.mark.parametrize("dtype", ["fp16", "bf16"])
+def test_every_operation(operation, dtype):
+    result = scin("run", operation, *TINY, "--size", "1000", "--dtype", dtype, "--redop", "min")
+    assert result.exit_code == 0, result.output
+
+
+def test_steps_are_the_closed_form():
+    """docs/microarchitecture.md: formula and measurement agree on every step."""
+    ordered = ("--set", "endpoint.shuffle_slots=1", "--size", "128", "--steps")
+    for variant in (
+        (),
+        ("--no-sync",),
+        ("--set", "isa.fused_notify=false"),
+        ("--set", "isa.streaming_reduction=false"),
+    ):
+        result = scin("run", "allreduce", *TINY, *ordered, *variant)
+        lines = [line.split() for line in result.output.splitlines() if "→" in line]
+        assert len(lines) >= 2, result.output
+        for words in lines:
+            assert words[-1] == words[-2], " ".join(words)
+
+
+def test_waveform(tmp_path):
+    wave = tmp_path / "run.fst"
+    result = scin("run", "allreduce", *TINY, "--size", "256", "--wave", wave)
+    assert result.exit_code == 0, result.output
+    written = [path for path in tmp_path.iterdir() if path.suffix in (".fst", ".vcd")]
+    assert len(written) == 1
+    assert written[0].stat().st_size > 10_000
+    assert "scheduler" in wave.with_suffix(".gtkw").read_text()
+
+
+BAD = {
+    "operation": (("run", "alltoall"), "supported here are allreduce"),
+    "preset": (("run", "allreduce", "--config", "nope"), "there are dgx8, ecp5, fpga4, tiny"),
+    "field": (("run", "allreduce", "--set", "isa.nope=1"), "isa.nope: unknown field"),
+    "section": (("run", "allreduce", "--set", "nope.x=1"), "nope: unknown section"),
+    "low": (("run", "allreduce", "--set", "system.endpoints=1"), "must be at least 2"),
+    "high": (("run", "allreduce", "--set", "isa.waves=128"), "isa.waves = 128: must be at most 64"),
+    "power": (("run", "allreduce", "--set", "isa.waves=3"), "must be a power of two"),
+    "type": (("run", "allreduce", "--set", "isa.waves='a'"), "must be of type int"),
+    "relation": (("run", "allreduce", "--set", "fabric.header_bytes=64"), "must equal"),
+    "rate": (("run", "allreduce", "--set", "link.gigabytes_per_second=9.0"), "= 8 GB/s"),
+    "switches": (("run", "allreduce", "--config", "dgx8"), "system.switches = 4"),
+    "override": (("run", "allreduce", "--set", "isa.waves"), "section.field=value"),
+    "size": (("run", "allreduce", *TINY, "--size", "7"), "multiple of 2 B"),
+    "size text": (("run", "allreduce", *TINY, "--size", "4Q"), "size '4Q'"),
+    "zero": (("run", "allreduce", *TINY, "--size", "0"), "positive multiple"),
+    "gather size": (("run", "allgather", *TINY, "--size", "6"), "multiple of 4 B"),
+    "too large": (("run", "allreduce", *TINY, "--size", "1G"), "must be at most 1044480"),
+    "dtype": (("run", "allreduce", *TINY, "--dtype", "int8"), "dtype 'int8'"),
+    "redop": (("run", "allreduce", *TINY, "--redop", "prod"), "redop 'prod'"),
+    "backend": (("sweep", "allreduce", "--backend", "x"), "backend 'x'"),
+    "range": (("sweep", "allreduce", *TINY, "--min", "4K", "--max", "1K"), "at most max"),
+    "factor": (("sweep", "allreduce", *TINY, "--factor", "1"), "at least 2"),
+    "plot": (("sweep", "allreduce", *TINY, "--max", "4K", "--plot", "x.pdf"), "png, svg"),
+    "no files": (("run", "allreduce", *TINY, "--input", "/nowhere/*.npy"), "names 0 files"),
+    "top": (("emit", *TINY, "--top", "moon"), "top 'moon'"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_arguments(name):
+    arguments, message = BAD[name]
+    result = scin(*arguments)
+    assert result.exit_code == 2, result.output
+    assert message in result.output
+
+
+def test_bad_files(ranks):
+    folder, arrays = ranks
+    second = folder / "rank1.npy"
+
+    def refused(message):
+        out = folder / "out"
+        result = scin("run", "allreduce", *TINY, "--input", folder / "rank*.npy", "--output", out)
+        assert result.exit_code == 2, result.output
+        assert message in result.output
+        assert not out.exists(), "something was written"
+
+    np.save(second, arrays[1][:5])
+    refused("shape (5, 10): must equal (6, 10)")
+    np.save(second, arrays[1].astype(np.float32))
+    refused("type float32: must be float16")
+    second.write_bytes(b"not an array")
+    refused("not a readable .npy file")
+    second.unlink()
+    refused("names 1 files: must be 2")
+
+
+def test_unwritable_output_leaves_nothing(ranks):
+    folder, _ = ranks
+    result = scin("run", "allreduce", *TINY, "--size", "256", "--json", folder / "no" / "x.json")
+    assert result.exit_code == 2
+    assert "cannot write" in result.output
+
+
+def test_emit_writes_verilog_and_manifest(tmp_path):
+    assert scin("emit", *TINY, "--output", tmp_path).exit_code == 0
+    manifest = json.loads((tmp_path / "tiny_switch.json").read_text())
+    assert "module tiny_switch" in (tmp_path / manifest["file"]).read_text()
+
+
+def test_doctor():
+    result = scin("doctor")
+    assert result.exit_code == 0, result.output
+    assert "verilator" in result.output

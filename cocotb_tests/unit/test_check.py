@@ -1,0 +1,63 @@
+"""hw/isa/check.py against models/isa/check.py on random instructions."""
+
+import random
+from collections import Counter
+
+import cocotb
+import pytest
+from cocotb.triggers import Timer
+
+from cocotb_tests.support.build import simulate
+from hw.isa.check import Check
+from hw.spec.config import load
+from hw.spec.instruction import MAX_LENGTH, instruction_layout
+from hw.spec.packing import pack
+from hw.spec.status import Status
+from models.isa.check import check
+
+CONFIG = load("tiny")
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_check(seed):
+    simulate(Check(CONFIG), module=__name__, case="check_status", seed=seed)
+
+
+def random_instruction(rng):
+    """Mostly good, each field bad now and then."""
+
+    def rarely(good, bad):
+        return bad if rng.random() < 0.08 else good
+
+    return {
+        "opcode": rarely(1, rng.randrange(16)),
+        "data_type": rarely(rng.randrange(2), rng.randrange(16)),
+        "reduce_op": rarely(rng.randrange(4), rng.randrange(16)),
+        "barrier": rng.randrange(2),
+        "notify": rng.randrange(2),
+        "quantize": rarely(0, 1),
+        "sync_id": rarely(rng.randrange(4), rng.randrange(256)),
+        "participants": rarely(rng.randrange(1, 4), rng.randrange(1 << 16) & rng.getrandbits(16)),
+        "sources": rarely(rng.randrange(1, 4), rng.choice([0, 4, 0x8000])),
+        "destinations": rarely(rng.randrange(1, 4), rng.choice([0, 4, 0x8000])),
+        "length": rarely(
+            2 * rng.randrange(1, 5000), rng.choice([0, 1, MAX_LENGTH, MAX_LENGTH + 2, 7])
+        ),
+        "addresses": [rarely(16 * rng.getrandbits(40), rng.getrandbits(48)) for _ in range(2)],
+    }
+
+
+@cocotb.test()
+async def check_status(dut):
+    rng = random.Random(cocotb.RANDOM_SEED)
+    seen = Counter()
+    for _ in range(20_000):
+        instruction = random_instruction(rng)
+        dut.instruction.value = pack(instruction_layout(CONFIG), instruction)
+        await Timer(1, "ns")
+        expected = check(CONFIG, instruction)
+        assert int(dut.status.value) == expected, (instruction, expected.name)
+        seen[expected] += 1
+    for status in Status:
+        if Status.OK <= status <= Status.BAD_LENGTH:
+            assert seen[status] > 20, f"{status.name} was hardly tried: {seen}"

@@ -1,0 +1,174 @@
+"""hw/endpoint against models/endpoint, with cocotbext-axi's memory at its AXI4 port."""
+
+import itertools
+import logging
+import random
+
+import cocotb
+import numpy as np
+import pytest
+from cocotb.triggers import RisingEdge
+from cocotbext.axi import AxiBus, AxiRam
+
+from cocotb_tests.support.build import parameters_of_test, simulate
+from cocotb_tests.support.streams import (
+    PROFILES,
+    FlitCodec,
+    Sink,
+    Source,
+    start_clock,
+    wait_until,
+)
+from hw.endpoint.endpoint import Endpoint
+from hw.spec.config import load
+from hw.spec.packet import TO_ENDPOINT, TO_SWITCH, Channel, MessageClass, Operation
+from hw.spec.registers import ENDPOINT, WINDOW_READ, WINDOW_WORDS, WINDOW_WRITE
+from hw.spec.status import Status
+from models.endpoint.endpoint import EndpointModel, Window
+
+MEMORY = 1 << 16
+WINDOWS = [Window(0, 32768, write=False), Window(16384, 32768)]
+REQUESTS = 60
+CONFIG = load("tiny", {"endpoint.memory_bytes": MEMORY})
+
+
+@pytest.mark.parametrize("pause_out", PROFILES)
+@pytest.mark.parametrize("seed", [1, 2])
+def test_endpoint(pause_out, seed):
+    """Random reads, writes, flags from both queue sets; memory and answers as the model's."""
+    simulate(
+        Endpoint(CONFIG, identity=1),
+        module=__name__,
+        case="check_against_model",
+        seed=seed,
+        pause_out=pause_out,
+    )
+
+
+async def write_register(dut, name, value, index=0):
+    dut.bus__address.value = ENDPOINT[name].address(index)
+    dut.bus__write_data.value = value
+    dut.bus__write.value = 1
+    await RisingEdge(dut.clk)
+    dut.bus__write.value = 0
+
+
+async def open_windows(dut):
+    for number, window in enumerate(WINDOWS):
+        flags = WINDOW_READ * window.read | WINDOW_WRITE * window.write
+        for word, value in enumerate((window.base, 0, window.bytes, flags)):
+            await write_register(dut, "WINDOW", value, WINDOW_WORDS * number + word)
+
+
+def pause_axi(ram, rng):
+    for channel in (
+        ram.write_if.aw_channel,
+        ram.write_if.w_channel,
+        ram.write_if.b_channel,
+        ram.read_if.ar_channel,
+        ram.read_if.r_channel,
+    ):
+        channel.set_pause_generator(itertools.cycle(rng.choices([0, 1], k=101)))
+
+
+def random_request(rng, queue_set, tag):
+    """The two sets keep to memory of their own, since their order is not defined."""
+    half = 8192 * queue_set
+    kind = rng.choice(["read", "write", "write", "notify"] if queue_set else ["read", "write"])
+    base = rng.choice([0, 16384, 32768, 49152]) + half
+    request = {
+        "inc": queue_set,
+        "source": 3,
+        "tag": tag,
+        "operation": Operation.READ,
+        "message_class": MessageClass.READ_REQUEST,
+        "address": base + 16 * rng.randrange(0, 480),
+        "length": rng.randrange(1, 129),
+        "status": 0,
+        "acknowledge": 0,
+    }
+    if rng.random() < 0.1:
+        request["address"] += rng.randrange(1, 16)
+    if kind == "read":
+        request["length"] = rng.choice([16, 128, 300, 1024, rng.randrange(1, 600)])
+        return request, b""
+    request |= {"message_class": MessageClass.WRITE_REQUEST, "acknowledge": 1}
+    if kind == "write":
+        request["operation"] = rng.choice([Operation.WRITE] * 9 + [Operation.ATOMIC_ADD])
+        rows = -(-request["length"] // 16)
+        return request, rng.randbytes(16 * rows)
+    address = base + 8 * rng.randrange(0, 900)
+    request |= {"operation": Operation.WRITE_NOTIFY, "address": address, "acknowledge": 0}
+    return request | {"length": 0, "status": int(rng.choice([Status.OK, Status.TIMEOUT]))}, b""
+
+
+@cocotb.test()
+async def check_against_model(dut):
+    rng = random.Random(cocotb.RANDOM_SEED)
+    logging.getLogger("cocotb.dut").setLevel(logging.WARNING)
+    codec, pause_out = FlitCodec(CONFIG), parameters_of_test()["pause_out"]
+    dut.bus__write.value = 0
+    dut.transmitted.value = dut.received.value = 0
+    into = {
+        c: Source(dut, f"from_switch__{i}", rng.choice(PROFILES), rng)
+        for i, c in enumerate(TO_ENDPOINT)
+    }
+    out = {c: Sink(dut, f"to_switch__{i}", pause_out, rng) for i, c in enumerate(TO_SWITCH)}
+    await start_clock(dut)
+    ram = AxiRam(AxiBus.from_prefix(dut, "axi_"), dut.clk, dut.rst, size=MEMORY)
+    pause_axi(ram, rng)
+    model = EndpointModel(
+        CONFIG, np.frombuffer(rng.randbytes(MEMORY), dtype=np.uint8).copy(), WINDOWS
+    )
+    ram.write(0, model.memory.tobytes())
+    await open_windows(dut)
+
+    for queue_set in (0, 1):
+        name = "ISA" if queue_set else "CORE"
+        # Reads and writes of a set are not ordered either: all writes first.
+        requests = [random_request(rng, queue_set, tag) for tag in range(REQUESTS)]
+        requests.sort(key=lambda item: item[0]["message_class"] == MessageClass.READ_REQUEST)
+        expected = {"READ_RESPONSE": [], "WRITE_RESPONSE": []}
+        for request, payload in requests:
+            kind = "READ" if request["message_class"] == MessageClass.READ_REQUEST else "WRITE"
+            expected[f"{kind}_RESPONSE"] += model.answer(request, payload)
+        writes = [r for r in requests if r[0]["message_class"] == MessageClass.WRITE_REQUEST]
+        reads = [r for r in requests if r[0]["message_class"] == MessageClass.READ_REQUEST]
+        for kind, batch in (("WRITE", writes), ("READ", reads)):
+            for request, payload in batch:
+                into[Channel[f"{name}_{kind}_REQUEST"]].queue.extend(codec.flits(request, payload))
+            answers = expected[f"{kind}_RESPONSE"]
+            sink = out[Channel[f"{name}_{kind}_RESPONSE"]]
+            flits = sum(1 + -(-answer["length"] // 16) for answer in answers)
+            await wait_until(
+                dut, lambda s=sink, n=flits: len(s.received) >= n, f"{name} {kind} answers"
+            )
+            for _ in range(400):
+                await RisingEdge(dut.clk)
+            compare(codec.packets(sink.received), answers)
+    found = np.frombuffer(ram.read(0, MEMORY), dtype=np.uint8)
+    wrong = np.flatnonzero(found != model.memory)
+    assert wrong.size == 0, (
+        f"{wrong.size} bytes of memory wrong, first at {wrong[0]:#x}: "
+        f"{found[wrong[0]]:#x}, must be {model.memory[wrong[0]]:#x}"
+    )
+
+
+def compare(packets, answers):
+    """Equal but for order: an endpoint may answer in any."""
+
+    def key(item):
+        header, payload = item
+        return (header["tag"], header["address"], header["length"], header["status"], payload)
+
+    fields = ("inc", "message_class", "status", "tag", "length", "address", "destination")
+    expected = []
+    for answer in answers:
+        padded = answer["payload"]
+        expected.append(({name: int(answer[name]) for name in fields}, padded))
+    found = [
+        ({name: header[name] for name in fields}, payload[: header["length"]])
+        for header, payload in packets
+    ]
+    assert sorted(found, key=key) == sorted(expected, key=key)
+    assert all(header["source"] == 1 for header, _ in packets)
