@@ -11,26 +11,24 @@ from models.isa.reduce import reduce
 from scin.main import main
 
 TINY = ("--config", "tiny")
-RECORD_FIELDS = set(
-    [
-        "op",
-        "algo",
-        "backend",
-        "dtype",
-        "redop",
-        "endpoints",
-        "size_bytes",
-        "cycles",
-        "time_s",
-        "algbw_GBps",
-        "busbw_GBps",
-        "util",
-        "wrong",
-        "status",
-        "sync_included",
-        "seed",
-    ]
-)
+RECORD_FIELDS = {
+    "op",
+    "algo",
+    "backend",
+    "dtype",
+    "redop",
+    "endpoints",
+    "size_bytes",
+    "cycles",
+    "time_s",
+    "algbw_GBps",
+    "busbw_GBps",
+    "util",
+    "wrong",
+    "status",
+    "sync_included",
+    "seed",
+}
 
 
 def scin(*arguments):
