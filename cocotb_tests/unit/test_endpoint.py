@@ -154,6 +154,46 @@ async def check_against_model(dut):
     )
 
 
+def test_flag_waits_for_the_data():
+    """Write responses of the memory come late: the flag is not even asked for before them."""
+    simulate(Endpoint(CONFIG, identity=1), module=__name__, case="check_flag_order", seed=1)
+
+
+@cocotb.test()
+async def check_flag_order(dut):
+    logging.getLogger("cocotb.dut").setLevel(logging.WARNING)
+    rng, codec = random.Random(cocotb.RANDOM_SEED), FlitCodec(CONFIG)
+    dut.bus__write.value = 0
+    dut.transmitted.value = dut.received.value = 0
+    for index in range(len(TO_ENDPOINT)):
+        getattr(dut, f"from_switch__{index}__valid").value = 0
+    channel = TO_ENDPOINT.index(Channel.ISA_WRITE_REQUEST)
+    source = Source(dut, f"from_switch__{channel}", "none", rng)
+    for index in range(len(TO_SWITCH)):
+        Sink(dut, f"to_switch__{index}", "none", rng)
+    await start_clock(dut)
+    ram = AxiRam(AxiBus.from_prefix(dut, "axi_"), dut.clk, dut.rst, size=MEMORY)
+    ram.write_if.b_channel.set_pause_generator(itertools.cycle([1] * 40 + [0]))
+    await open_windows(dut)
+    flag = 0x5000
+    request = {"inc": 1, "message_class": MessageClass.WRITE_REQUEST, "source": 3, "tag": 9}
+    for number in range(4):
+        write = {"operation": Operation.WRITE, "address": 0x4000 + 128 * number, "length": 128}
+        source.queue.extend(codec.flits(request | write | {"acknowledge": 1}, rng.randbytes(128)))
+    notify = {"operation": Operation.WRITE_NOTIFY, "address": flag}
+    source.queue.extend(codec.flits(request | notify))
+    asked = answered = 0
+    for _ in range(2000):
+        await RisingEdge(dut.clk)
+        answered += bool(dut.axi__bvalid.value) and bool(dut.axi__bready.value)
+        if dut.axi__awvalid.value and dut.axi__awready.value:
+            if int(dut.axi__awaddr.value) == flag:
+                assert (asked, answered) == (4, 4), "the flag overtook its data"
+                return
+            asked += 1
+    raise AssertionError("the flag was never written")
+
+
 def compare(packets, answers):
     """Equal but for order: an endpoint may answer in any."""
 
