@@ -73,5 +73,5 @@ class IsaPort(wiring.Component):
         ]
         for user in (self.reads, self.writes):
             lookup = bases.read_port(domain="comb")
-            m.d.comb += [lookup.addr.eq(user.context), user.base.eq(lookup.data)]
+            m.d.comb += [lookup.addr.eq(user.lookup), user.base.eq(lookup.data)]
         return m

@@ -19,7 +19,7 @@ class ReadRequest(wiring.Component):
     Ports
     -----
     job : stream in, waves to read from this port
-    context, base : the operand's address for a context, looked up combinationally
+    lookup, base : a context, and the address of its operand in the same cycle
     burst_reads : in, one request per wave
     o : flit stream out
 
@@ -32,7 +32,7 @@ class ReadRequest(wiring.Component):
         super().__init__(
             {
                 "job": In(stream.Signature(read_job_layout(config))),
-                "context": Out(index_bits(config.contexts)),
+                "lookup": Out(index_bits(config.contexts)),
                 "base": In(ADDRESS_BITS),
                 "burst_reads": In(1),
                 "o": Out(stream.Signature(flit_layout(config))),
@@ -48,7 +48,7 @@ class ReadRequest(wiring.Component):
         tag = Signal(tag_layout)
         length = Signal(LENGTH_BITS)
         m.d.comb += [
-            self.context.eq(self.job.payload.context),
+            self.lookup.eq(self.job.payload.context),
             self.job.ready.eq(remaining == 0),
             self.o.valid.eq(remaining != 0),
             length.eq(Mux(self.burst_reads | (remaining <= limit), remaining, limit)),

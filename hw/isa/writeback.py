@@ -20,7 +20,7 @@ class Writeback(wiring.Component):
     Ports
     -----
     job : stream in, waves and flags in the order they shall leave
-    context, base : the operand's address for a context, looked up combinationally
+    lookup, base : a context, and the address of its operand in the same cycle
     flag_base : in, address of flag 0
     coalesce : in, ask for one write response per wave instead of one per packet
     reserve : in, a row was started that will arrive here; only while ``has_room``
@@ -38,7 +38,7 @@ class Writeback(wiring.Component):
         super().__init__(
             {
                 "job": In(stream.Signature(write_job_layout(config))),
-                "context": Out(index_bits(config.contexts)),
+                "lookup": Out(index_bits(config.contexts)),
                 "base": In(ADDRESS_BITS),
                 "flag_base": In(ADDRESS_BITS),
                 "coalesce": In(1),
@@ -67,7 +67,7 @@ class Writeback(wiring.Component):
             rows.i.payload.eq(self.row),
             rows.i.valid.eq(self.row_valid),
             self.has_room.eq(room != 0),
-            self.context.eq(jobs.o.payload.context),
+            self.lookup.eq(jobs.o.payload.context),
         ]
 
         job = Signal(write_job_layout(config))
