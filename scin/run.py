@@ -21,7 +21,7 @@ from scin.options import (
     parse_size,
     write_json,
 )
-from scin.runner import CollectiveRunner, Measurement
+from scin.runner import CollectiveRunner, Measurement, check_capacity, message_bytes
 from scin.simulator import Simulator
 from scin.steps import measured_steps
 from scin.table import Spinner, Table
@@ -85,9 +85,14 @@ def run(
             count = element_count(operation, parse_size(text), data_type, endpoints)
             jobs.append(random_tensors(data_type, count, endpoints, seed))
 
+    for inputs in jobs:
+        check_capacity(config, operation, message_bytes(config, operation, inputs))
+
     table = Table(quiet=quiet, error=json_path == "-")
     spinner = Spinner(quiet=quiet)
     wave_path = Path(wave) if wave else None
+    if wave_path is not None and not wave_path.absolute().parent.is_dir():
+        raise InputError(f"wave {wave}: its folder does not exist")
     records, outcome, finished = [], None, False
     simulator = Simulator(config, seed=seed, wave=wave_path, report=table.line)
     try:

@@ -56,6 +56,22 @@ class CapacityError(ValueError):
     """The tensors do not fit the endpoints' memory."""
 
 
+def message_bytes(config: Config, operation: str, inputs: list[np.ndarray]) -> int:
+    """Size of a collective as nccl-tests counts it: of the whole vector for all-gather."""
+    pieces = config.system.endpoints if operation == "allgather" else 1
+    return inputs[ROOT].nbytes * pieces
+
+
+def check_capacity(config: Config, operation: str, size: int) -> None:
+    """Raise :class:`CapacityError` if the tensors would reach into the page of flags."""
+    layout = build(config, operation, size, DataType.FP16, ReduceOp.SUM).layout
+    if layout.footprint > config.flag_base:
+        raise CapacityError(
+            f"size = {size}: must be at most {config.flag_base} bytes, "
+            "endpoint.memory_bytes less the page of flags"
+        )
+
+
 class CollectiveRunner:
     """Runs collectives on one simulated system, one after another."""
 
@@ -78,14 +94,10 @@ class CollectiveRunner:
     ) -> Outcome:
         """``inputs``: per endpoint, the elements it brings, as uint16 bit patterns."""
         config, endpoints = self.config, self.config.system.endpoints
-        size = inputs[ROOT].nbytes * (endpoints if operation == "allgather" else 1)
+        size = message_bytes(config, operation, inputs)
+        check_capacity(config, operation, size)
         program = build(config, operation, size, data_type, reduce_op, synchronise=synchronise)
         footprint = program.layout.footprint
-        if footprint > config.flag_base:
-            raise CapacityError(
-                f"size = {size}: must be at most {config.flag_base} bytes, "
-                "endpoint.memory_bytes less the page of flags"
-            )
         memories = self.simulator.memory
         for memory, pieces, content in zip(memories, program.layout.inputs, inputs, strict=True):
             memory[:footprint] = 0

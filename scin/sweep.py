@@ -18,9 +18,9 @@ from scin.options import (
     parse_size,
     write_json,
 )
-from scin.plot import plot_bandwidth
+from scin.plot import plot_bandwidth, plot_format
 from scin.run import element_count
-from scin.runner import CollectiveRunner
+from scin.runner import CollectiveRunner, check_capacity
 from scin.simulator import Simulator
 from scin.table import Spinner, Table
 from scin.tensors import random_tensors
@@ -67,6 +67,9 @@ def sweep(
         raise InputError(f"factor {factor}: must be at least 2")
     if not 0 < low <= high:
         raise InputError(f"min {low}: must be positive and at most max {high}")
+    if plot is not None:
+        plot_format(plot)
+    check_capacity(config, operation, high)
     sizes = []
     while low <= high:
         element_count(operation, low, data_type, endpoints)
