@@ -6,7 +6,8 @@ from amaranth.lib.wiring import In, Out
 
 from hw.csr.bus import CsrBus
 from hw.isa.barrier import Barrier
-from hw.isa.controller import FaultReport, WaveController
+from hw.isa.context import FaultReport
+from hw.isa.controller import WaveController
 from hw.isa.csr import IsaRegisters
 from hw.isa.jobs import read_job_layout, write_job_layout
 from hw.isa.port import IsaPort

@@ -1,0 +1,32 @@
+"""What a wave controller remembers of each instruction in flight."""
+
+from amaranth.lib import data
+
+from hw.spec.config import Config
+from hw.spec.instruction import instruction_layout
+from hw.spec.packet import NODE_BITS
+from hw.spec.status import Status
+
+TIMES = ("fetched", "barrier_met", "first_read", "table_wait", "last_write", "last_response")
+"""Counters of the completion record that are collected while the instruction runs."""
+
+
+def context_layout(config: Config) -> data.StructLayout:
+    """The part of an instruction that outlives its issue."""
+    fields = dict(iter(instruction_layout(config)))
+    names = ("identifier", "notify", "sync_id", "participants", "sources", "destinations")
+    return data.StructLayout(
+        {name: fields[name].shape for name in (*names, "data_type", "reduce_op")}
+    )
+
+
+def times_layout() -> data.StructLayout:
+    return data.StructLayout(dict.fromkeys(TIMES, 32))
+
+
+class FaultReport(data.Struct):
+    """Something went wrong at an endpoint."""
+
+    valid: 1
+    status: Status
+    endpoint: NODE_BITS

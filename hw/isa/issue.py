@@ -1,0 +1,147 @@
+"""Issue: from an instruction to the reads of its waves."""
+
+from amaranth import Module, Mux, Signal
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from hw.isa.check import Check
+from hw.isa.jobs import index_bits, read_job_layout
+from hw.spec.config import Config
+from hw.spec.instruction import Opcode, instruction_layout, read_tag_layout
+from hw.spec.packet import LENGTH_BITS
+from hw.spec.status import Status
+
+
+class Issue(wiring.Component):
+    """Fetch an instruction, check it, wait for its barrier, cut it into waves.
+
+    Parameters: ``index``, number of the controller.
+
+    Ports
+    -----
+    instruction : stream in
+    context_free : in, context ``newest`` is free
+    newest, begin : out, ``instruction`` is taken into that context
+    current, context : out, the instruction being issued and its context
+    open, granted : out, in; its operand addresses are to be kept, and are
+    rejected, status : out, it broke a rule
+    failed : in, it has failed meanwhile: stop
+    is_oldest : in, all earlier instructions have retired (for ``fence``)
+    at_barrier, barrier_met, barrier_take : out, in, out
+    read : stream out, one item per wave; leaves only with a free table entry
+    entry_wait : out, a wave waits for an entry
+    wave_freed : in, the oldest wave's entry is free
+    finished : out, no more waves of ``context`` will come
+
+    Entries are used in a ring; the generation counts its rounds. One wave per cycle.
+    """
+
+    def __init__(self, config: Config, *, index: int):
+        self._config = config
+        self._index = index
+        slot_bits = index_bits(config.isa.instructions_in_flight)
+        super().__init__(
+            {
+                "instruction": In(stream.Signature(instruction_layout(config))),
+                "context_free": In(1),
+                "newest": Out(slot_bits),
+                "begin": Out(1),
+                "current": Out(instruction_layout(config)),
+                "context": Out(slot_bits),
+                "open": Out(1),
+                "granted": In(1),
+                "rejected": Out(1),
+                "status": Out(Status),
+                "failed": In(1),
+                "is_oldest": In(1),
+                "at_barrier": Out(1),
+                "barrier_met": In(1),
+                "barrier_take": Out(1),
+                "read": Out(stream.Signature(read_job_layout(config))),
+                "first_wave": Out(1),
+                "passed_barrier": Out(1),
+                "entry_wait": Out(1),
+                "wave_freed": In(1),
+                "finished": Out(1),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        config = self._config
+        waves = config.waves_per_controller
+        slots = config.isa.instructions_in_flight
+        m.submodules.check = check = Check(config)
+        instruction = self.current
+        offset, left = Signal(32), Signal(32)
+        wave_length = Signal(LENGTH_BITS)
+        last_wave = Signal()
+        position = Signal(range(waves))
+        generation = Signal(read_tag_layout(config)["generation"].width)
+        in_use = Signal(range(waves + 1))
+        issued = Signal()
+        m.d.comb += [
+            check.instruction.eq(instruction),
+            self.status.eq(check.status),
+            last_wave.eq(left <= config.isa.wave_bytes),
+            wave_length.eq(Mux(last_wave, left, config.isa.wave_bytes)),
+            issued.eq(self.read.valid & self.read.ready),
+            self.first_wave.eq(issued & (offset == 0)),
+            self.read.payload.ports.eq(instruction.sources),
+            self.read.payload.context.eq(self.context + self._index * slots),
+            self.read.payload.entry.eq(position + self._index * waves),
+            self.read.payload.generation.eq(generation),
+            self.read.payload.offset.eq(offset),
+            self.read.payload.length.eq(wave_length),
+        ]
+        m.d.sync += in_use.eq(in_use + issued - self.wave_freed)
+        with m.FSM():
+            with m.State("fetch"):
+                with m.If(self.instruction.valid & self.context_free):
+                    m.d.comb += [self.instruction.ready.eq(1), self.begin.eq(1)]
+                    m.d.sync += [
+                        instruction.eq(self.instruction.payload),
+                        self.context.eq(self.newest),
+                        self.newest.eq(self.newest + 1),
+                    ]
+                    m.next = "check"
+            with m.State("check"):
+                m.d.comb += self.open.eq(1)
+                m.d.sync += [offset.eq(0), left.eq(instruction.length)]
+                with m.If(self.granted):
+                    m.next = "wait"
+                    with m.If(check.status != Status.OK):
+                        m.d.comb += self.rejected.eq(1)
+                    with m.If((check.status != Status.OK) | (instruction.opcode == Opcode.NOP)):
+                        m.d.comb += self.finished.eq(1)
+                        m.next = "fetch"
+            with m.State("wait"):
+                fenced = instruction.fence & ~self.is_oldest
+                m.d.comb += self.at_barrier.eq(instruction.barrier & ~fenced)
+                with m.If(self.failed):
+                    m.d.comb += self.finished.eq(1)
+                    m.next = "fetch"
+                with m.Elif(~fenced & (~instruction.barrier | self.barrier_met)):
+                    m.d.comb += [
+                        self.barrier_take.eq(instruction.barrier),
+                        self.passed_barrier.eq(1),
+                    ]
+                    m.next = "issue"
+            with m.State("issue"):
+                with m.If(self.failed):
+                    m.d.comb += self.finished.eq(1)
+                    m.next = "fetch"
+                with m.Elif(in_use == waves):
+                    m.d.comb += self.entry_wait.eq(1)
+                with m.Else():
+                    m.d.comb += self.read.valid.eq(1)
+                with m.If(issued):
+                    m.d.sync += [offset.eq(offset + wave_length), left.eq(left - wave_length)]
+                    with m.If(position == waves - 1):
+                        m.d.sync += [position.eq(0), generation.eq(generation + 1)]
+                    with m.Else():
+                        m.d.sync += position.eq(position + 1)
+                    with m.If(last_wave):
+                        m.d.comb += self.finished.eq(1)
+                        m.next = "fetch"
+        return m
