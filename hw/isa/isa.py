@@ -33,8 +33,8 @@ class Isa(wiring.Component):
     out and ``arrivals``, ``read_response``, ``write_response`` in; ``misrouted`` (events
     of the switch core, counted here); ``completed`` (a completion record is waiting).
 
-    Order of reading: controller -> read_request -> wave_table -> scheduler -> reduce ->
-    writeback -> write_tracker -> controller. Latency of each step:
+    Order of reading: controller (issue) -> read_request -> wave_table -> scheduler -> reduce
+    -> writeback -> write_tracker -> controller (retire). Latency of each step:
     ``docs/microarchitecture.md``.
     """
 
