@@ -6,35 +6,22 @@ from amaranth.lib.wiring import In, Out
 
 from hw.endpoint.axi import BURST_LAYOUT, write_beat_layout
 from hw.endpoint.windows import WINDOW_LAYOUT, WindowCheck
-from hw.fabric.packets import drive_header, header_of
-from hw.spec.config import AXI_BOUNDARY_BYTES, TAG_BITS, Config
+from hw.endpoint.write_answer import ANSWER_LAYOUT, WriteAnswer
+from hw.fabric.packets import header_of
+from hw.spec.config import AXI_BOUNDARY_BYTES, Config
 from hw.spec.fault import Fault
 from hw.spec.packet import (
     ADDRESS_BITS,
     LENGTH_BITS,
-    NODE_BITS,
     FlagWord,
-    MessageClass,
     Operation,
     QueueSet,
     flit_layout,
 )
 from hw.spec.status import Status
-from hw.stream.queue import Queue
+from hw.stream.connect import connect_stream
 
 FLAG_BYTES = 8
-
-ANSWER_LAYOUT = data.StructLayout(
-    {
-        "source": NODE_BITS,
-        "tag": TAG_BITS,
-        "acknowledge": 1,
-        "notify": 1,
-        "status": Status,
-        "bursts": 2,
-    }
-)
-"""A request whose bursts are on their way; answered when all of them are written."""
 
 
 class WriteServer(wiring.Component):
@@ -83,17 +70,26 @@ class WriteServer(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.answers = answers = Queue(ANSWER_LAYOUT, depth=8)
+        m.submodules.answer = answer = WriteAnswer(
+            self._config, queue_set=self._set, identity=self._identity
+        )
+        connect_stream(m, answer.o, self.o)
         unwritten = Signal(8)
         issued = Signal()
         m.d.comb += issued.eq(self.burst.valid & self.burst.ready)
         m.d.sync += unwritten.eq(unwritten + issued - self.written)
         flag_status = Signal(Status)
-        self._store(m, answers, unwritten, issued, flag_status)
-        self._answer(m, answers)
+        m.d.comb += [
+            answer.written.eq(self.written),
+            answer.write_error.eq(self.write_error),
+            answer.fault.eq(self.fault),
+            self.fault_taken.eq(answer.fault_taken),
+            self.visible.eq(answer.visible),
+        ]
+        self._store(m, answer.i, unwritten, issued, flag_status)
         return m
 
-    def _store(self, m, answers, unwritten, issued, flag_status):
+    def _store(self, m, to_answer, unwritten, issued, flag_status):
         config = self._config
         flit_bytes = config.fabric.flit_bytes
         shift = (flit_bytes - 1).bit_length()
@@ -136,7 +132,7 @@ class WriteServer(wiring.Component):
             self.burst.payload.beats.eq(beats_now),
             self.beat.payload.data.eq(flit.data),
             self.beat.payload.strobe.eq(Mux(left >= flit_bytes, ~0, (1 << left[:shift]) - 1)),
-            answers.i.payload.eq(answer),
+            to_answer.payload.eq(answer),
         ]
         word = Signal(FlagWord)
         lane = Signal(range(flit_bytes // FLAG_BYTES))
@@ -149,22 +145,22 @@ class WriteServer(wiring.Component):
 
         def push_answer(status, bursts):
             m.d.comb += [
-                answers.i.valid.eq(1),
-                answers.i.payload.status.eq(status),
-                answers.i.payload.bursts.eq(bursts),
+                to_answer.valid.eq(1),
+                to_answer.payload.status.eq(status),
+                to_answer.payload.bursts.eq(bursts),
             ]
 
         # The next flag tells the first error since the last one.
         with m.If(flag_status == Status.OK):
             with m.If(self.written & self.write_error):
                 m.d.sync += flag_status.eq(Status.POISONED)
-            with m.If(answers.i.valid & (answers.i.payload.status != Status.OK)):
-                m.d.sync += flag_status.eq(answers.i.payload.status)
+            with m.If(to_answer.valid & (to_answer.payload.status != Status.OK)):
+                m.d.sync += flag_status.eq(to_answer.payload.status)
 
         with m.FSM():
             with m.State("header"):
                 # Room for the answer is certain from here on: one is pushed per packet.
-                with m.If(self.i.valid & answers.i.ready):
+                with m.If(self.i.valid & to_answer.ready):
                     m.d.comb += self.i.ready.eq(1)
                     m.d.sync += [
                         answer.source.eq(header.source),
@@ -249,73 +245,3 @@ class WriteServer(wiring.Component):
                 with m.If(self.beat.ready):
                     push_answer(Status.OK, 1)
                     m.next = "header"
-
-    def _answer(self, m, answers):
-        head = answers.o.payload
-        completed = Signal(8)
-        failed = Signal()
-        unreported = Signal(Status)
-        due = Signal()
-        again = Signal()
-        tag = Signal(TAG_BITS)
-        outcome = Signal(Status)
-        silent = Signal()
-        m.d.comb += [
-            due.eq(answers.o.valid & (completed >= head.bursts)),
-            tag.eq(head.tag),
-            outcome.eq(
-                Mux(
-                    head.status != Status.OK,
-                    head.status,
-                    Mux(failed & (head.bursts != 0), Status.POISONED, unreported),
-                )
-            ),
-            self.o.valid.eq(due & head.acknowledge & ~silent),
-            answers.o.ready.eq(due & (~head.acknowledge | silent | (self.o.ready & ~again))),
-            *drive_header(
-                self.o.payload,
-                inc=self._set.value,
-                message_class=MessageClass.WRITE_RESPONSE,
-                operation=Operation.WRITE,
-                status=outcome,
-                source=self._identity,
-                destination=head.source,
-                tag=tag,
-            ),
-        ]
-        popped = answers.o.valid & answers.o.ready
-        m.d.sync += completed.eq(completed + self.written - Mux(popped, head.bursts, 0))
-        with m.If(self.written):
-            m.d.sync += failed.eq(failed | self.write_error)
-        with m.If(popped):
-            with m.If(head.bursts != 0):
-                m.d.sync += failed.eq(self.written & self.write_error)
-            m.d.sync += [
-                self.visible.eq(head.notify & (head.bursts != 0)),
-                unreported.eq(
-                    Mux(
-                        head.acknowledge,
-                        Status.OK,
-                        Mux(unreported != Status.OK, unreported, outcome),
-                    )
-                ),
-            ]
-        with m.Else():
-            m.d.sync += self.visible.eq(0)
-        if self._config.endpoint.fault_injection and self._set == QueueSet.ISA:
-            self._misbehave(m, head, due, tag, silent, again)
-
-    def _misbehave(self, m, head, due, tag, silent, again):
-        repeated = Signal()
-        answering = self.o.valid & self.o.ready
-        with m.Switch(self.fault):
-            with m.Case(Fault.SILENT_WRITE):
-                m.d.comb += [silent.eq(1), self.fault_taken.eq(due & head.acknowledge)]
-            with m.Case(Fault.DUPLICATE_WRITE):
-                m.d.comb += [again.eq(~repeated), self.fault_taken.eq(answering & repeated)]
-                m.d.sync += repeated.eq(repeated ^ answering)
-            with m.Case(Fault.UNKNOWN_WRITE):
-                m.d.comb += [
-                    tag.eq(head.tag ^ (1 << (TAG_BITS - 1))),
-                    self.fault_taken.eq(answering),
-                ]

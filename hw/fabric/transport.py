@@ -35,6 +35,7 @@ class Transmitter(wiring.Component):
     grant : credits the far end has returned (valid, per-channel counts)
     owed, take_owed : credits this end owes the far end, and that they leave this cycle
     owed_urgent : they should leave even if flits wait
+    credits : out, credits held, per channel
 
     Per cycle one flit leaves whose channel holds a credit. The link alternates between the
     two queue sets while both have something to send (paper, 3.2: round robin on TX), and
@@ -56,6 +57,7 @@ class Transmitter(wiring.Component):
                 "owed_any": In(1),
                 "owed_urgent": In(1),
                 "take_owed": Out(1),
+                "credits": Out(credit_layout()),
             }
         )
 
@@ -69,7 +71,10 @@ class Transmitter(wiring.Component):
             credits = Signal(range(depth + 1), init=depth, name=f"credits_{channel.name.lower()}")
             returned = Mux(self.grant_valid, self.grant[channel.value], 0)
             m.d.sync += credits.eq(credits + returned - sent[index])
-            m.d.comb += eligible[index].eq(self.i[index].valid & (credits != 0))
+            m.d.comb += [
+                eligible[index].eq(self.i[index].valid & (credits != 0)),
+                self.credits[channel.value].eq(credits),
+            ]
 
         chosen = Signal(count)
         sets = [
@@ -123,6 +128,8 @@ class Receiver(wiring.Component):
     o : one flit stream per channel, in the order of ``channels``
     grant_valid, grant : credits received, for this end's transmitter
     owed, owed_any, owed_urgent, take_owed : see :class:`Transmitter`
+    held : out, flits in the queue, per channel
+    overflow : out, a flit came for which there was no room: it is lost
 
     Credits become urgent when half a queue's worth is owed, so a queue that is to sustain
     the full rate needs twice a round trip of depth at most. Queues cannot overflow: the
@@ -142,6 +149,8 @@ class Receiver(wiring.Component):
                 "owed_any": Out(1),
                 "owed_urgent": Out(1),
                 "take_owed": In(1),
+                "held": Out(credit_layout()),
+                "overflow": Out(1),
             }
         )
 
@@ -154,6 +163,7 @@ class Receiver(wiring.Component):
         ]
         urgent = Signal(len(self._channels))
         pending = Signal(len(self._channels))
+        lost = Signal(len(self._channels))
         for index, channel in enumerate(self._channels):
             depth = queue_flits(self._config, channel)
             queue = Queue(flit_layout(self._config), depth=depth)
@@ -170,10 +180,13 @@ class Receiver(wiring.Component):
             m.d.sync += owed.eq(Mux(self.take_owed, 0, owed) + consumed)
             m.d.comb += [
                 self.owed[channel.value].eq(owed),
+                self.held[channel.value].eq(queue.level),
+                lost[index].eq(queue.i.valid & ~queue.i.ready),
                 pending[index].eq(owed != 0),
                 urgent[index].eq(owed >= depth // 2),
             ]
         m.d.comb += [self.owed_any.eq(pending.any()), self.owed_urgent.eq(urgent.any())]
+        m.d.comb += self.overflow.eq(lost.any())
         return m
 
 

