@@ -6,6 +6,7 @@ import time
 
 from rich.console import Console
 
+from hw.spec.instruction import ELEMENT_BYTES, DataType
 from scin.runner import Measurement
 from scin.simulator import Simulator
 
@@ -22,7 +23,6 @@ COLUMNS = (
     "util",
 )
 WIDTHS = (12, 11, 6, 6, 11, 9, 9, 7, 10, 8)
-ELEMENT_BYTES = 2
 
 
 class Table:
@@ -45,7 +45,7 @@ class Table:
         self._row(
             (
                 str(item.size_bytes),
-                str(item.size_bytes // ELEMENT_BYTES),
+                str(item.size_bytes // ELEMENT_BYTES[DataType[item.dtype.upper()]]),
                 item.dtype,
                 item.redop or "none",
                 f"{item.time_s * 1e6:.3f}",

@@ -91,6 +91,6 @@ def _public_ports(text: str) -> str:
     """A Verilator control file that keeps the ports of the top module visible."""
     header = re.search(rf"^module {TOP}\s*\((.*?)\);", text, re.MULTILINE | re.DOTALL)
     assert header, "the emitted Verilog has no top module"
-    names = [name.strip() for name in header[1].split(",")]
+    names = [name.strip().lstrip("\\") for name in header[1].split(",")]
     lines = [f'public_flat_rw -module "{TOP}" -var "{name}"' for name in names]
     return "\n".join(["`verilator_config", *lines]) + "\n"

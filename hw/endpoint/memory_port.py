@@ -106,14 +106,12 @@ class MemoryPort(wiring.Component):
             grant.eq(Mux(holder.any(), holder, turn.grant)),
             addresses.i.valid.eq(~holder.any() & turn.requests.any()),
             addresses.i.payload.burst.eq(
-                select(grant, [source.payload.as_value() for source in self.write_burst])
+                select(grant, [source.payload for source in self.write_burst])
             ),
             addresses.i.payload.id.eq(select(grant, [writer.value for writer in WRITERS])),
             turn.advance.eq(addresses.i.valid & addresses.i.ready),
             beats.i.valid.eq(select(grant, [source.valid for source in self.write_beat])),
-            beats.i.payload.eq(
-                select(grant, [source.payload.as_value() for source in self.write_beat])
-            ),
+            beats.i.payload.eq(select(grant, [source.payload for source in self.write_beat])),
         ]
         for index in range(len(WRITERS)):
             m.d.comb += [

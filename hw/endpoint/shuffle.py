@@ -47,7 +47,7 @@ class Shuffle(wiring.Component):
             accept.eq(self.i.valid & self.i.ready),
             self.i.ready.eq(~full.all()),
             self.o.valid.eq(chosen.any()),
-            self.o.payload.eq(select(chosen, [_bits(item) for item in items])),
+            self.o.payload.eq(select(chosen, items)),
             turn.advance.eq(self.o.valid & self.o.ready),
         ]
         for s in range(slots):
@@ -57,7 +57,3 @@ class Shuffle(wiring.Component):
             (full & ~Mux(self.o.valid & self.o.ready, chosen, 0)) | Mux(accept, free, 0)
         )
         return m
-
-
-def _bits(item):
-    return item.as_value() if hasattr(item, "as_value") else item

@@ -105,7 +105,7 @@ class Transmitter(wiring.Component):
             m.d.comb += source.ready.eq(sent[index])
 
         flit = Signal(flit_layout(self._config))
-        m.d.comb += flit.eq(select(chosen, [s.payload.as_value() for s in self.i]))
+        m.d.comb += flit.eq(select(chosen, [s.payload for s in self.i]))
         m.d.sync += [
             self.link.valid.eq(send_flit | self.take_owed),
             self.link.payload.credit.eq(self.take_owed),

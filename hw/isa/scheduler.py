@@ -84,7 +84,7 @@ class Scheduler(wiring.Component):
             self.job.payload.offset.eq(wave.offset),
             self.job.payload.length.eq(wave.length),
         ]
-        waves = [source.payload.as_value() for source in self.wave]
+        waves = [source.payload for source in self.wave]
         failed_now = Cat(source.payload.failed for source in self.wave) & chosen
 
         def finish():

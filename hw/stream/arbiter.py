@@ -1,6 +1,6 @@
 """Fair choice among requesters."""
 
-from amaranth import Cat, Module, Mux, Signal
+from amaranth import Cat, Module, Mux, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -14,7 +14,7 @@ def select(one_hot, values):
     """The value whose bit of ``one_hot`` is set; zero if none."""
     result = 0
     for index, value in enumerate(values):
-        result = result | Mux(one_hot[index], value, 0)
+        result = result | Mux(one_hot[index], Value.cast(value), 0)
     return result
 
 
@@ -77,13 +77,9 @@ class StreamArbiter(wiring.Component):
             grant.eq(Mux(held.any(), held, turn.grant)),
             turn.advance.eq(self.o.valid & ~held.any()),
             self.o.valid.eq(grant.any()),
-            self.o.payload.eq(select(grant, [_bits(source.payload) for source in self.i])),
+            self.o.payload.eq(select(grant, [source.payload for source in self.i])),
         ]
         for index, source in enumerate(self.i):
             m.d.comb += source.ready.eq(grant[index] & self.o.ready)
         m.d.sync += held.eq(Mux(self.o.valid & ~self.o.ready, grant, 0))
         return m
-
-
-def _bits(payload):
-    return payload.as_value() if hasattr(payload, "as_value") else payload

@@ -84,9 +84,7 @@ class Crossbar(wiring.Component):
                 grant.eq(Mux(holder.any(), holder, turn.grant)),
                 turn.advance.eq(~holder.any()),
                 outputs[o].valid.eq((grant & moves).any()),
-                outputs[o].payload.eq(
-                    select(grant, [source.payload.as_value() for source in self.i])
-                ),
+                outputs[o].payload.eq(select(grant, [source.payload for source in self.i])),
             ]
             last = Cat(source.payload.last for source in self.i)
             m.d.sync += holder.eq(Mux((grant & moves & last).any(), 0, grant))

@@ -1,0 +1,92 @@
+"""hw/isa/write_tracker.py against plain counters."""
+
+import random
+
+import cocotb
+import pytest
+from cocotb.triggers import RisingEdge
+
+from cocotb_tests.support.build import simulate
+from cocotb_tests.support.streams import FlitCodec, start_clock
+from hw.isa.write_tracker import WriteTracker
+from hw.spec.config import load
+from hw.spec.instruction import write_tag_layout
+from hw.spec.packet import MessageClass
+from hw.spec.packing import pack
+from hw.spec.status import Status
+
+CONFIG = load("tiny")
+CONTEXTS = CONFIG.contexts
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_write_tracker(seed):
+    simulate(WriteTracker(CONFIG), module=__name__, case="check_counts", seed=seed)
+
+
+@cocotb.test()
+async def check_counts(dut):
+    """Expected answers count down, duplicates and strangers are told, late ones dropped."""
+    rng, codec = random.Random(cocotb.RANDOM_SEED), FlitCodec(CONFIG)
+    for name in ("open", "expect", "abandon", "i__valid"):
+        getattr(dut, name).value = 0
+    await start_clock(dut)
+    generation = [0] * CONTEXTS
+    count = [0] * CONTEXTS
+    abandoned = 0
+    seen = {"counted": 0, "bad": 0, "late": 0, "duplicate": 0, "unknown": 0}
+    for step in range(8000):
+        context = rng.randrange(CONTEXTS)
+        dut.open.value = dut.expect.value = dut.abandon.value = dut.i__valid.value = 0
+        action = rng.choice(["open", "expect", *["answer"] * 4, "abandon"])
+        expected = None
+        if action == "open" and count[context] == 0:
+            generation[context] = step % 4000
+            dut.open.value, dut.open_context.value = 1, context
+            dut.open_generation.value = generation[context]
+        elif action == "expect":
+            more = rng.randrange(1, 4)
+            dut.expect.value, dut.expect_context.value, dut.expect_count.value = 1, context, more
+            count[context] += more
+        elif action == "abandon" and abandoned == 0 and rng.random() < 0.2:
+            dut.abandon.value = 1 << context
+            abandoned += count[context]
+            count[context] = 0
+        elif action == "answer":
+            stranger = rng.random() < 0.15
+            status = rng.choice([Status.OK, Status.OK, Status.OK, Status.WINDOW_VIOLATION])
+            tag = {"context": context, "generation": generation[context] + 5000 * stranger}
+            header = {
+                "message_class": MessageClass.WRITE_RESPONSE,
+                "status": status,
+                "tag": pack(write_tag_layout(CONFIG), tag),
+            }
+            dut.i__payload.value = codec.flits(header)[0]
+            dut.i__valid.value = 1
+            if not stranger and count[context]:
+                count[context] -= 1
+                expected = ("counted", status)
+            elif abandoned:
+                abandoned -= 1
+                expected = ("late", Status.OK)
+            else:
+                kind = "unknown" if stranger else "duplicate"
+                told = Status.UNKNOWN_TAG if stranger else Status.DUPLICATE_RESPONSE
+                expected = (kind, told)
+        await RisingEdge(dut.clk)
+        dut.open.value = dut.expect.value = dut.abandon.value = dut.i__valid.value = 0
+        await RisingEdge(dut.clk)
+        if expected:
+            kind, status = expected
+            seen[kind] += 1
+            seen["bad"] += kind == "counted" and status != Status.OK
+            assert int(dut.answered.value) == (kind == "counted"), expected
+            assert int(dut.late.value) == (kind == "late"), expected
+            assert int(dut.error.value) == (status != Status.OK), expected
+            if status != Status.OK:
+                assert int(dut.error_status.value) == status
+                assert int(dut.error_context.value) == context
+        await RisingEdge(dut.clk)
+        outstanding = sum(1 << c for c in range(CONTEXTS) if count[c])
+        assert int(dut.outstanding.value) == outstanding
+    assert min(seen.values()) > 20, seen
