@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from hw.spec.instruction import DataType, ReduceOp
-from models.isa.reduce import reduce
+from models.formats.floating import reduce
 from scin.main import main
 
 TINY = ("--config", "tiny")

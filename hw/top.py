@@ -10,7 +10,8 @@ from hw.endpoint.axi import AxiSignature
 from hw.endpoint.endpoint import Endpoint
 from hw.fabric.phy import DelayLine
 from hw.fabric.transport import TRANSPORT_CYCLES, Transport
-from hw.spec.config import Config, check_buildable
+from hw.spec.buildable import check_buildable
+from hw.spec.config import Config
 from hw.spec.packet import TO_ENDPOINT, TO_SWITCH
 from hw.stream.connect import connect_stream
 from hw.switch.switch import Switch
@@ -63,6 +64,12 @@ class System(wiring.Component):
                 m.d.comb += [sink.valid.eq(source.valid), sink.payload.eq(source.payload)]
             m.d.comb += [
                 endpoint.transmitted.eq(transport.link_out.valid),
+                endpoint.payload_transmitted.eq(_carries_payload(transport.link_out)),
                 endpoint.received.eq(transport.link_in.valid),
+                endpoint.payload_received.eq(_carries_payload(transport.link_in)),
             ]
         return m
+
+
+def _carries_payload(link):
+    return link.valid & ~link.payload.credit & ~link.payload.flit.first

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from hw.formats import FORMATS, block_format
+from hw.formats.block import BlockFormat
 from hw.spec.config import Config
 from hw.spec.instruction import DataType, Opcode, ReduceOp
 from scin.driver import Instruction
@@ -14,14 +16,20 @@ ROOT = 0
 OPERATIONS = ("allreduce", "reduce", "broadcast", "allgather", "reducescatter")
 
 
+Pieces = list[tuple[int, int]]
+
+
 @dataclass(frozen=True)
 class Layout:
     """Which bytes of each endpoint's memory go in and come out: (address, length) pieces,
     in the order of the user's elements."""
 
-    inputs: list[list[tuple[int, int]]]
-    outputs: list[list[tuple[int, int]]]
+    inputs: list[Pieces]
+    outputs: list[Pieces]
     footprint: int
+    scale_inputs: list[Pieces] = field(default_factory=list)
+    scale_outputs: list[Pieces] = field(default_factory=list)
+    """The same of the scales, if the elements have some."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +62,8 @@ def build(
     synchronise: bool = True,
 ) -> Program:
     """Program of ``operation`` on ``size`` bytes: per endpoint, or for all-gather and
-    reduce-scatter of the whole vector, as nccl-tests counts."""
+    reduce-scatter of the whole vector, as nccl-tests counts. Of a block-scaled type these are
+    the bytes of elements, whole blocks of them; the scales lie behind."""
     endpoints = config.system.endpoints
     everyone = (1 << endpoints) - 1
     flit = config.fabric.flit_bytes
@@ -98,7 +107,7 @@ def build(
         )
     elif operation in ("allreduce", "reduce", "broadcast"):
         whole = [[(base, size)]] * endpoints
-        nothing: list[tuple[int, int]] = []
+        nothing: Pieces = []
         only_root = [whole[i] if i == ROOT else nothing for i in range(endpoints)]
         root = 1 << ROOT
         sources, targets, op = {
@@ -117,10 +126,46 @@ def build(
     if synchronise:
         program[0]["barrier"] = 1
         program[-1]["notify"] = 1
+    if data_type not in FORMATS:
+        program, layout = _with_scales(config, program, layout, block_format(config, data_type))
     return Program(operation, program, layout)
 
 
-def place(memory: np.ndarray, pieces: list[tuple[int, int]], content: np.ndarray) -> None:
+def _with_scales(
+    config: Config, program: list[Instruction], layout: Layout, entry: BlockFormat
+) -> tuple[list[Instruction], Layout]:
+    """Behind every instruction the one with its scales, which lie behind all elements."""
+    flit = config.fabric.flit_bytes
+    # Every piece of elements starts on a flit; so do its scales.
+    places: dict[int, tuple[int, int]] = {}
+    position = layout.footprint
+    for address, length in sorted({piece for pieces in layout.inputs for piece in pieces}):
+        places[address] = (position, length // entry.ratio)
+        position += -(-places[address][1] // flit) * flit
+    paired = []
+    for instruction in program:
+        scales = [places[address] for address in instruction["addresses"]]
+        paired += [
+            instruction | {"quantize": 1},
+            {
+                "opcode": Opcode.SCALES,
+                "length": scales[0][1],
+                "addresses": [address for address, _ in scales],
+            },
+        ]
+
+    def behind(all_pieces: list[Pieces]) -> list[Pieces]:
+        return [[places[address] for address, _ in pieces] for pieces in all_pieces]
+
+    return paired, replace(
+        layout,
+        footprint=position,
+        scale_inputs=behind(layout.inputs),
+        scale_outputs=behind(layout.outputs),
+    )
+
+
+def place(memory: np.ndarray, pieces: Pieces, content: np.ndarray) -> None:
     """Write the user's bytes into their pieces of a memory."""
     position = 0
     for address, length in pieces:
@@ -128,7 +173,7 @@ def place(memory: np.ndarray, pieces: list[tuple[int, int]], content: np.ndarray
         position += length
 
 
-def collect(memory: np.ndarray, pieces: list[tuple[int, int]]) -> np.ndarray:
+def collect(memory: np.ndarray, pieces: Pieces) -> np.ndarray:
     """Read the user's bytes back."""
     if not pieces:
         return np.empty(0, dtype=np.uint8)

@@ -10,7 +10,8 @@ from typing import Any
 
 import click
 
-from hw.spec.config import Config, check_buildable
+from hw.spec.buildable import check_buildable
+from hw.spec.config import Config
 from scin.options import InputError, common, write_atomically, write_json
 from scin.toolchain import REPOSITORY
 

@@ -23,7 +23,7 @@ def plot_format(target: str) -> str:
 def plot_bandwidth(
     target: str, title: str, measurements: list[Measurement], config: Config
 ) -> None:
-    """algbw over size, with the link's rate as a line."""
+    """algbw over size, a line per algorithm, with the link's rate."""
     path, kind = Path(target), plot_format(target)
     import matplotlib
 
@@ -31,12 +31,14 @@ def plot_bandwidth(
     from matplotlib import pyplot
 
     figure, axes = pyplot.subplots(figsize=(7, 4.5))
-    axes.plot(
-        [item.size_bytes for item in measurements],
-        [item.algbw_GBps for item in measurements],
-        marker="o",
-        label="algbw",
-    )
+    for name in dict.fromkeys((item.algo, item.wire) for item in measurements):
+        line = [item for item in measurements if (item.algo, item.wire) == name]
+        axes.plot(
+            [item.size_bytes for item in line],
+            [item.algbw_GBps for item in line],
+            marker="o",
+            label=" ".join(name),
+        )
     axes.axhline(config.link.gigabytes_per_second, color="grey", linestyle="--", label="link")
     axes.set_xscale("log", base=2)
     axes.set_xlabel("size (B)")

@@ -8,8 +8,11 @@ from pathlib import Path
 import click
 import numpy as np
 
-from hw.spec.config import Config, check_buildable
-from hw.spec.instruction import ELEMENT_BYTES
+from hw.formats import block_format, element_bits
+from hw.formats.data_type import DataType
+from hw.spec.buildable import check_buildable
+from hw.spec.config import Config
+from hw.spec.instruction import ReduceOp
 from scin.driver import Driver
 from scin.options import (
     EXIT_WRONG,
@@ -21,6 +24,8 @@ from scin.options import (
     parse_size,
     write_json,
 )
+from scin.quantized import OPERATIONS as QUANTIZED_OPERATIONS
+from scin.quantized import element_bytes, is_quantized, run_quantized
 from scin.runner import CollectiveRunner, Measurement, check_capacity, message_bytes
 from scin.simulator import Simulator
 from scin.steps import measured_steps
@@ -35,7 +40,12 @@ WHOLE_VECTOR = ("allgather", "reducescatter")
 @click.command()
 @click.argument("operation", metavar="OP")
 @click.option("--size", "sizes", multiple=True, metavar="SIZE", help="Bytes; repeatable.")
-@click.option("--dtype", default="fp16", show_default=True, help="fp16 or bf16.")
+@click.option(
+    "--dtype",
+    default="fp16",
+    show_default=True,
+    help="fp16, bf16, int8, mxint8, mxfp8, mxfp4 or nvfp4.",
+)
 @click.option("--redop", default="sum", show_default=True, help="sum, max or min.")
 @click.option("--input", "pattern", metavar="GLOB", help="One .npy file per endpoint.")
 @click.option("--output", metavar="DIR", help="Write endpoint<i>.npy there.")
@@ -62,11 +72,19 @@ def run(
     """Run OP (allreduce, reduce, broadcast, allgather, reducescatter) on RTL.
 
     The result is compared bit for bit with the golden model; #wrong counts elements that
-    differ. Exit status: 0 all right, 1 wrong or failed, 2 bad input, 3 a tool is missing.
+    differ. A block-scaled dtype (int8, mxint8, mxfp8, mxfp4, nvfp4) takes FP16 tensors,
+    quantizes them, reduces them quantized in the switch, and dequantizes the result; --size
+    then counts the bytes of quantized elements.
+
+    Exit status: 0 all right, 1 wrong or failed, 2 bad input, 3 a tool is missing.
     """
     check_operation(operation)
     check_buildable(config)
     data_type, reduce_op = parse_data_type(dtype), parse_reduce_op(redop)
+    quantized = is_quantized(data_type)
+    if quantized:
+        check_quantized(config, operation, data_type, reduce_op)
+    tensor_type = DataType.FP16 if quantized else data_type
     endpoints = config.system.endpoints
     if pattern is not None and sizes:
         raise InputError("--input and --size exclude each other: the files decide the size")
@@ -75,25 +93,28 @@ def run(
     shape, file_type = None, None
     jobs: list[list[np.ndarray]] = []
     if pattern is not None:
-        tensors = read_tensors(pattern, data_type, endpoints)
+        tensors = read_tensors(pattern, tensor_type, endpoints)
         shape, file_type = tensors.shape, tensors.file_type
         if operation == "reducescatter":
-            element_count(operation, tensors.bits[0].nbytes, data_type, endpoints)
+            element_count(config, operation, tensors.bits[0].nbytes, tensor_type)
         jobs.append(tensors.bits)
     else:
         for text in sizes or DEFAULT_SIZES:
-            count = element_count(operation, parse_size(text), data_type, endpoints)
-            jobs.append(random_tensors(data_type, count, endpoints, seed))
+            count = element_count(config, operation, parse_size(text), data_type)
+            jobs.append(random_tensors(tensor_type, count, endpoints, seed))
 
     for inputs in jobs:
-        check_capacity(config, operation, message_bytes(config, operation, inputs))
+        size = message_bytes(config, operation, inputs)
+        if quantized:
+            size = element_bytes(config, operation, data_type, inputs[0].size)
+        check_capacity(config, operation, size, data_type)
 
     table = Table(quiet=quiet, error=json_path == "-")
     spinner = Spinner(quiet=quiet)
     wave_path = Path(wave) if wave else None
     if wave_path is not None and not wave_path.absolute().parent.is_dir():
         raise InputError(f"wave {wave}: its folder does not exist")
-    records, outcome, finished = [], None, False
+    records, outputs, finished = [], None, False
     simulator = Simulator(config, seed=seed, wave=wave_path, report=table.line)
     try:
         driver = Driver(simulator, config, progress=spinner)
@@ -101,14 +122,20 @@ def run(
         table.head(f"{operation} on RTL, {config.name}, {endpoints} endpoints, seed {seed}")
         for inputs in jobs:
             spinner.watch(simulator, f"{operation} {inputs[0].nbytes} B")
-            outcome = runner.run(
-                operation, inputs, data_type, reduce_op, synchronise=not no_sync, seed=seed
+            measurement, outputs = run_tensors(
+                runner,
+                operation,
+                inputs,
+                data_type,
+                reduce_op,
+                synchronise=not no_sync,
+                seed=seed,
             )
             spinner.stop()
-            table.measurement(outcome.measurement)
-            records.append(outcome.measurement.as_dict())
+            table.measurement(measurement)
+            records.append(measurement.as_dict())
             if steps:
-                print_steps(table, config, outcome.measurement)
+                print_steps(table, config, measurement)
         finished = True
     finally:
         spinner.stop()
@@ -120,14 +147,12 @@ def run(
         table.line(f"# waveform {simulator.wave}, open it with: gtkwave {save}")
         if wave_path is not None and simulator.wave.suffix != wave_path.suffix:
             table.line("# FST needs lz4.h and zlib.h: apt-get install liblz4-dev zlib1g-dev")
-    if output is not None and outcome is not None:
+    if output is not None and outputs is not None:
         if shape is None or file_type is None:
             shape, file_type = jobs[0][0].shape, np.dtype(np.uint16)
-            if dtype == "fp16":
+            if tensor_type == DataType.FP16:
                 file_type = np.dtype(np.float16)
-        write_tensors(
-            Path(output), outcome.outputs, output_shape(operation, shape, endpoints), file_type
-        )
+        write_tensors(Path(output), outputs, output_shape(operation, shape, endpoints), file_type)
     write_json(json_path, f"run {operation}", config, records)
     if any(record["wrong"] or record["status"] != "OK" for record in records):
         sys.exit(EXIT_WRONG)
@@ -136,19 +161,65 @@ def run(
 def print_steps(table: Table, config: Config, measurement: Measurement) -> None:
     """Closed form beside measurement, where there is one."""
     one_wave = min(config.isa.wave_bytes, config.fabric.max_payload_bytes)
-    if measurement.op != "allreduce" or measurement.size_bytes > one_wave:
-        table.line(f"# --steps: only for an allreduce of at most {one_wave} B")
+    unquantized = measurement.algo == "scin"
+    if measurement.op != "allreduce" or measurement.size_bytes > one_wave or not unquantized:
+        table.line(f"# --steps: only for an unquantized allreduce of at most {one_wave} B")
         return
     table.line(f"# {'step':42} {'closed form':>16} {'cycles':>7} {'measured':>9}")
     for name, formula, expected, measured in measured_steps(config, measurement):
         table.line(f"# {name:42} {formula:>16} {expected:7} {measured:9}")
 
 
-def element_count(operation: str, size: int, data_type, endpoints: int) -> int:
+def run_tensors(
+    runner: CollectiveRunner,
+    operation: str,
+    inputs: list[np.ndarray],
+    data_type: DataType,
+    reduce_op: ReduceOp,
+    *,
+    synchronise: bool,
+    seed: int,
+) -> tuple[Measurement, list[np.ndarray]]:
+    """One collective of bit patterns (for a block-scaled type those of FP16 tensors), and per
+    endpoint the bytes of the result."""
+    if is_quantized(data_type):
+        tensors = [bits.view(np.float16) for bits in inputs]
+        result = run_quantized(
+            runner, operation, tensors, data_type, synchronise=synchronise, seed=seed
+        )
+        return result.measurement, [output.view(np.uint8) for output in result.outputs]
+    outcome = runner.run(
+        operation, inputs, data_type, reduce_op, synchronise=synchronise, seed=seed
+    )
+    return outcome.measurement, outcome.outputs
+
+
+def check_quantized(
+    config: Config, operation: str, data_type: DataType, reduce_op: ReduceOp
+) -> None:
+    name = data_type.name.lower()
+    if name not in config.isa.block_formats:
+        built = ", ".join(config.isa.block_formats) or "none"
+        raise InputError(f"dtype {name}: not among isa.block_formats of {config.name}: {built}")
+    if operation not in QUANTIZED_OPERATIONS:
+        raise InputError(
+            f"operation {operation!r} with dtype {name}: supported are "
+            f"{', '.join(QUANTIZED_OPERATIONS)}"
+        )
+    if reduce_op != ReduceOp.SUM:
+        raise InputError(f"redop {reduce_op.name.lower()} with dtype {name}: must be sum")
+
+
+def element_count(config: Config, operation: str, size: int, data_type: DataType) -> int:
     """Elements per endpoint of a collective of ``size`` bytes, as nccl-tests counts."""
-    element = ELEMENT_BYTES[data_type]
-    unit = element * (endpoints if operation in WHOLE_VECTOR else 1)
+    endpoints = config.system.endpoints
+    if is_quantized(data_type):
+        entry = block_format(config, data_type)
+        unit, what, per_unit = entry.block_bytes, "the block", entry.block
+    else:
+        unit, what, per_unit = element_bits(config, data_type) // 8, "the element size", 1
+    if operation in WHOLE_VECTOR:
+        unit, what, per_unit = unit * endpoints, f"endpoints x {what}", per_unit * endpoints
     if size <= 0 or size % unit:
-        detail = "the element size" if unit == element else "endpoints x the element size"
-        raise InputError(f"size {size}: must be a positive multiple of {unit} B, {detail}")
-    return size // element // (endpoints if operation == "allgather" else 1)
+        raise InputError(f"size {size}: must be a positive multiple of {unit} B, {what}")
+    return size // unit * per_unit // (endpoints if operation == "allgather" else 1)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 
+from hw.formats import FORMATS, block_format, element_bits
+from hw.formats.data_type import DataType
 from hw.spec.config import AXI_BOUNDARY_BYTES, Config
-from hw.spec.instruction import DataType, ReduceOp
+from hw.spec.instruction import Opcode, ReduceOp
 from hw.spec.status import Status
 from models.endpoint.endpoint import EndpointModel, Window
-from models.isa.isa import execute
+from models.isa.isa import execute_program
 from scin.collectives import ROOT, build, bus_factor, collect, place
 from scin.driver import Driver, Instruction, Record
 from scin.simulator import Simulator
@@ -27,6 +29,8 @@ class Measurement:
     redop: str | None
     endpoints: int
     size_bytes: int
+    count: int
+    """Elements."""
     cycles: int
     time_s: float
     algbw_GBps: float  # noqa: N815
@@ -40,16 +44,37 @@ class Measurement:
     """Completion records: cycles of the accelerator's counter, in order of completion."""
     arrived: int | None
     visible: int | None
+    wire: str
+    """What crosses the fabric: the dtype, of a block-scaled one with its block."""
+    payload_flits_sent: int
+    payload_flits_received: int
+    """Of the endpoint with most: flits that are no header or credit, from its counters."""
+    error: dict[str, float] | None = None
+    """Of a quantized collective: largest and rms error against the exact sum, and SQNR."""
 
     def as_dict(self) -> dict:
         return asdict(self)
+
+    def standing_for(self, size: int, data_type: DataType) -> Measurement:
+        """The same run, told as that of the ``size`` bytes of ``data_type`` it stands for."""
+        gain = size / self.size_bytes
+        return replace(
+            self,
+            dtype=data_type.name.lower(),
+            size_bytes=size,
+            algbw_GBps=self.algbw_GBps * gain,
+            busbw_GBps=self.busbw_GBps * gain,
+            util=self.util * gain,
+        )
 
 
 @dataclass
 class Outcome:
     measurement: Measurement
     outputs: list[np.ndarray]
-    """Per endpoint, the resulting elements as bit patterns; empty where it gets none."""
+    """Per endpoint, the bytes of the resulting elements; empty where it gets none."""
+    scales: list[np.ndarray]
+    """Per endpoint, the bytes of their scales, if they have some."""
 
 
 class CapacityError(ValueError):
@@ -62,9 +87,11 @@ def message_bytes(config: Config, operation: str, inputs: list[np.ndarray]) -> i
     return inputs[ROOT].nbytes * pieces
 
 
-def check_capacity(config: Config, operation: str, size: int) -> None:
+def check_capacity(
+    config: Config, operation: str, size: int, data_type: DataType = DataType.FP16
+) -> None:
     """Raise :class:`CapacityError` if the tensors would reach into the page of flags."""
-    layout = build(config, operation, size, DataType.FP16, ReduceOp.SUM).layout
+    layout = build(config, operation, size, data_type, ReduceOp.SUM).layout
     if layout.footprint > config.flag_base:
         raise CapacityError(
             f"size = {size}: must be at most {config.flag_base} bytes, "
@@ -91,11 +118,13 @@ class CollectiveRunner:
         *,
         synchronise: bool = True,
         seed: int | None = None,
+        scales: list[np.ndarray] | None = None,
     ) -> Outcome:
-        """``inputs``: per endpoint, the elements it brings, as uint16 bit patterns."""
+        """``inputs``: per endpoint, the elements it brings, as bit patterns; ``scales``: per
+        endpoint, theirs, as bytes."""
         config, endpoints = self.config, self.config.system.endpoints
         size = message_bytes(config, operation, inputs)
-        check_capacity(config, operation, size)
+        check_capacity(config, operation, size, data_type)
         program = build(config, operation, size, data_type, reduce_op, synchronise=synchronise)
         footprint = program.layout.footprint
         memories = self.simulator.memory
@@ -103,24 +132,34 @@ class CollectiveRunner:
             memory[:footprint] = 0
             memory[config.flag_base : config.flag_base + AXI_BOUNDARY_BYTES] = 0
             place(memory, pieces, content.view(np.uint8).ravel())
+        if scales is not None:
+            for memory, pieces, content in zip(
+                memories, program.layout.scale_inputs, scales, strict=True
+            ):
+                place(memory, pieces, content)
 
         golden = [
             EndpointModel(config, memory[:footprint].copy(), [Window(0, footprint)])
             for memory in memories
         ]
-        for instruction in program.instructions:
-            status, _ = execute(config, instruction, golden)
+        for status, _ in execute_program(config, program.instructions, golden):
             if status != Status.OK:
                 raise ValueError(f"{operation}: the golden model answers {status.name}")
 
+        before = self._payload_flits()
         records, arrived, visible = self._execute(program.instructions, synchronise)
+        sent, received = (
+            max((now - then) & 0xFFFFFFFF for now, then in zip(after, earlier, strict=True))
+            for after, earlier in zip(self._payload_flits(), before, strict=True)
+        )
         if arrived is not None and visible is not None:
             cycles = visible - arrived
         else:
             start = min(record.first_read for record in records)
             cycles = max(record.last_response for record in records) - start
+        unit = np.uint16 if scales is None else np.uint8
         wrong = sum(
-            int((memory[:footprint].view(np.uint16) != model.memory.view(np.uint16)).sum())
+            int((memory[:footprint].view(unit) != model.memory.view(unit)).sum())
             for memory, model in zip(memories, golden, strict=True)
         )
         failed = [record for record in records if record.status != Status.OK]
@@ -128,12 +167,13 @@ class CollectiveRunner:
         algbw = size / time / 1e9
         measurement = Measurement(
             op=operation,
-            algo="scin",
+            algo="scin" if scales is None else "scin-inq",
             backend="rtl",
             dtype=data_type.name.lower(),
             redop=reduce_op.name.lower() if operation not in ("broadcast", "allgather") else None,
             endpoints=endpoints,
             size_bytes=size,
+            count=8 * size // element_bits(config, data_type),
             cycles=cycles,
             time_s=time,
             algbw_GBps=algbw,
@@ -146,12 +186,26 @@ class CollectiveRunner:
             counters=[asdict(record) | {"status": record.status.name} for record in records],
             arrived=arrived,
             visible=visible,
+            wire=_wire_name(config, data_type),
+            payload_flits_sent=sent,
+            payload_flits_received=received,
         )
-        outputs = [
-            collect(memory, pieces).view(np.uint16)
-            for memory, pieces in zip(memories, program.layout.outputs, strict=True)
-        ]
-        return Outcome(measurement, outputs)
+        outputs, output_scales = (
+            [collect(memory, pieces) for memory, pieces in zip(memories, parts, strict=True)]
+            for parts in (
+                program.layout.outputs,
+                program.layout.scale_outputs or [[] for _ in memories],
+            )
+        )
+        return Outcome(measurement, outputs, output_scales)
+
+    def _payload_flits(self) -> tuple[list[int], list[int]]:
+        """Counters of all endpoints: sent, received."""
+        members = range(self.config.system.endpoints)
+        return (
+            [self.driver.read_endpoint(i, "PAYLOAD_TRANSMITTED") for i in members],
+            [self.driver.read_endpoint(i, "PAYLOAD_RECEIVED") for i in members],
+        )
 
     def _execute(
         self, instructions: list[Instruction], synchronise: bool
@@ -164,7 +218,8 @@ class CollectiveRunner:
         if synchronise:
             for endpoint in members:
                 driver.arrive(endpoint, instructions[0]["sync_id"])
-        records = [driver.wait_completion() for _ in instructions]
+        reporting = [item for item in instructions if item["opcode"] != Opcode.SCALES]
+        records = [driver.wait_completion() for _ in reporting]
         if not synchronise:
             return records, None, None
         for endpoint in members:
@@ -172,3 +227,8 @@ class CollectiveRunner:
         arrived = max(driver.read_endpoint(i, "ARRIVED_AT") for i in members)
         visible = max(driver.read_endpoint(i, "VISIBLE_AT") for i in members)
         return records, arrived, visible
+
+
+def _wire_name(config: Config, data_type: DataType) -> str:
+    name = data_type.name.lower()
+    return name if data_type in FORMATS else f"{name}/{block_format(config, data_type).block}"

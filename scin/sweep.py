@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 
 import click
 
-from hw.spec.config import Config, check_buildable
+from hw.formats.data_type import DataType
+from hw.spec.buildable import check_buildable
+from hw.spec.config import Config
 from scin.driver import Driver
 from scin.options import (
     EXIT_WRONG,
@@ -19,13 +22,15 @@ from scin.options import (
     write_json,
 )
 from scin.plot import plot_bandwidth, plot_format
-from scin.run import element_count
+from scin.quantized import is_quantized
+from scin.run import check_quantized, element_count, run_tensors
 from scin.runner import CollectiveRunner, check_capacity
 from scin.simulator import Simulator
 from scin.table import Spinner, Table
 from scin.tensors import random_tensors
 
 BACKENDS = ("rtl",)
+ALGORITHMS = ("scin", "scin-inq")
 
 
 @click.command()
@@ -34,7 +39,14 @@ BACKENDS = ("rtl",)
 @click.option("--min", "smallest", default="4K", show_default=True, help="Smallest size.")
 @click.option("--max", "largest", default="1M", show_default=True, help="Largest size.")
 @click.option("--factor", default=2, show_default=True, help="From one size to the next.")
+@click.option("--algo", default="scin", show_default=True, help="scin, scin-inq, or both.")
 @click.option("--dtype", default="fp16", show_default=True, help="fp16 or bf16.")
+@click.option(
+    "--inq-format",
+    default="int8",
+    show_default=True,
+    help="What scin-inq quantizes FP16 tensors to: int8, mxint8, mxfp8, mxfp4 or nvfp4.",
+)
 @click.option("--redop", default="sum", show_default=True, help="sum, max or min.")
 @click.option("--plot", metavar="FILE.png|svg", help="Draw bandwidth over size.")
 @click.option("--no-sync", is_flag=True, help="Time from the first read to the last response.")
@@ -47,7 +59,9 @@ def sweep(
     smallest: str,
     largest: str,
     factor: int,
+    algo: str,
     dtype: str,
+    inq_format: str,
     redop: str,
     plot: str | None,
     no_sync: bool,
@@ -55,12 +69,29 @@ def sweep(
     seed: int,
     quiet: bool,
 ) -> None:
-    """Run OP at sizes from --min to --max, each --factor times the one before."""
+    """Run OP at sizes from --min to --max, each --factor times the one before.
+
+    scin-inq quantizes the same FP16 tensors; its sizes and bandwidths are those of the FP16
+    data it stands for.
+    """
     check_operation(operation)
     if backend not in BACKENDS:
         raise InputError(f"backend {backend!r}: must be one of {', '.join(BACKENDS)}")
     check_buildable(config)
     data_type, reduce_op = parse_data_type(dtype), parse_reduce_op(redop)
+    wire_type = parse_data_type(inq_format)
+    algorithms = algo.split(",")
+    for name in algorithms:
+        if name not in ALGORITHMS:
+            raise InputError(f"algo {name!r}: must be among {', '.join(ALGORITHMS)}")
+    if is_quantized(data_type):
+        raise InputError(f"dtype {dtype}: must be fp16 or bf16; --algo scin-inq quantizes")
+    if "scin-inq" in algorithms:
+        if data_type != DataType.FP16:
+            raise InputError(f"dtype {dtype}: must be fp16 for --algo scin-inq")
+        if not is_quantized(wire_type):
+            raise InputError(f"inq-format {inq_format}: must be a block-scaled format")
+        check_quantized(config, operation, wire_type, reduce_op)
     endpoints = config.system.endpoints
     low, high = parse_size(smallest), parse_size(largest)
     if factor < 2:
@@ -72,7 +103,7 @@ def sweep(
     check_capacity(config, operation, high)
     sizes = []
     while low <= high:
-        element_count(operation, low, data_type, endpoints)
+        element_count(config, operation, low, data_type)
         sizes.append(low)
         low *= factor
 
@@ -83,16 +114,25 @@ def sweep(
         runner = CollectiveRunner(config, simulator, Driver(simulator, config, progress=spinner))
         table.head(f"{operation} on RTL, {config.name}, {endpoints} endpoints, seed {seed}")
         try:
-            for size in sizes:
-                spinner.watch(simulator, f"{operation} {size} B")
-                count = element_count(operation, size, data_type, endpoints)
+            for name, size in itertools.product(algorithms, sizes):
+                spinner.watch(simulator, f"{operation} {name} {size} B")
+                count = element_count(config, operation, size, data_type)
                 inputs = random_tensors(data_type, count, endpoints, seed)
-                outcome = runner.run(
-                    operation, inputs, data_type, reduce_op, synchronise=not no_sync, seed=seed
+                kind = wire_type if name == "scin-inq" else data_type
+                measurement, _ = run_tensors(
+                    runner,
+                    operation,
+                    inputs,
+                    kind,
+                    reduce_op,
+                    synchronise=not no_sync,
+                    seed=seed,
                 )
+                if name == "scin-inq":
+                    measurement = measurement.standing_for(size, data_type)
                 spinner.stop()
-                table.measurement(outcome.measurement)
-                measurements.append(outcome.measurement)
+                table.measurement(measurement)
+                measurements.append(measurement)
         finally:
             spinner.stop()
     records = [item.as_dict() for item in measurements]

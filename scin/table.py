@@ -6,7 +6,6 @@ import time
 
 from rich.console import Console
 
-from hw.spec.instruction import ELEMENT_BYTES, DataType
 from scin.runner import Measurement
 from scin.simulator import Simulator
 
@@ -45,7 +44,7 @@ class Table:
         self._row(
             (
                 str(item.size_bytes),
-                str(item.size_bytes // ELEMENT_BYTES[DataType[item.dtype.upper()]]),
+                str(item.count),
                 item.dtype,
                 item.redop or "none",
                 f"{item.time_s * 1e6:.3f}",
@@ -56,6 +55,11 @@ class Table:
                 f"{item.util:.2%}",
             )
         )
+        if item.error is not None:
+            self.line(
+                f"# {item.wire} against the exact sum: largest error {item.error['maximum']:.4g}, "
+                f"rms {item.error['rms']:.4g}, SQNR {item.error['sqnr_db']:.2f} dB"
+            )
         if item.status != "OK":
             self.line(f"# status {item.status}")
 

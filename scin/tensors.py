@@ -91,5 +91,5 @@ def write_tensors(
     for index, bits in enumerate(outputs):
         if bits.size:
             buffer = io.BytesIO()
-            np.save(buffer, bits.view(file_type).reshape(shape))
+            np.save(buffer, bits.view(np.uint8).view(file_type).reshape(shape))
             write_atomically(folder / f"endpoint{index}.npy", buffer.getvalue())

@@ -1,4 +1,4 @@
-"""models/isa/reduce.py against Python's own exact arithmetic.
+"""models/formats/floating.py against Python's own exact arithmetic.
 
 The references here share nothing with the model: ``math.fsum`` and ``fractions`` add
 exactly, numpy's float16 and struct's conversions round once.
@@ -13,7 +13,7 @@ import pytest
 
 from cocotb_tests.support.operands import corner_sets, corner_values, random_sets
 from hw.spec.instruction import DataType, ReduceOp
-from models.isa.reduce import reduce
+from models.formats.floating import reduce
 
 WIDTHS = (2, 4, 8, 16)
 SETS = 1_000_000

@@ -1,4 +1,4 @@
-"""hw/isa/lane.py against models/isa/reduce.py."""
+"""hw/isa/lane.py against models/formats/floating.py."""
 
 import itertools
 
@@ -12,7 +12,7 @@ from cocotb_tests.support.operands import operand_sets
 from cocotb_tests.support.streams import start_clock
 from hw.isa.lane import ReduceLane
 from hw.spec.instruction import DataType, ReduceOp
-from models.isa.reduce import reduce
+from models.formats.floating import reduce
 
 SUMS = 30_000
 

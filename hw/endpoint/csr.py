@@ -13,7 +13,7 @@ from hw.spec.fault import Fault
 from hw.spec.packet import ADDRESS_BITS
 from hw.spec.registers import ENDPOINT, IDENTITY, WINDOW_READ, WINDOW_WORDS, WINDOW_WRITE
 
-COUNTED = ("transmitted", "received")
+COUNTED = ("transmitted", "received", "payload_transmitted", "payload_received")
 
 
 class EndpointRegisters(wiring.Component):
@@ -22,7 +22,8 @@ class EndpointRegisters(wiring.Component):
     Parameters: ``sync``, ``traffic``: the parts these registers steer.
 
     Ports: ``bus``; ``windows``, ``fault`` out; ``fault_taken``, ``visible`` (pulses) in;
-    ``transmitted``, ``received`` (pulses, one flit each) in; ``core_bytes``, ``isa_bytes``
+    ``transmitted``, ``received``, ``payload_transmitted``, ``payload_received`` (pulses, one
+    flit each) in; ``core_bytes``, ``isa_bytes``
     (counts) in.
     """
 
@@ -39,6 +40,8 @@ class EndpointRegisters(wiring.Component):
                 "visible": In(1),
                 "transmitted": In(1),
                 "received": In(1),
+                "payload_transmitted": In(1),
+                "payload_received": In(1),
                 "core_bytes": In(32),
                 "isa_bytes": In(32),
             }

@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from hw.csr.bus import CsrBus
 from hw.endpoint.axi import AxiId, AxiSignature
-from hw.endpoint.csr import EndpointRegisters
+from hw.endpoint.csr import COUNTED, EndpointRegisters
 from hw.endpoint.memory_port import READERS, WRITERS, MemoryPort
 from hw.endpoint.read_server import ReadServer
 from hw.endpoint.sync import Sync
@@ -28,7 +28,8 @@ class Endpoint(wiring.Component):
         ``TO_ENDPOINT``
     axi : AXI4 out, the memory
     bus : registers
-    transmitted, received : pulses, a flit crossed the link (counted in registers)
+    transmitted, received, payload_transmitted, payload_received : pulses, a flit, or one
+        that is no header or credit, crossed the link (counted in registers)
 
     The two queue sets have servers of their own, so that neither blocks the other.
     """
@@ -45,6 +46,8 @@ class Endpoint(wiring.Component):
                 "bus": In(CsrBus()),
                 "transmitted": In(1),
                 "received": In(1),
+                "payload_transmitted": In(1),
+                "payload_received": In(1),
             }
         )
 
@@ -61,8 +64,7 @@ class Endpoint(wiring.Component):
             registers.bus.write.eq(self.bus.write),
             registers.bus.write_data.eq(self.bus.write_data),
             self.bus.read_data.eq(registers.bus.read_data),
-            registers.transmitted.eq(self.transmitted),
-            registers.received.eq(self.received),
+            *(getattr(registers, name).eq(getattr(self, name)) for name in COUNTED),
         ]
         out = dict(zip(TO_SWITCH, self.to_switch, strict=True))
         into = dict(zip(TO_ENDPOINT, self.from_switch, strict=True))

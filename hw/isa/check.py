@@ -1,50 +1,81 @@
 """Is an instruction one that this switch can run?"""
 
-from amaranth import Module, Mux, Signal
+from amaranth import Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.formats import FORMATS
+from hw.formats import FORMATS, block_formats
+from hw.isa.jobs import scale_share
 from hw.spec.config import Config
 from hw.spec.instruction import MAX_LENGTH, Opcode, ReduceOp, instruction_layout
 from hw.spec.status import Status
 
 
 class Check(wiring.Component):
-    """Combinational: ``instruction`` in, ``status`` out; golden twin: ``models/isa/check.py``.
+    """Combinational; golden twin: ``models/isa/check.py``.
+
+    Ports
+    -----
+    instruction : in
+    scales : in, the instruction that followed, if ``instruction`` is quantized; its opcode is
+        not SCALES if none did
+    status : out
 
     The first rule broken decides, in the order of the code.
     """
 
     def __init__(self, config: Config):
         self._config = config
-        super().__init__({"instruction": In(instruction_layout(config)), "status": Out(Status)})
+        super().__init__(
+            {
+                "instruction": In(instruction_layout(config)),
+                "scales": In(instruction_layout(config)),
+                "status": Out(Status),
+            }
+        )
 
     def elaborate(self, platform):
         m = Module()
         config = self._config
         ports = config.system.endpoints
-        instruction = self.instruction
+        instruction, scales = self.instruction, self.scales
+        quantize = instruction.quantize
         used = Signal(16)
         m.d.comb += used.eq(instruction.sources | instruction.destinations)
         low = (config.fabric.flit_bytes - 1).bit_length()
         misaligned = Signal(ports)
         for i, address in enumerate(instruction.addresses):
-            m.d.comb += misaligned[i].eq(used[i] & address[:low].any())
+            odd = address[:low].any() | (quantize & scales.addresses[i][:low].any())
+            m.d.comb += misaligned[i].eq(used[i] & odd)
         known_format = Signal()
+        odd_length = Signal()
         for code in FORMATS:
-            with m.If(instruction.data_type == code):
-                m.d.comb += known_format.eq(1)
+            with m.If(~quantize & (instruction.data_type == code)):
+                m.d.comb += [
+                    known_format.eq(instruction.reduce_op <= ReduceOp.BYPASS.value),
+                    odd_length.eq(instruction.length[0]),
+                ]
+        for entry in block_formats(config):
+            with m.If(quantize & (instruction.data_type == entry.code)):
+                m.d.comb += [
+                    known_format.eq(instruction.reduce_op == ReduceOp.SUM),
+                    odd_length.eq(instruction.length[: entry.block_bytes.bit_length() - 1].any()),
+                ]
+        wanted = scale_share(config, instruction.data_type, instruction.length)
         several = (instruction.sources & (instruction.sources - 1))[:16].any()
         synchronised = instruction.barrier | instruction.notify
         with m.If(instruction.opcode != Opcode.COLLECTIVE):
-            m.d.comb += self.status.eq(
-                Mux(instruction.opcode == Opcode.NOP, Status.OK, Status.BAD_OPCODE)
-            )
-        with m.Elif(
-            ~known_format | (instruction.reduce_op > ReduceOp.BYPASS.value) | instruction.quantize
-        ):
+            with m.Switch(instruction.opcode):
+                with m.Case(Opcode.NOP):
+                    m.d.comb += self.status.eq(Status.OK)
+                with m.Case(Opcode.SCALES):
+                    m.d.comb += self.status.eq(Status.MISSING_SCALES)
+                with m.Default():
+                    m.d.comb += self.status.eq(Status.BAD_OPCODE)
+        with m.Elif(~known_format):
             m.d.comb += self.status.eq(Status.BAD_FORMAT)
+        with m.Elif(quantize & (scales.opcode != Opcode.SCALES)):
+            m.d.comb += self.status.eq(Status.MISSING_SCALES)
         with m.Elif(
             (instruction.sources == 0)
             | (instruction.destinations == 0)
@@ -57,8 +88,12 @@ class Check(wiring.Component):
             | ((instruction.reduce_op == ReduceOp.BYPASS) & several)
         ):
             m.d.comb += self.status.eq(Status.BAD_MASK)
-        with m.Elif(misaligned.any() | instruction.length[0]):
+        with m.Elif(misaligned.any() | odd_length):
             m.d.comb += self.status.eq(Status.MISALIGNED)
-        with m.Elif((instruction.length == 0) | (instruction.length > MAX_LENGTH)):
+        with m.Elif(
+            (instruction.length == 0)
+            | (instruction.length > MAX_LENGTH)
+            | (quantize & (scales.length != wanted))
+        ):
             m.d.comb += self.status.eq(Status.BAD_LENGTH)
         return m

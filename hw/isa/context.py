@@ -16,7 +16,7 @@ def context_layout(config: Config) -> data.StructLayout:
     fields = dict(iter(instruction_layout(config)))
     names = ("identifier", "notify", "sync_id", "participants", "sources", "destinations")
     return data.StructLayout(
-        {name: fields[name].shape for name in (*names, "data_type", "reduce_op")}
+        {name: fields[name].shape for name in (*names, "data_type", "reduce_op", "quantize")}
     )
 
 

@@ -27,7 +27,7 @@ class WaveController(wiring.Component):
     Ports
     -----
     instruction : stream in
-    open, open_context, addresses : a context starts; operand addresses to keep
+    open, open_context, addresses, scale_addresses : a context starts; operand addresses to keep
     open_granted : in, they are kept in this cycle
     open_generation : generation of the context's write tags
     barrier_query, barrier_participants, barrier_met, barrier_missing, barrier_take :
@@ -69,6 +69,7 @@ class WaveController(wiring.Component):
                 "open_context": Out(index_bits(config.contexts)),
                 "open_generation": Out(wave_layout(config)["generation"].width),
                 "addresses": Out(data.ArrayLayout(ADDRESS_BITS, ports)),
+                "scale_addresses": Out(data.ArrayLayout(ADDRESS_BITS, ports)),
                 "barrier_query": Out(index_bits(config.isa.sync_ids)),
                 "barrier_participants": Out(MAX_ENDPOINTS),
                 "barrier_met": In(1),
@@ -130,6 +131,7 @@ class WaveController(wiring.Component):
             self.open_context.eq(issue.context + first_context),
             self.open_generation.eq(generation[issue.context]),
             self.addresses.eq(issue.current.addresses),
+            self.scale_addresses.eq(issue.scales.addresses),
             self.barrier_query.eq(issue.current.sync_id),
             self.barrier_participants.eq(issue.current.participants),
             self.barrier_take.eq(issue.barrier_take),
@@ -182,7 +184,7 @@ class WaveController(wiring.Component):
             self.wave_timed_out.eq(timed_out[head.slot]),
             *(
                 self.wave.payload[name].eq(info[head.slot][name])
-                for name in ("sources", "destinations", "data_type", "reduce_op")
+                for name in ("sources", "destinations", "data_type", "reduce_op", "quantize")
             ),
         ]
         for k in range(slots):
@@ -249,7 +251,9 @@ class WaveController(wiring.Component):
                 note(oldest, Status.BARRIER_TIMEOUT, _lowest_index(self.barrier_missing))
             with m.Elif(watchdog.expired):
                 waiting = Mux(self.reads_waiting.any(), self.reads_waiting, self.writes_waiting)
-                note(oldest, Status.TIMEOUT, _lowest_index(waiting))
+                unpaired = issue.pairing & issue.is_oldest
+                late = Mux(unpaired, Status.MISSING_SCALES, Status.TIMEOUT)
+                note(oldest, late, Mux(unpaired, 0, _lowest_index(waiting)))
         with m.If(watchdog.expired & live[oldest]):
             m.d.sync += timed_out[oldest].eq(1)
 

@@ -1,6 +1,6 @@
 """The in-switch accelerator: how its parts are wired."""
 
-from amaranth import Cat, Module, Mux, Signal
+from amaranth import Cat, Module, Mux
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -11,19 +11,15 @@ from hw.isa.controller import WaveController
 from hw.isa.csr import IsaRegisters
 from hw.isa.jobs import read_job_layout, write_job_layout
 from hw.isa.port import IsaPort
-from hw.isa.reduce import Reduce
+from hw.isa.reduction import Reduction
 from hw.isa.scheduler import Scheduler
-from hw.isa.wave_table import WaveTable
 from hw.spec.config import Config
-from hw.spec.instruction import Completion, DataType, ReduceOp
+from hw.spec.instruction import Completion
 from hw.spec.packet import flit_layout
 from hw.spec.registers import FEATURE_BITS
 from hw.spec.status import Status
 from hw.stream.arbiter import StreamArbiter
 from hw.stream.connect import connect_stream
-
-PIPELINE_CYCLES = WaveTable.READ_LATENCY + Reduce.LATENCY
-"""From the start of a row to its result."""
 
 
 class Isa(wiring.Component):
@@ -33,7 +29,7 @@ class Isa(wiring.Component):
     out and ``arrivals``, ``read_response``, ``write_response`` in; ``misrouted`` (events
     of the switch core, counted here).
 
-    Order of reading: controller (issue) -> read_request -> wave_table -> scheduler -> reduce
+    Order of reading: controller (issue) -> read_request -> wave_table -> scheduler -> reduction
     -> writeback -> write_tracker -> controller (retire). Latency of each step:
     ``docs/microarchitecture.md``.
     """
@@ -62,7 +58,7 @@ class Isa(wiring.Component):
         m.submodules.registers = registers = IsaRegisters(config)
         m.submodules.barrier = barrier = Barrier(config)
         m.submodules.scheduler = scheduler = Scheduler(config)
-        m.submodules.reduce = reduce = Reduce(config)
+        m.submodules.reduction = reduction = Reduction(config)
         for index, port in enumerate(ports):
             m.submodules[f"port_{index}"] = port
         for index, controller in enumerate(controllers):
@@ -92,7 +88,7 @@ class Isa(wiring.Component):
         self._wire_controllers(m, registers, controllers, ports, barrier, feature)
         self._wire_contexts(m, controllers, ports)
         self._wire_reads(m, controllers, ports)
-        self._wire_reduction(m, controllers, ports, scheduler, reduce, feature)
+        self._wire_reduction(m, controllers, ports, scheduler, reduction, feature)
         self._wire_write_jobs(m, controllers, ports, scheduler, feature)
         self._wire_errors(m, registers, controllers, ports, scheduler)
         return m
@@ -129,6 +125,7 @@ class Isa(wiring.Component):
                         port.open.eq(1),
                         port.open_context.eq(controller.open_context),
                         port.address.eq(controller.addresses[index]),
+                        port.scale_address.eq(controller.scale_addresses[index]),
                         port.tracker.open.eq(1),
                         port.tracker.open_context.eq(controller.open_context),
                         port.tracker.open_generation.eq(controller.open_generation),
@@ -154,9 +151,10 @@ class Isa(wiring.Component):
                 port.table.allocate_entry.eq(job.entry),
                 port.table.allocate_generation.eq(job.generation),
                 port.table.allocate_length.eq(job.length),
+                port.table.allocate_scale_length.eq(job.scale_length),
             ]
 
-    def _wire_reduction(self, m, controllers, ports, scheduler, reduce, feature):
+    def _wire_reduction(self, m, controllers, ports, scheduler, reduction, feature):
         for c, controller in enumerate(controllers):
             connect_stream(m, controller.wave, scheduler.wave[c])
             m.d.comb += [
@@ -172,35 +170,25 @@ class Isa(wiring.Component):
             scheduler.has_room.eq(Cat(port.writes.has_room for port in ports)),
         ]
 
-        def delayed(value, cycles, name, shape=None):
-            for step in range(cycles):
-                stage = Signal(shape or len(value), name=f"{name}_{step}")
-                m.d.sync += stage.eq(value)
-                value = stage
-            return value
-
-        targets = Mux(scheduler.start, scheduler.start_destinations, 0)
-        arriving = delayed(targets, PIPELINE_CYCLES, "arriving")
-        m.d.comb += [
-            reduce.present.eq(delayed(wave.sources, WaveTable.READ_LATENCY, "present")),
-            reduce.data_type.eq(
-                delayed(wave.data_type, WaveTable.READ_LATENCY, "data_type", DataType)
-            ),
-            reduce.reduce_op.eq(
-                delayed(wave.reduce_op, WaveTable.READ_LATENCY, "reduce_op", ReduceOp)
-            ),
-        ]
+        targets = Mux(scheduler.start | scheduler.start_scales, scheduler.start_destinations, 0)
+        for name in ("start", "start_scales", "slot", "row", "rows_left"):
+            m.d.comb += getattr(reduction, name).eq(getattr(scheduler, name))
+        for name in ("sources", "destinations", "data_type", "reduce_op", "quantize"):
+            m.d.comb += getattr(reduction, name).eq(wave[name])
         for i, port in enumerate(ports):
             m.d.comb += [
                 port.table.entry.eq(wave.entry),
+                port.table.asked.eq(scheduler.asked),
                 port.table.row.eq(scheduler.row),
+                port.table.scale_row.eq(reduction.scale_row),
                 port.table.free.eq(scheduler.free & wave.sources[i]),
                 port.table.free_entry.eq(wave.entry),
                 port.table.abandon.eq(scheduler.free_abandon),
-                reduce.rows[i].eq(port.table.data),
+                reduction.rows[i].eq(port.table.data),
+                reduction.scale_rows[i].eq(port.table.scale_data),
                 port.writes.reserve.eq(targets[i]),
-                port.writes.row_valid.eq(arriving[i]),
-                port.writes.row.eq(reduce.result),
+                port.writes.row_valid.eq(reduction.arriving[i]),
+                port.writes.row.eq(reduction.result),
             ]
 
     def _wire_write_jobs(self, m, controllers, ports, scheduler, feature):
@@ -223,7 +211,9 @@ class Isa(wiring.Component):
                 port.writes.job.payload.eq(job),
                 port.tracker.expect.eq(begins & ~job.notify),
                 port.tracker.expect_context.eq(job.context),
-                port.tracker.expect_count.eq(Mux(feature["coalesced_write_responses"], 1, packets)),
+                port.tracker.expect_count.eq(
+                    Mux(feature["coalesced_write_responses"], ~job.more, packets)
+                ),
             ]
 
     def _wire_errors(self, m, registers, controllers, ports, scheduler):

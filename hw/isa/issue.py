@@ -4,8 +4,9 @@ from amaranth import Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from hw.formats.data_type import DataType
 from hw.isa.check import Check
-from hw.isa.jobs import index_bits, read_job_layout
+from hw.isa.jobs import index_bits, read_job_layout, scale_share
 from hw.spec.config import Config
 from hw.spec.instruction import Opcode, instruction_layout, read_tag_layout
 from hw.spec.packet import LENGTH_BITS
@@ -13,7 +14,8 @@ from hw.spec.status import Status
 
 
 class Issue(wiring.Component):
-    """Fetch an instruction, check it, wait for its barrier, cut it into waves.
+    """Fetch an instruction (a quantized one with its scales), check it, wait for its barrier,
+    cut it into waves.
 
     Parameters: ``index``, number of the controller.
 
@@ -22,7 +24,9 @@ class Issue(wiring.Component):
     instruction : stream in
     context_free : in, context ``newest`` is free
     newest, begin : out, ``instruction`` is taken into that context
-    current, context : out, the instruction being issued and its context
+    current, scales, context : out, the instruction being issued, the one with its scales,
+        and their context
+    pairing : out, a quantized instruction waits for its scales
     open, granted : out, in; its operand addresses are to be kept, and are
     rejected, status : out, it broke a rule
     failed : in, it has failed meanwhile: stop
@@ -47,6 +51,8 @@ class Issue(wiring.Component):
                 "newest": Out(slot_bits),
                 "begin": Out(1),
                 "current": Out(instruction_layout(config)),
+                "scales": Out(instruction_layout(config)),
+                "pairing": Out(1),
                 "context": Out(slot_bits),
                 "open": Out(1),
                 "granted": In(1),
@@ -80,8 +86,10 @@ class Issue(wiring.Component):
         generation = Signal(read_tag_layout(config)["generation"].width)
         in_use = Signal(range(waves + 1))
         issued = Signal()
+        following = self.instruction.payload
         m.d.comb += [
             check.instruction.eq(instruction),
+            check.scales.eq(self.scales),
             self.status.eq(check.status),
             last_wave.eq(left <= config.isa.wave_bytes),
             wave_length.eq(Mux(last_wave, left, config.isa.wave_bytes)),
@@ -94,6 +102,12 @@ class Issue(wiring.Component):
             self.read.payload.offset.eq(offset),
             self.read.payload.length.eq(wave_length),
         ]
+        if config.isa.block_formats:
+            kind = Mux(instruction.quantize, instruction.data_type, DataType.FP16)
+            m.d.comb += [
+                self.read.payload.scale_offset.eq(scale_share(config, kind, offset)),
+                self.read.payload.scale_length.eq(scale_share(config, kind, wave_length)),
+            ]
         m.d.sync += in_use.eq(in_use + issued - self.wave_freed)
         with m.FSM():
             with m.State("fetch"):
@@ -103,7 +117,21 @@ class Issue(wiring.Component):
                         instruction.eq(self.instruction.payload),
                         self.context.eq(self.newest),
                         self.newest.eq(self.newest + 1),
+                        self.scales.eq(0),
                     ]
+                    m.next = "check"
+                    with m.If(following.quantize & (following.opcode == Opcode.COLLECTIVE)):
+                        m.next = "pair"
+            with m.State("pair"):
+                # Anything but scales stays in the queue: it is the next instruction.
+                m.d.comb += self.pairing.eq(1)
+                with m.If(self.failed):
+                    m.d.comb += self.finished.eq(1)
+                    m.next = "fetch"
+                with m.Elif(self.instruction.valid):
+                    with m.If(following.opcode == Opcode.SCALES):
+                        m.d.comb += self.instruction.ready.eq(1)
+                        m.d.sync += self.scales.eq(following)
                     m.next = "check"
             with m.State("check"):
                 m.d.comb += self.open.eq(1)

@@ -1,7 +1,9 @@
 """What the parts of the accelerator hand to each other."""
 
+from amaranth import Const, Mux
 from amaranth.lib import data
 
+from hw.formats import block_formats
 from hw.spec.config import Config
 from hw.spec.instruction import DataType, ReduceOp, read_tag_layout, write_tag_layout
 from hw.spec.packet import LENGTH_BITS
@@ -22,8 +24,25 @@ def read_job_layout(config: Config) -> data.StructLayout:
             "generation": read_tag_layout(config)["generation"].width,
             "offset": 32,
             "length": LENGTH_BITS,
+            "scale_offset": 32,
+            "scale_length": LENGTH_BITS,
         }
     )
+
+
+def longest_block_rows(config: Config) -> int:
+    """Rows of elements that share a scale, which are reduced without a pause."""
+    flit = config.fabric.flit_bytes
+    return max((entry.rows_per_block(flit) for entry in block_formats(config)), default=1)
+
+
+def scale_share(config: Config, data_type, length):
+    """Bytes of scales that belong to ``length`` bytes of elements; 0 for other formats."""
+    share = Const(0, len(length))
+    for entry in block_formats(config):
+        part = length >> (entry.ratio.bit_length() - 1)
+        share = Mux(data_type == entry.code, part, share)
+    return share
 
 
 def wave_layout(config: Config) -> data.StructLayout:
@@ -37,6 +56,7 @@ def wave_layout(config: Config) -> data.StructLayout:
             "generation": write_tag_layout(config)["generation"].width,
             "data_type": DataType,
             "reduce_op": ReduceOp,
+            "quantize": 1,
             "offset": 32,
             "length": LENGTH_BITS,
             "failed": 1,
@@ -45,14 +65,17 @@ def wave_layout(config: Config) -> data.StructLayout:
 
 
 def write_job_layout(config: Config) -> data.StructLayout:
-    """Work for the write-back of some ports: a wave of rows, or a completion flag.
+    """Work for the write-back of some ports: rows of elements or scales, or a completion flag.
 
-    For a flag, ``offset`` is relative to the flag base instead of the operand's address.
+    ``offset`` is relative to the operand's address, to that of its ``scales``, or for
+    ``notify`` to the flag base. ``more``: a job follows whose response answers for this one.
     """
     return data.StructLayout(
         {
             "ports": config.system.endpoints,
             "notify": 1,
+            "scales": 1,
+            "more": 1,
             "context": index_bits(config.contexts),
             "generation": write_tag_layout(config)["generation"].width,
             "offset": 32,

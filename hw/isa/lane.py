@@ -6,6 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from hw.formats import FORMATS
 from hw.formats.floating import WINDOW_BITS
+from hw.isa.arithmetic import adder_tree, leading_zeros, maximum_of
 from hw.spec.instruction import DataType, ReduceOp
 from hw.stream.arbiter import select
 
@@ -27,7 +28,7 @@ class ReduceLane(wiring.Component):
 
     All inputs belong together and may change every cycle; the result follows after
     ``LATENCY`` cycles, one per cycle. Numerics: ``docs/numerics.md``; golden twin:
-    ``models/isa/reduce.py``. A sum places each operand in a 40-bit fixed-point window,
+    ``models/formats/floating.py``. A sum places each operand in a 40-bit fixed-point window,
     adds integers and rounds once to nearest even, so neither order nor tree shape shows.
     """
 
@@ -97,7 +98,7 @@ class ReduceLane(wiring.Component):
         raw = [delayed(self.operands[i], 1, f"raw_{i}") for i in range(count)]
 
         # Stage 2: top of the window, special cases, comparison keys.
-        largest = _maximum([Mux(present[i], exponents[i], 0) for i in range(count)])
+        largest = maximum_of([Mux(present[i], exponents[i], 0) for i in range(count)])
         top = Signal(TOP_BITS)
         m.d.sync += top.eq(Mux(bf16_1, largest, fp16.exponent_special - 1))
         exponents = [delayed(e, 1, f"exponent_{i}") for i, e in enumerate(exponents)]
@@ -139,14 +140,14 @@ class ReduceLane(wiring.Component):
             aligned.append(magnitude)
         signs = delayed(signs, 1, "sign_a")
         extreme = Signal(16)
-        best = _maximum(keys)
+        best = maximum_of(keys)
         chosen = Mux(operation == ReduceOp.MAX, best, ~best[:16])
         m.d.sync += extreme.eq(Mux(chosen[15], chosen & 0x7FFF, ~chosen))
 
         # Stage 4: add.
         total = Signal(signed(sum_bits + 1))
         terms = [Mux(signs[i], -aligned[i], aligned[i]) for i in range(count)]
-        m.d.sync += total.eq(_sum(terms))
+        m.d.sync += total.eq(adder_tree(terms))
 
         # Stage 5: sign and magnitude.
         negative = Signal()
@@ -156,7 +157,7 @@ class ReduceLane(wiring.Component):
         # Stage 6: by how much to normalise; never below the exponent of subnormals.
         top_5 = delayed(top, 3, "top")
         headroom = sum_bits - WINDOW_BITS
-        zeros_5 = _leading_zeros(m, magnitude, "magnitude")
+        zeros_5 = leading_zeros(m, magnitude, "magnitude")
         limit = Signal(TOP_BITS + 1)
         shift = Signal(6)
         biased = Signal(TOP_BITS + 2)
@@ -217,35 +218,3 @@ def _round_and_pack(m, normal, biased, entry):
     combined = Signal(len(biased) + entry.fraction_bits + 1, name=f"packed_{entry.code.name}")
     m.d.comb += combined.eq(Cat(kept[: entry.fraction_bits], field) + (guard & (sticky | kept[0])))
     return Mux(combined >= entry.infinity, Const(entry.infinity, 15), combined[:15])
-
-
-def _maximum(values):
-    while len(values) > 1:
-        pairs = [values[i : i + 2] for i in range(0, len(values), 2)]
-        values = [Mux(p[0] > p[1], p[0], p[1]) if len(p) == 2 else p[0] for p in pairs]
-    return values[0]
-
-
-def _sum(values):
-    while len(values) > 1:
-        pairs = [values[i : i + 2] for i in range(0, len(values), 2)]
-        values = [p[0] + p[1] if len(p) == 2 else p[0] for p in pairs]
-    return values[0]
-
-
-def _leading_zeros(m, value, name: str):
-    """Number of zeros above the highest one, by halving."""
-    width = 1 << (len(value) - 1).bit_length()
-    # Padded below with ones, so that an all-zero value counts its own width.
-    padding = width - len(value)
-    rest = Cat(Const((1 << padding) - 1, padding), value)
-    bits = []
-    while width > 1:
-        width //= 2
-        upper, lower = rest[width:], rest[:width]
-        empty = Signal(name=f"{name}_empty_{width}")
-        following = Signal(width, name=f"{name}_rest_{width}")
-        m.d.comb += [empty.eq(upper == 0), following.eq(Mux(empty, lower, upper))]
-        bits.insert(0, empty)
-        rest = following
-    return Cat(*bits)

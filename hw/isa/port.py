@@ -25,7 +25,8 @@ class IsaPort(wiring.Component):
     -----
     read_request, write_request : flit streams out, to the endpoint
     arrivals, read_response, write_response : flit streams in, from the endpoint
-    open, open_context, address : a context starts, its operand is at ``address``
+    open, open_context, address, scale_address : a context starts, its operand is at
+        ``address``, the operand's scales at ``scale_address``
     """
 
     def __init__(self, config: Config, *, port: int):
@@ -46,6 +47,7 @@ class IsaPort(wiring.Component):
                 "open": In(1),
                 "open_context": In(index_bits(config.contexts)),
                 "address": In(ADDRESS_BITS),
+                "scale_address": In(ADDRESS_BITS),
             }
         )
 
@@ -62,16 +64,20 @@ class IsaPort(wiring.Component):
         connect_stream(m, self.reads.o, self.read_request)
         connect_stream(m, self.writes.o, self.write_request)
 
-        m.submodules.bases = bases = memory.Memory(
-            shape=ADDRESS_BITS, depth=max(2, self._config.contexts), init=[]
-        )
-        keep = bases.write_port()
-        m.d.comb += [
-            keep.en.eq(self.open),
-            keep.addr.eq(self.open_context),
-            keep.data.eq(self.address),
-        ]
-        for user in (self.reads, self.writes):
-            lookup = bases.read_port(domain="comb")
-            m.d.comb += [lookup.addr.eq(user.lookup), user.base.eq(lookup.data)]
+        names = {"base": self.address}
+        if self._config.isa.block_formats:
+            names["scale_base"] = self.scale_address
+        for name, address in names.items():
+            m.submodules[f"{name}s"] = bases = memory.Memory(
+                shape=ADDRESS_BITS, depth=max(2, self._config.contexts), init=[]
+            )
+            keep = bases.write_port()
+            m.d.comb += [
+                keep.en.eq(self.open),
+                keep.addr.eq(self.open_context),
+                keep.data.eq(address),
+            ]
+            for user in (self.reads, self.writes):
+                lookup = bases.read_port(domain="comb")
+                m.d.comb += [lookup.addr.eq(user.lookup), getattr(user, name).eq(lookup.data)]
         return m

@@ -12,14 +12,16 @@ from hw.spec.packet import ADDRESS_BITS, LENGTH_BITS, MessageClass, Operation, f
 
 
 class ReadRequest(wiring.Component):
-    """Turn waves into read requests: one per wave (burst reads), or one per packet.
+    """Turn waves into read requests: one per wave (burst reads), or one per packet. The
+    scales of a wave are asked for before its elements.
 
     Parameters: ``port``, number of this port.
 
     Ports
     -----
     job : stream in, waves to read from this port
-    lookup, base : a context, and the address of its operand in the same cycle
+    lookup, base, scale_base : a context, and the addresses of its operand and of the
+        operand's scales in the same cycle
     burst_reads : in, one request per wave
     o : flit stream out
 
@@ -34,6 +36,7 @@ class ReadRequest(wiring.Component):
                 "job": In(stream.Signature(read_job_layout(config))),
                 "lookup": Out(index_bits(config.contexts)),
                 "base": In(ADDRESS_BITS),
+                "scale_base": In(ADDRESS_BITS),
                 "burst_reads": In(1),
                 "o": Out(stream.Signature(flit_layout(config))),
             }
@@ -47,8 +50,11 @@ class ReadRequest(wiring.Component):
         remaining = Signal(LENGTH_BITS)
         tag = Signal(tag_layout)
         length = Signal(LENGTH_BITS)
+        job = self.job.payload
+        elements_address = Signal(ADDRESS_BITS)
+        elements_left = Signal(LENGTH_BITS)
         m.d.comb += [
-            self.lookup.eq(self.job.payload.context),
+            self.lookup.eq(job.context),
             self.job.ready.eq(remaining == 0),
             self.o.valid.eq(remaining != 0),
             length.eq(Mux(self.burst_reads | (remaining <= limit), remaining, limit)),
@@ -66,16 +72,33 @@ class ReadRequest(wiring.Component):
         ]
         with m.If(self.job.valid & self.job.ready):
             m.d.sync += [
-                address.eq(self.base + self.job.payload.offset),
-                remaining.eq(self.job.payload.length),
+                address.eq(self.base + job.offset),
+                remaining.eq(job.length),
                 tag.packet.eq(0),
-                tag.entry.eq(self.job.payload.entry),
-                tag.generation.eq(self.job.payload.generation),
+                tag.entry.eq(job.entry),
+                tag.generation.eq(job.generation),
+                elements_left.eq(0),
             ]
+            if self._config.isa.block_formats:
+                with m.If(job.scale_length != 0):
+                    m.d.sync += [
+                        address.eq(self.scale_base + job.scale_offset),
+                        remaining.eq(job.scale_length),
+                        tag.packet.eq(self._config.packets_per_wave),
+                        elements_address.eq(self.base + job.offset),
+                        elements_left.eq(job.length),
+                    ]
         with m.If(self.o.valid & self.o.ready):
             m.d.sync += [
                 remaining.eq(remaining - length),
                 address.eq(address + limit),
                 tag.packet.eq(tag.packet + 1),
             ]
+            with m.If((remaining == length) & (elements_left != 0)):
+                m.d.sync += [
+                    address.eq(elements_address),
+                    remaining.eq(elements_left),
+                    tag.packet.eq(0),
+                    elements_left.eq(0),
+                ]
         return m

@@ -4,7 +4,9 @@ from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.isa.jobs import index_bits, wave_layout, write_job_layout
+from hw.formats import block_formats
+from hw.isa.jobs import index_bits, longest_block_rows, scale_share, wave_layout, write_job_layout
+from hw.isa.reduction import lead_cycles
 from hw.spec.config import Config
 from hw.stream.arbiter import RoundRobin, select
 
@@ -18,16 +20,22 @@ class Scheduler(wiring.Component):
     timed_out : in per controller, give its wave up
     streaming : in, start a row as soon as every table has it; otherwise whole waves
     wave_now : out, while ``busy``: the wave being reduced; ``controller_now``: whose
-    row : out, the row asked for
+    row : out, the next row; ``rows_left`` : out, how many of its block follow it
+    asked : out, the last row of that block, which decides whether it can start
     available, complete, failed : in, answers of the port tables for that wave and row
-    has_room : in, per port, the write-back can take one more row
+    has_room : in, per port, the write-back can take the rows of a block
     start : out, the row enters the reduction; ``start_destinations`` where it will go
+    start_scales, slot : out, after the last row of a quantized wave: row ``slot`` of its new
+        scales is to follow, where the row would be
     free, free_abandon : out, the entry ``wave_now.entry`` is free
-    job : stream out, write-back work; precedes the wave's first row
+    job : stream out, write-back work; precedes the first row it is about
 
-    A wave of *r* rows takes *r* + 1 cycles. A wave of a failed instruction is discarded
-    once its answers are in; one that fails half-way is completed, with undefined rows, so
-    that the packets already begun end; its instruction's status tells.
+    A wave of *r* rows takes *r* + 1 cycles, and one of *s* rows of scales *s* + 1 more. The
+    rows of a block start in consecutive cycles, once its last one is there. The reduction of
+    ordinary rows is shorter than that of quantized ones: it begins only when it cannot
+    overtake. A wave of a failed instruction is discarded once its answers are in; one that
+    fails half-way is completed, with undefined rows, so that the packets already begun end;
+    its instruction's status tells.
     """
 
     def __init__(self, config: Config):
@@ -42,12 +50,16 @@ class Scheduler(wiring.Component):
                 "controller_now": Out(controllers),
                 "busy": Out(1),
                 "row": Out(index_bits(config.rows_per_wave)),
+                "rows_left": Out(index_bits(longest_block_rows(config))),
+                "asked": Out(index_bits(config.rows_per_wave)),
                 "available": In(ports),
                 "complete": In(ports),
                 "failed": In(ports),
                 "has_room": In(ports),
                 "start": Out(1),
                 "start_destinations": Out(ports),
+                "start_scales": Out(1),
+                "slot": Out(index_bits(config.scale_rows_per_wave)),
                 "free": Out(1),
                 "free_abandon": Out(1),
                 "job": Out(stream.Signature(write_job_layout(config))),
@@ -68,6 +80,10 @@ class Scheduler(wiring.Component):
         complete = Signal()
         ready = Signal()
         room = Signal()
+        of_scales = Signal()
+        job = self.job.payload
+        scale_offset = scale_share(config, wave.data_type, wave.offset)
+        scale_length = scale_share(config, wave.data_type, wave.length)
         m.d.comb += [
             turn.requests.eq(Cat(source.valid for source in self.wave)),
             self.controller_now.eq(chosen),
@@ -78,20 +94,55 @@ class Scheduler(wiring.Component):
             room.eq((self.has_room | ~wave.destinations).all()),
             self.start_destinations.eq(wave.destinations),
             self.free_abandon.eq(abandon),
-            self.job.payload.ports.eq(wave.destinations),
-            self.job.payload.context.eq(wave.context),
-            self.job.payload.generation.eq(wave.generation),
-            self.job.payload.offset.eq(wave.offset),
-            self.job.payload.length.eq(wave.length),
+            job.ports.eq(wave.destinations),
+            job.context.eq(wave.context),
+            job.generation.eq(wave.generation),
+            job.scales.eq(of_scales),
+            job.more.eq(wave.quantize & ~of_scales),
+            job.offset.eq(Mux(of_scales, scale_offset, wave.offset)),
+            job.length.eq(Mux(of_scales, scale_length, wave.length)),
         ]
         waves = [source.payload for source in self.wave]
         failed_now = Cat(source.payload.failed for source in self.wave) & chosen
+
+        # Rows of a block wait for its last one, then start without a pause.
+        block_mask = Signal.like(self.rows_left)
+        for entry in block_formats(config):
+            rows = entry.rows_per_block(config.fabric.flit_bytes)
+            with m.If(wave.quantize & (wave.data_type == entry.code)):
+                m.d.comb += block_mask.eq(rows - 1)
+        position = self.row[: len(block_mask)] & block_mask
+        goes_on = position != 0
+        m.d.comb += [
+            self.rows_left.eq(block_mask - position),
+            self.asked.eq(self.row | block_mask),
+        ]
+
+        # Ordinary rows must not overtake quantized ones.
+        lead = lead_cycles(config)
+        overtake = Signal(range(lead + 1))
+        with m.If((self.start & wave.quantize) | self.start_scales):
+            m.d.sync += overtake.eq(lead)
+        with m.Elif(overtake != 0):
+            m.d.sync += overtake.eq(overtake - 1)
+        clear = wave.quantize | (overtake == 0)
+
+        last_slot = ((scale_length - 1) >> flit_shift)[: len(self.slot)]
 
         def finish():
             m.d.comb += self.free.eq(1)
             for index, source in enumerate(self.wave):
                 m.d.comb += source.ready.eq(chosen[index])
             m.next = "select"
+
+        def end():
+            with m.If(wave.quantize):
+                m.d.sync += self.slot.eq(0)
+                m.next = "scales"
+            with m.Elif(complete):
+                finish()
+            with m.Else():
+                m.next = "finish"
 
         m.d.comb += self.busy.eq(1)
         with m.FSM():
@@ -111,26 +162,34 @@ class Scheduler(wiring.Component):
             with m.State("begin"):
                 with m.If(failed_now.any() | (self.failed & wave.sources).any() | abandon):
                     m.next = "discard"
-                with m.Elif(ready & room):
+                with m.Elif(ready & room & clear):
                     m.d.comb += self.job.valid.eq(1)
                     with m.If(self.job.ready):
                         m.d.comb += self.start.eq(1)
                         m.d.sync += self.row.eq(1)
+                        m.next = "rows"
                         with m.If(last_row == 0):
-                            m.next = "finish"
-                        with m.Else():
-                            m.next = "rows"
+                            end()
                 with m.Elif((turn.requests & ~chosen).any()):
                     # Another controller's wave may be ready: do not wait for this one.
                     m.next = "select"
-            with m.State("rows"), m.If(available & room):
+            with m.State("rows"), m.If(goes_on | (available & room)):
                 m.d.comb += self.start.eq(1)
                 m.d.sync += self.row.eq(self.row + 1)
                 with m.If(self.row == last_row):
-                    with m.If(complete):
-                        finish()
-                    with m.Else():
+                    end()
+            with m.State("scales"):
+                m.d.comb += [
+                    of_scales.eq(1),
+                    self.job.valid.eq(room & (self.slot == 0)),
+                ]
+                with m.If(room & (self.job.ready | (self.slot != 0))):
+                    m.d.comb += self.start_scales.eq(1)
+                    m.d.sync += self.slot.eq(self.slot + 1)
+                    with m.If(self.slot == last_slot):
                         m.next = "finish"
+                        with m.If(complete):
+                            finish()
             with m.State("finish"), m.If(complete):
                 finish()
             with m.State("discard"), m.If(complete):

@@ -18,14 +18,16 @@ class WaveTable(wiring.Component):
     Ports
     -----
     i : flit stream in, read responses; always ready, since entries are reserved first
-    allocate : valid, entry, generation, length: expect these bytes
+    allocate : valid, entry, generation, length, scale length: expect these bytes
     free : valid, entry, abandon: the entry is free again; with ``abandon`` answers are
         still outstanding and will be dropped when they come
-    entry, packet, row : in, a row of a wave
-    available : out, that row can be read, or never will come (then ``failure`` says why)
+    entry, asked : in, a row of a wave
+    available : out, that row and the wave's scales can be read, or never will come (then
+        ``failure`` says why)
     complete : out, the whole entry has been answered
     failure : out, status of the entry
-    data : out, the row asked for two cycles earlier
+    row, data : in, out: the row of ``entry`` asked for two cycles earlier
+    scale_row, scale_data : in, out: the same for a row of its scales
     stray, stray_status, stray_entry : an answer that nobody waits for
     late : pulse, an answer to an abandoned request was dropped
     waiting : out per controller, one of its entries still expects packets
@@ -49,15 +51,19 @@ class WaveTable(wiring.Component):
                 "allocate_entry": In(entries),
                 "allocate_generation": In(read_tag_layout(config)["generation"].width),
                 "allocate_length": In(LENGTH_BITS),
+                "allocate_scale_length": In(LENGTH_BITS),
                 "free": In(1),
                 "free_entry": In(entries),
                 "abandon": In(1),
                 "entry": In(entries),
+                "asked": In(index_bits(config.rows_per_wave)),
                 "row": In(index_bits(config.rows_per_wave)),
+                "scale_row": In(index_bits(config.scale_rows_per_wave)),
                 "available": Out(1),
                 "complete": Out(1),
                 "failure": Out(Status),
                 "data": Out(config.flit_bits),
+                "scale_data": Out(config.flit_bits),
                 "stray": Out(1),
                 "stray_status": Out(Status),
                 "stray_entry": Out(entries),
@@ -72,6 +78,7 @@ class WaveTable(wiring.Component):
         m = Module()
         config = self._config
         entries, packets = config.isa.waves, config.packets_per_wave
+        scale_packets = config.scale_packets_per_wave
         rows = min(config.rows_per_packet, config.rows_per_wave)
         row_bits = (rows - 1).bit_length()
         flit_shift = (config.fabric.flit_bytes - 1).bit_length()
@@ -84,9 +91,11 @@ class WaveTable(wiring.Component):
 
         active = table(1, "active")
         generation = table(generation_bits, "generation")
-        done = table(packets, "done")
+        done = table(packets + scale_packets, "done")
         remaining = table(range(packets + 1), "remaining")
         length = table(LENGTH_BITS, "length")
+        scales_remaining = table(range(scale_packets + 1), "scales_remaining")
+        scale_length = table(LENGTH_BITS, "scale_length")
         failure = table(Status, "failure")
         abandoned = Signal(16)
 
@@ -104,14 +113,26 @@ class WaveTable(wiring.Component):
             current.eq(active[entry] & (generation[entry] == tag.generation)),
         ]
         fill_entry = Signal.like(entry)
-        fill_packet = Signal(range(packets))
+        fill_packet = Signal(range(packets + scale_packets))
+        fill_scales = Signal()
         fill_rows = Signal(range(rows + 1))
         filling = Signal()
         expected = Signal(LENGTH_BITS)
         expected_rows = Signal(range(rows + 1))
-        m.d.comb += expected.eq(length[entry] - (packet << packet_shift))
+        is_scales = Signal()
+        scale_packet = packet - packets
+        m.d.comb += [
+            is_scales.eq(packet >= packets),
+            expected.eq(
+                Mux(
+                    is_scales,
+                    scale_length[entry] - (scale_packet << packet_shift),
+                    length[entry] - (packet << packet_shift),
+                )
+            ),
+        ]
         first = self.i.valid & flit.first
-        fits = packet < packets
+        fits = packet < packets + scale_packets
         fresh = current & ~done[entry].bit_select(packet, 1) & fits
         repeated = (generation[entry] == tag.generation) & done[entry].bit_select(packet, 1)
         drop_late = Signal()
@@ -134,18 +155,29 @@ class WaveTable(wiring.Component):
         accept_row = Signal()
         m.d.comb += [
             accept_row.eq(self.i.valid & ~flit.first & filling & (fill_rows != rows)),
-            write.en.eq(accept_row),
+            write.en.eq(accept_row & ~fill_scales),
             write.data.eq(flit.data),
             write.addr.eq((fill_entry * packets + fill_packet) * rows + fill_rows[:row_bits]),
         ]
 
         bad_length = Signal()
         m.d.comb += bad_length.eq(fill_rows + 1 != expected_rows)
+
+        def count_down(e, scales, *, whole):
+            left, scales_left = remaining[e], scales_remaining[e]
+            return [
+                left.eq(Mux(scales, left, Mux(whole, 0, left - 1))),
+                scales_left.eq(Mux(scales, Mux(whole, 0, scales_left - 1), scales_left)),
+            ]
+
+        here = 1 << packet[: index_bits(packets + scale_packets)]
+        burst = Mux(is_scales, ((1 << scale_packets) - 1) << packets, (1 << packets) - 1)
         with m.If(first):
             m.d.sync += [
                 filling.eq(fresh & ~flit.last),
                 fill_entry.eq(entry),
                 fill_packet.eq(packet),
+                fill_scales.eq(is_scales),
                 fill_rows.eq(0),
                 expected_rows.eq(
                     Mux(
@@ -162,20 +194,16 @@ class WaveTable(wiring.Component):
                     failure[entry].eq(
                         Mux(header.status == Status.OK, Status.BAD_LENGTH, header.status)
                     ),
-                    done[entry].eq(
-                        Mux(
-                            self.burst_reads, ~0, done[entry] | (1 << packet[: index_bits(packets)])
-                        )
-                    ),
-                    remaining[entry].eq(Mux(self.burst_reads, 0, remaining[entry] - 1)),
+                    done[entry].eq(done[entry] | Mux(self.burst_reads, burst, here)),
                 ]
+                m.d.sync += count_down(entry, is_scales, whole=self.burst_reads)
         with m.If(accept_row):
             m.d.sync += fill_rows.eq(fill_rows + 1)
         with m.If(self.i.valid & ~flit.first & filling & flit.last):
             m.d.sync += [
                 filling.eq(0),
                 done[fill_entry].eq(done[fill_entry] | (1 << fill_packet)),
-                remaining[fill_entry].eq(remaining[fill_entry] - 1),
+                *count_down(fill_entry, fill_scales, whole=0),
             ]
             with m.If(flit.poison):
                 m.d.sync += failure[fill_entry].eq(Status.POISONED)
@@ -190,11 +218,15 @@ class WaveTable(wiring.Component):
                 generation[e].eq(self.allocate_generation),
                 done[e].eq(0),
                 length[e].eq(self.allocate_length),
+                scale_length[e].eq(self.allocate_scale_length),
                 remaining[e].eq((self.allocate_length + (rows << flit_shift) - 1) >> packet_shift),
+                scales_remaining[e].eq(
+                    (self.allocate_scale_length + (rows << flit_shift) - 1) >> packet_shift
+                ),
                 failure[e].eq(Status.OK),
             ]
-        given_up = Signal(range(packets + 1))
-        unanswered = remaining[self.free_entry]
+        given_up = Signal(range(packets + scale_packets + 1))
+        unanswered = remaining[self.free_entry] + scales_remaining[self.free_entry]
         m.d.comb += given_up.eq(
             Mux(
                 self.free & self.abandon & active[self.free_entry],
@@ -211,13 +243,16 @@ class WaveTable(wiring.Component):
         each = config.waves_per_controller
         for c in range(config.isa.wave_controllers):
             m.d.comb += self.waiting[c].eq(
-                Cat(active[e] & (remaining[e] != 0) for e in range(c * each, (c + 1) * each)).any()
+                Cat(
+                    active[e] & ((remaining[e] != 0) | (scales_remaining[e] != 0))
+                    for e in range(c * each, (c + 1) * each)
+                ).any()
             )
 
         # The row asked for.
         asked_packet = Signal(range(packets))
-        asked_row = self.row[:row_bits]
-        m.d.comb += asked_packet.eq(self.row >> row_bits)
+        asked_row = self.asked[:row_bits]
+        m.d.comb += asked_packet.eq(self.asked >> row_bits)
         arriving = (
             filling
             & (fill_entry == self.entry)
@@ -226,14 +261,32 @@ class WaveTable(wiring.Component):
         )
         m.d.comb += [
             self.available.eq(
-                done[self.entry].bit_select(asked_packet, 1)
-                | arriving
+                (
+                    (done[self.entry].bit_select(asked_packet, 1) | arriving)
+                    & (scales_remaining[self.entry] == 0)
+                )
                 | (failure[self.entry] != Status.OK)
             ),
-            self.complete.eq(remaining[self.entry] == 0),
+            self.complete.eq((remaining[self.entry] == 0) & (scales_remaining[self.entry] == 0)),
             self.failure.eq(failure[self.entry]),
             read.addr.eq(self.entry * config.rows_per_wave + self.row),
             read.en.eq(1),
         ]
         m.d.sync += self.data.eq(read.data)
+        if scale_packets:
+            scale_rows = config.scale_rows_per_wave
+            m.submodules.scale_storage = scale_storage = memory.Memory(
+                shape=config.flit_bits, depth=entries * scale_rows, init=[]
+            )
+            scale_write = scale_storage.write_port()
+            scale_read = scale_storage.read_port(domain="sync")
+            begun = (fill_packet - packets)[:LENGTH_BITS] * rows + fill_rows
+            m.d.comb += [
+                scale_write.en.eq(accept_row & fill_scales & (begun < scale_rows)),
+                scale_write.data.eq(flit.data),
+                scale_write.addr.eq(fill_entry * scale_rows + begun),
+                scale_read.addr.eq(self.entry * scale_rows + self.scale_row),
+                scale_read.en.eq(1),
+            ]
+            m.d.sync += self.scale_data.eq(scale_read.data)
         return m

@@ -5,7 +5,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.fabric.packets import drive_header
-from hw.isa.jobs import index_bits, write_job_layout
+from hw.isa.jobs import index_bits, longest_block_rows, write_job_layout
 from hw.spec.config import Config
 from hw.spec.instruction import write_tag_layout
 from hw.spec.packet import ADDRESS_BITS, LENGTH_BITS, MessageClass, Operation, flit_layout
@@ -20,10 +20,12 @@ class Writeback(wiring.Component):
     Ports
     -----
     job : stream in, waves and flags in the order they shall leave
-    lookup, base : a context, and the address of its operand in the same cycle
+    lookup, base, scale_base : a context, and the addresses of its operand and of the
+        operand's scales in the same cycle
     flag_base : in, address of flag 0
     coalesce : in, ask for one write response per wave instead of one per packet
-    reserve : in, a row was started that will arrive here; only while ``has_room``
+    reserve : in, a row was started that will arrive here
+    has_room : out, there is room for the rows of a whole block
     row_valid, row : in, a reduced row, taken without back-pressure
     o : flit stream out
 
@@ -40,6 +42,7 @@ class Writeback(wiring.Component):
                 "job": In(stream.Signature(write_job_layout(config))),
                 "lookup": Out(index_bits(config.contexts)),
                 "base": In(ADDRESS_BITS),
+                "scale_base": In(ADDRESS_BITS),
                 "flag_base": In(ADDRESS_BITS),
                 "coalesce": In(1),
                 "reserve": In(1),
@@ -66,7 +69,7 @@ class Writeback(wiring.Component):
             self.job.ready.eq(jobs.i.ready),
             rows.i.payload.eq(self.row),
             rows.i.valid.eq(self.row_valid),
-            self.has_room.eq(room != 0),
+            self.has_room.eq(room >= longest_block_rows(config)),
             self.lookup.eq(jobs.o.payload.context),
         ]
 
@@ -86,7 +89,8 @@ class Writeback(wiring.Component):
             jobs.o.ready.eq(~pending | (header_done & (final | job.notify))),
         ]
         with m.If(jobs.o.ready):
-            base = Mux(jobs.o.payload.notify, self.flag_base, self.base)
+            operand = Mux(jobs.o.payload.scales, self.scale_base, self.base)
+            base = Mux(jobs.o.payload.notify, self.flag_base, operand)
             m.d.sync += [
                 pending.eq(jobs.o.valid),
                 job.eq(jobs.o.payload),
@@ -106,7 +110,7 @@ class Writeback(wiring.Component):
                     inc=1,
                     message_class=MessageClass.WRITE_REQUEST,
                     operation=Mux(job.notify, Operation.WRITE_NOTIFY, Operation.WRITE),
-                    acknowledge=~job.notify & (~self.coalesce | final),
+                    acknowledge=~job.notify & (~self.coalesce | (final & ~job.more)),
                     status=job.status,
                     source=self._port,
                     destination=self._port,

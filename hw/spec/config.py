@@ -21,6 +21,9 @@ AXI_BOUNDARY_BYTES = 4096
 MAX_ENDPOINTS = 16
 """Width of the multicast mask in the packet header."""
 
+MIN_SCALE_RATIO = 8
+"""Block-scaled elements take at least so many times the bytes of their scales."""
+
 TAG_BITS = 16
 """Width of the tag in the packet header."""
 
@@ -112,7 +115,18 @@ class IsaConfig:
     )
     sync_ids: int = parameter("barriers", 8, low=1, high=16, power_of_two=True)
     writeback_flits: int = parameter(
-        "rows buffered between reduction and each port", 32, low=24, high=512, unit="flits"
+        "rows buffered between reduction and each port", 64, low=24, high=512, unit="flits"
+    )
+    block_formats: tuple[str, ...] = parameter(
+        "block-scaled formats that in-network quantization is built for",
+        ("int8", "mxint8", "mxfp8", "mxfp4", "nvfp4"),
+    )
+    int8_block: int = parameter(
+        "elements that share a scale in the INT8 format",
+        64,
+        low=32,
+        high=128,
+        power_of_two=True,
     )
     streaming_reduction: bool = parameter(
         "reduce a row as soon as every table has it", True, runtime=True
@@ -194,6 +208,17 @@ class Config:
         return max(1, self.isa.wave_bytes // self.fabric.max_payload_bytes)
 
     @property
+    def scale_rows_per_wave(self) -> int:
+        """Room for the scales of a wave in a table entry."""
+        return self.rows_per_wave // MIN_SCALE_RATIO if self.isa.block_formats else 0
+
+    @property
+    def scale_packets_per_wave(self) -> int:
+        if not self.isa.block_formats:
+            return 0
+        return max(1, self.packets_per_wave // MIN_SCALE_RATIO)
+
+    @property
     def waves_per_controller(self) -> int:
         return self.isa.waves // self.isa.wave_controllers
 
@@ -247,6 +272,10 @@ def _check_bounds(config: Config) -> None:
 def _check_type(name: str, value: Any, expected: type) -> None:
     if expected is float and isinstance(value, int) and not isinstance(value, bool):
         return
+    if expected == tuple[str, ...]:
+        if not isinstance(value, tuple) or not all(isinstance(entry, str) for entry in value):
+            raise ConfigError(f"{name} = {value!r}: must be a list of names")
+        return
     if not isinstance(value, expected) or (expected is int and isinstance(value, bool)):
         raise ConfigError(f"{name} = {value!r}: must be of type {expected.__name__}")
 
@@ -263,35 +292,17 @@ def _check_relations(config: Config) -> None:
             f"isa.wave_controllers = {isa.wave_controllers}: must be at most "
             f"isa.waves = {isa.waves}"
         )
-    tag_bits = (isa.waves - 1).bit_length() + (config.packets_per_wave - 1).bit_length()
+    packets = config.packets_per_wave + config.scale_packets_per_wave
+    tag_bits = (isa.waves - 1).bit_length() + (packets - 1).bit_length()
     if tag_bits > TAG_BITS - 2:
         raise ConfigError(
-            f"isa.wave_bytes = {isa.wave_bytes}: {isa.waves} waves of {config.packets_per_wave} "
+            f"isa.wave_bytes = {isa.wave_bytes}: {isa.waves} waves of {packets} "
             f"packets need {tag_bits} tag bits, at most {TAG_BITS - 2} are there"
         )
     if endpoint.memory_bytes % AXI_BOUNDARY_BYTES:
         raise ConfigError(
             f"endpoint.memory_bytes = {endpoint.memory_bytes}: must be a multiple of "
             f"{AXI_BOUNDARY_BYTES}"
-        )
-
-
-def check_buildable(config: Config) -> None:
-    """Raise :class:`ConfigError` where a system can be simulated but not built as RTL."""
-    if config.system.endpoints > MAX_ENDPOINTS:
-        raise ConfigError(
-            f"system.endpoints = {config.system.endpoints}: RTL takes at most {MAX_ENDPOINTS}"
-        )
-    if config.system.switches != 1:
-        raise ConfigError(
-            f"system.switches = {config.system.switches}: RTL is built for 1 switch; "
-            "the model backend stripes over several"
-        )
-    rate = config.fabric.flit_bytes * config.isa.clock_MHz / 1000
-    if abs(config.link.gigabytes_per_second - rate) > 1e-6 * rate:
-        raise ConfigError(
-            f"link.gigabytes_per_second = {config.link.gigabytes_per_second}: RTL moves one flit "
-            f"per cycle, fabric.flit_bytes x isa.clock_MHz = {rate:g} GB/s"
         )
 
 
@@ -332,7 +343,10 @@ def from_dict(tree: dict[str, Any], *, name: str = "custom") -> Config:
         for item in values:
             if item not in known:
                 raise ConfigError(f"{section}.{item}: unknown field; there are {', '.join(known)}")
-        parts[section] = hints[section](**values)
+        # TOML has lists; a frozen configuration holds tuples.
+        parts[section] = hints[section](
+            **{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+        )
     return Config(**parts)
 
 

@@ -1,11 +1,13 @@
 """Commands of the in-switch accelerator and what it reports about each.
 
 An instruction moves ``length`` bytes: read at ``addresses[i]`` of every source, reduced,
-written at ``addresses[j]`` of every destination.
+written at ``addresses[j]`` of every destination. With ``quantize`` the elements are
+block-scaled, and a second instruction carries length and addresses of their scales.
 """
 
 from amaranth.lib import data, enum
 
+from hw.formats.data_type import DataType
 from hw.spec.config import MAX_ENDPOINTS, Config
 from hw.spec.packet import ADDRESS_BITS, NODE_BITS
 from hw.spec.status import Status
@@ -17,11 +19,8 @@ MAX_LENGTH = 1 << 31
 class Opcode(enum.IntEnum, shape=4):
     NOP = 0
     COLLECTIVE = 1
-
-
-class DataType(enum.IntEnum, shape=4):
-    FP16 = 0
-    BF16 = 1
+    SCALES = 2
+    """Addresses and length of the scales that belong to the quantized instruction before."""
 
 
 class ReduceOp(enum.IntEnum, shape=4):
@@ -30,9 +29,6 @@ class ReduceOp(enum.IntEnum, shape=4):
     MIN = 2
     BYPASS = 3
     """Copy the one source bit for bit."""
-
-
-ELEMENT_BYTES = {DataType.FP16: 2, DataType.BF16: 2}
 
 
 def instruction_layout(config: Config) -> data.StructLayout:
@@ -65,7 +61,7 @@ INSTRUCTION_DOC = {
     "barrier": "wait until every participant has arrived at `sync_id`",
     "notify": "write every participant's completion flag at the end",
     "fence": "start after all earlier instructions of this controller are complete",
-    "quantize": "reserved for in-network quantization: must be zero",
+    "quantize": "block-scaled elements: the next instruction, SCALES, names the scales",
     "sync_id": "barrier to wait at; also selects the flag",
     "reserved": "zero",
     "identifier": "returned in the completion record and the flag",
@@ -122,8 +118,12 @@ COMPLETION_DOC = {
 
 
 def read_tag_layout(config: Config) -> data.StructLayout:
-    """Tag of the accelerator's reads: packet of the wave, table entry, generation."""
-    packet = (config.packets_per_wave - 1).bit_length()
+    """Tag of the accelerator's reads: packet of the wave, table entry, generation.
+
+    The packets of a wave's scales are numbered after those of its elements.
+    """
+    packets = config.packets_per_wave + config.scale_packets_per_wave
+    packet = (packets - 1).bit_length()
     entry = (config.isa.waves - 1).bit_length()
     return data.StructLayout({"packet": packet, "entry": entry, "generation": 16 - packet - entry})
 

@@ -81,6 +81,8 @@ ENDPOINT = _map(
     Register("FAULT", 0x068, "rw", "misbehaviour for the next ISA read or write, see Fault"),
     Register("TRANSMITTED", 0x070, "r", "flits sent on the link, credit flits included"),
     Register("RECEIVED", 0x074, "r", "flits received from the link, credit flits included"),
+    Register("PAYLOAD_TRANSMITTED", 0x080, "r", "of these, flits that are no header or credit"),
+    Register("PAYLOAD_RECEIVED", 0x084, "r", "of these, flits that are no header or credit"),
     Register("CORE_BYTES", 0x078, "r", "ordinary bytes written into this memory"),
     Register("ISA_BYTES", 0x07C, "r", "bytes written into this memory by the accelerator"),
     Register(

@@ -18,6 +18,7 @@ class Status(enum.IntEnum, shape=4):
     DUPLICATE_RESPONSE = 11
     UNKNOWN_TAG = 12
     BAD_OPERATION = 13
+    MISSING_SCALES = 14
 
 
 STATUS_DOC = {
@@ -26,8 +27,10 @@ STATUS_DOC = {
     Status.BAD_FORMAT: "no such number format, or the reduction does not exist for it",
     Status.EMPTY_MASK: "no source, no destination, or a barrier without participants",
     Status.BAD_MASK: "names a port or barrier that is absent, or copies from several sources",
-    Status.MISALIGNED: "an address is no multiple of the flit, or a length none of the element",
-    Status.BAD_LENGTH: "zero or too long; on a read response: not the bytes asked for",
+    Status.MISALIGNED: "an address is no multiple of the flit, or a length none of the element "
+    "or block",
+    Status.BAD_LENGTH: "zero or too long, or scales that do not match their elements; on a read "
+    "response: not the bytes asked for",
     Status.WINDOW_VIOLATION: "outside the windows that the endpoint opened",
     Status.POISONED: "the endpoint's memory answered with an error",
     Status.TIMEOUT: "an endpoint made no progress in time",
@@ -35,4 +38,5 @@ STATUS_DOC = {
     Status.DUPLICATE_RESPONSE: "an endpoint answered the same request twice",
     Status.UNKNOWN_TAG: "an endpoint answered a request that nobody made",
     Status.BAD_OPERATION: "the endpoint does not know the operation",
+    Status.MISSING_SCALES: "a quantized instruction without its scales, or scales without one",
 }

@@ -4,25 +4,36 @@ from __future__ import annotations
 
 from typing import Any
 
+from hw.formats import FORMATS, block_formats
 from hw.spec.config import Config
-from hw.spec.instruction import ELEMENT_BYTES, MAX_LENGTH, DataType, Opcode, ReduceOp
+from hw.spec.instruction import MAX_LENGTH, Opcode, ReduceOp
 from hw.spec.status import Status
 
 
-def check(config: Config, instruction: dict[str, Any]) -> Status:
-    """``instruction`` holds integers by field name, as :func:`hw.spec.packing.unpack` gives."""
+def check(
+    config: Config, instruction: dict[str, Any], scales: dict[str, Any] | None = None
+) -> Status:
+    """``instruction`` holds integers by field name, as :func:`hw.spec.packing.unpack` gives;
+    ``scales`` is the instruction that followed a quantized one."""
     if instruction["opcode"] == Opcode.NOP:
         return Status.OK
+    if instruction["opcode"] == Opcode.SCALES:
+        return Status.MISSING_SCALES
     if instruction["opcode"] != Opcode.COLLECTIVE:
         return Status.BAD_OPCODE
-    formats = {entry.value for entry in DataType}
-    operations = {entry.value for entry in ReduceOp}
-    if (
-        instruction["data_type"] not in formats
-        or instruction["reduce_op"] not in operations
-        or instruction["quantize"]
-    ):
-        return Status.BAD_FORMAT
+    quantized = bool(instruction["quantize"])
+    code, operation = instruction["data_type"], instruction["reduce_op"]
+    if quantized:
+        formats = {entry.code.value: entry for entry in block_formats(config)}
+        if code not in formats or operation != ReduceOp.SUM:
+            return Status.BAD_FORMAT
+        if scales is None or scales["opcode"] != Opcode.SCALES:
+            return Status.MISSING_SCALES
+        unit = formats[code].block_bytes
+    else:
+        if code not in FORMATS or operation not in {entry.value for entry in ReduceOp}:
+            return Status.BAD_FORMAT
+        unit = 2
     sources, destinations = instruction["sources"], instruction["destinations"]
     synchronised = instruction["barrier"] or instruction["notify"]
     if not sources or not destinations:
@@ -32,17 +43,19 @@ def check(config: Config, instruction: dict[str, Any]) -> Status:
     named = sources | destinations | instruction["participants"]
     if named >> config.system.endpoints or instruction["sync_id"] >= config.isa.sync_ids:
         return Status.BAD_MASK
-    if instruction["reduce_op"] == ReduceOp.BYPASS and sources.bit_count() > 1:
+    if operation == ReduceOp.BYPASS and sources.bit_count() > 1:
         return Status.BAD_MASK
     used = [
         address
-        for port, address in enumerate(instruction["addresses"])
+        for part in ([instruction, scales] if quantized and scales else [instruction])
+        for port, address in enumerate(part["addresses"])
         if (sources | destinations) >> port & 1
     ]
     length = instruction["length"]
-    element = ELEMENT_BYTES[DataType(instruction["data_type"])]
-    if any(address % config.fabric.flit_bytes for address in used) or length % element:
+    if any(address % config.fabric.flit_bytes for address in used) or length % unit:
         return Status.MISALIGNED
     if not 0 < length <= MAX_LENGTH:
+        return Status.BAD_LENGTH
+    if quantized and scales and scales["length"] != length // formats[code].ratio:
         return Status.BAD_LENGTH
     return Status.OK

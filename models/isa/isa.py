@@ -6,42 +6,86 @@ from typing import Any
 
 import numpy as np
 
+from hw.formats.data_type import DataType
 from hw.spec.config import Config
-from hw.spec.instruction import DataType, Opcode, ReduceOp, instruction_layout
+from hw.spec.instruction import Opcode, ReduceOp, instruction_layout
 from hw.spec.packing import pack, unpack
 from hw.spec.status import Status
 from models.endpoint.endpoint import EndpointModel
+from models.formats.floating import reduce
+from models.formats.packing import pack_elements, pack_scales, unpack_elements, unpack_scales
+from models.formats.registry import golden_format
 from models.isa.check import check
-from models.isa.reduce import reduce
+
+
+def execute_program(
+    config: Config, instructions: list[dict[str, Any]], endpoints: list[EndpointModel]
+) -> list[tuple[Status, int | None]]:
+    """Run a stream of instructions as a wave controller does: a quantized one takes the
+    SCALES behind it. Returns status and endpoint at fault of each that reports."""
+    results = []
+    queue = list(instructions)
+    while queue:
+        instruction, scales = queue.pop(0), None
+        if (
+            instruction["opcode"] == Opcode.COLLECTIVE
+            and instruction.get("quantize")
+            and queue
+            and queue[0]["opcode"] == Opcode.SCALES
+        ):
+            scales = queue.pop(0)
+        results.append(execute(config, instruction, endpoints, scales))
+    return results
 
 
 def execute(
-    config: Config, instruction: dict[str, Any], endpoints: list[EndpointModel]
+    config: Config,
+    instruction: dict[str, Any],
+    endpoints: list[EndpointModel],
+    scales: dict[str, Any] | None = None,
 ) -> tuple[Status, int | None]:
-    """Run one instruction. Returns its status and the endpoint at fault, if any.
+    """Run one instruction, with its ``scales`` if it is quantized. Returns its status and
+    the endpoint at fault, if any.
 
     After an error the contents of the destinations are undefined; the model leaves them.
     """
     layout = instruction_layout(config)
     instruction = unpack(layout, pack(layout, instruction))
-    status = check(config, instruction)
+    scales = unpack(layout, pack(layout, scales)) if scales is not None else None
+    status = check(config, instruction, scales)
     if status != Status.OK or instruction["opcode"] == Opcode.NOP:
         return status, None
-    length = instruction["length"]
     members = range(config.system.endpoints)
     sources = [i for i in members if instruction["sources"] >> i & 1]
     destinations = [i for i in members if instruction["destinations"] >> i & 1]
-    address = instruction["addresses"]
-    for i in sources:
-        if not endpoints[i].readable(address[i], length):
-            return Status.WINDOW_VIOLATION, i
-    for i in destinations:
-        if not endpoints[i].writable(address[i], length):
-            return Status.WINDOW_VIOLATION, i
-    operands = np.stack([endpoints[i].read(address[i], length).view(np.uint16) for i in sources])
-    result = reduce(
-        operands, DataType(instruction["data_type"]), ReduceOp(instruction["reduce_op"])
+    parts = (
+        [instruction] if scales is None or not instruction["quantize"] else [instruction, scales]
     )
-    for i in destinations:
-        endpoints[i].write(address[i], result.view(np.uint8))
+    for part in parts:
+        for i in sources:
+            if not endpoints[i].readable(part["addresses"][i], part["length"]):
+                return Status.WINDOW_VIOLATION, i
+        for i in destinations:
+            if not endpoints[i].writable(part["addresses"][i], part["length"]):
+                return Status.WINDOW_VIOLATION, i
+    operands = [
+        np.stack([endpoints[i].read(part["addresses"][i], part["length"]) for i in sources])
+        for part in parts
+    ]
+    code = DataType(instruction["data_type"])
+    if instruction["quantize"]:
+        golden = golden_format(config, code)
+        elements = np.stack([unpack_elements(golden.layout, raw) for raw in operands[0]])
+        codes = np.stack([unpack_scales(golden.layout, raw) for raw in operands[1]])
+        new_elements, new_scales = golden.reduce(elements, codes)
+        results = [
+            pack_elements(golden.layout, new_elements),
+            pack_scales(golden.layout, new_scales),
+        ]
+    else:
+        operation = ReduceOp(instruction["reduce_op"])
+        results = [reduce(operands[0].view(np.uint16), code, operation).view(np.uint8)]
+    for part, result in zip(parts, results, strict=True):
+        for i in destinations:
+            endpoints[i].write(part["addresses"][i], result)
     return Status.OK, None

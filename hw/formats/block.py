@@ -1,0 +1,53 @@
+"""What the in-network quantization needs to know of a block-scaled format."""
+
+from dataclasses import dataclass
+
+from hw.formats.data_type import DataType
+from hw.formats.element import IntegerElement, MinifloatElement
+from hw.formats.scale import MinifloatScale, PowerScale
+
+GROUP_BYTES = 8
+"""Elements of one row that always share a scale; every block holds a whole number of groups."""
+
+
+@dataclass(frozen=True)
+class BlockFormat:
+    """``block`` elements and one scale: element i stands for its value times the scale.
+
+    Elements and scales lie in separate buffers, in order; of two 4-bit elements in a byte
+    the first is in the low half. Multi-byte scales are little-endian.
+    """
+
+    code: DataType
+    element: IntegerElement | MinifloatElement
+    scale: MinifloatScale | PowerScale
+    block: int
+    source: str
+    """The standard or paper that defines it."""
+
+    def __post_init__(self) -> None:
+        if self.block_bytes % GROUP_BYTES or self.ratio < 8:
+            raise ValueError(
+                f"{self.code.name}: a block of {self.block_bytes} B with a scale of "
+                f"{self.scale_bytes} B: must be a multiple of {GROUP_BYTES} B, and at least "
+                "8 times its scale"
+            )
+
+    @property
+    def block_bytes(self) -> int:
+        return self.block * self.element.bits // 8
+
+    @property
+    def scale_bytes(self) -> int:
+        return self.scale.bits // 8
+
+    @property
+    def ratio(self) -> int:
+        """Bytes of elements per byte of scales."""
+        return self.block_bytes // self.scale_bytes
+
+    def rows_per_block(self, flit_bytes: int) -> int:
+        return max(1, self.block_bytes // flit_bytes)
+
+    def blocks_per_row(self, flit_bytes: int) -> int:
+        return max(1, flit_bytes // self.block_bytes)

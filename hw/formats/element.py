@@ -1,0 +1,127 @@
+"""How the elements of a block are coded, and the gates that take them apart and make them.
+
+An element is handed to the datapath as a significand of ``SIGNIFICAND_BITS`` bits whose top
+bit weighs ``2^top_weight``, and the distance to shift it right. It comes back as the
+magnitude of ``element / scale``, cut off at half the smallest step of the format, and
+whether something was cut off.
+"""
+
+from dataclasses import dataclass
+
+from amaranth import Cat, Const, Mux, unsigned
+from amaranth.lib import data
+
+SIGNIFICAND_BITS = 8
+DISTANCE_BITS = 4
+
+ELEMENT_PARTS = data.StructLayout(
+    {
+        "negative": 1,
+        "significand": unsigned(SIGNIFICAND_BITS),
+        "distance": unsigned(DISTANCE_BITS),
+        "nan": 1,
+    }
+)
+
+
+@dataclass(frozen=True)
+class IntegerElement:
+    """Two's complement, in steps of ``2^step_weight``. The most negative code is understood,
+    but never produced."""
+
+    bits: int = SIGNIFICAND_BITS
+    step_weight: int = 0
+
+    @property
+    def top_weight(self) -> int:
+        return self.bits - 1 + self.step_weight
+
+    @property
+    def limit(self) -> int:
+        """Largest element, in steps."""
+        return (1 << (self.bits - 1)) - 1
+
+    def decode(self, code):
+        negative = code[-1]
+        magnitude = Mux(negative, -code, code)[: self.bits]
+        return {
+            "negative": negative,
+            "significand": Cat(Const(0, SIGNIFICAND_BITS - self.bits), magnitude),
+            "distance": 0,
+            "nan": 0,
+        }
+
+    def encode(self, negative, nan, halves, sticky):
+        rounded = (halves >> 1) + (halves[0] & (sticky | halves[1]))
+        return Mux(negative, -rounded, rounded)[: self.bits]
+
+
+@dataclass(frozen=True)
+class MinifloatElement:
+    """Sign, biased exponent, fraction; no infinities. ``largest`` is the highest finite code,
+    ``nan`` the code of NaN, where the format has one."""
+
+    exponent_bits: int
+    fraction_bits: int
+    largest: int
+    nan: int | None = None
+
+    @property
+    def bits(self) -> int:
+        return 1 + self.exponent_bits + self.fraction_bits
+
+    @property
+    def bias(self) -> int:
+        return (1 << (self.exponent_bits - 1)) - 1
+
+    @property
+    def highest_exponent(self) -> int:
+        return self.largest >> self.fraction_bits
+
+    @property
+    def top_weight(self) -> int:
+        return self.highest_exponent - self.bias
+
+    @property
+    def step_weight(self) -> int:
+        """Exponent of the smallest step, that of subnormal numbers."""
+        return 1 - self.bias - self.fraction_bits
+
+    @property
+    def limit(self) -> int:
+        fraction = self.largest & ((1 << self.fraction_bits) - 1)
+        return (fraction | 1 << self.fraction_bits) << (self.highest_exponent - 1)
+
+    def decode(self, code):
+        fraction = code[: self.fraction_bits]
+        exponent = code[self.fraction_bits : self.bits - 1]
+        normal = exponent.any()
+        padding = Const(0, SIGNIFICAND_BITS - self.fraction_bits - 1)
+        return {
+            "negative": code[self.bits - 1],
+            "significand": Cat(padding, fraction, normal),
+            "distance": self.highest_exponent - Mux(normal, exponent, 1),
+            "nan": 0 if self.nan is None else code[: self.bits - 1] == self.nan,
+        }
+
+    def encode(self, negative, nan, halves, sticky):
+        # In binade e the element keeps all but the e lowest bits; a carry out of the
+        # fraction moves into the exponent by itself.
+        fraction_bits = self.fraction_bits
+        code = Const(0, self.bits - 1)
+        for exponent in range(1, self.highest_exponent + 1):
+            kept = halves[exponent : exponent + fraction_bits + 1]
+            rest = sticky | halves[: exponent - 1].any()
+            up = halves[exponent - 1] & (rest | kept[0])
+            here = (((exponent - 1) << fraction_bits) + kept + up)[: self.bits - 1]
+            reached = 1 if exponent == 1 else halves[exponent + fraction_bits :].any()
+            code = Mux(reached, here, code)
+        if self.nan is not None:
+            return Mux(nan, self.nan, Cat(code, negative))
+        return Cat(code, negative)
+
+
+INT8 = IntegerElement()
+INT8_64THS = IntegerElement(step_weight=-6)
+E4M3 = MinifloatElement(exponent_bits=4, fraction_bits=3, largest=0x7E, nan=0x7F)
+E2M1 = MinifloatElement(exponent_bits=2, fraction_bits=1, largest=0x7)

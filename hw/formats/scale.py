@@ -1,0 +1,104 @@
+"""How the scale of a block is coded, and the gates that take it apart and make it.
+
+A scale is a significand of ``significand_bits`` bits and an exponent field X: its top bit
+weighs ``2^(X - bias)``. The datapath sees significands of ``SCALE_BITS`` bits, top-justified.
+"""
+
+from dataclasses import dataclass
+
+from amaranth import Cat, Const, Mux, unsigned
+from amaranth.lib import data
+
+SCALE_BITS = 11
+EXPONENT_BITS = 8
+
+SCALE_PARTS = data.StructLayout(
+    {
+        "negative": 1,
+        "significand": unsigned(SCALE_BITS),
+        "exponent": unsigned(EXPONENT_BITS),
+        "bad": 1,
+    }
+)
+
+
+@dataclass(frozen=True)
+class MinifloatScale:
+    """Sign, biased exponent, fraction. Codes above ``largest`` are no numbers: ``overflow``
+    says that a block was too large, ``nan`` that it held something that is no number."""
+
+    exponent_bits: int
+    fraction_bits: int
+    largest: int
+    overflow: int
+    nan: int
+
+    aligned = False
+    """All scales lie within one window."""
+    lowest_exponent = 1
+
+    @property
+    def bits(self) -> int:
+        return 1 + self.exponent_bits + self.fraction_bits
+
+    @property
+    def significand_bits(self) -> int:
+        return self.fraction_bits + 1
+
+    @property
+    def bias(self) -> int:
+        return (1 << (self.exponent_bits - 1)) - 1
+
+    @property
+    def highest_exponent(self) -> int:
+        return self.largest >> self.fraction_bits
+
+    def decode(self, code):
+        magnitude = code[: self.bits - 1]
+        fraction = code[: self.fraction_bits]
+        exponent = magnitude[self.fraction_bits :]
+        normal = exponent.any()
+        padding = Const(0, SCALE_BITS - self.significand_bits)
+        return {
+            "negative": code[self.bits - 1],
+            "significand": Cat(padding, fraction, normal),
+            "exponent": Mux(normal, exponent, 1),
+            "bad": magnitude > self.largest,
+        }
+
+    def encode(self, exponent, significand):
+        """Of a significand with hidden bit; one without it has exponent 1. Positive."""
+        return ((exponent - 1) << self.fraction_bits) + significand
+
+
+@dataclass(frozen=True)
+class PowerScale:
+    """OCP E8M0: a power of two, 2^(code - 127); code 255 is NaN; no zero, no sign."""
+
+    bits = 8
+    significand_bits = 1
+    bias = 127
+    aligned = True
+    """The window follows the largest scale."""
+    lowest_exponent = 0
+    largest = 254
+    overflow = 255
+    nan = 255
+
+    def decode(self, code):
+        return {
+            "negative": 0,
+            "significand": 1 << (SCALE_BITS - 1),
+            "exponent": code,
+            "bad": code == self.nan,
+        }
+
+    def encode(self, exponent, significand):
+        return exponent
+
+
+FP16_SCALE = MinifloatScale(
+    exponent_bits=5, fraction_bits=10, largest=0x7BFF, overflow=0x7C00, nan=0x7E00
+)
+E4M3_SCALE = MinifloatScale(exponent_bits=4, fraction_bits=3, largest=0x7E, overflow=0x7F, nan=0x7F)
+E8M0_SCALE = PowerScale()

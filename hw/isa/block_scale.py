@@ -1,0 +1,234 @@
+"""The new scale of a block, and what its elements need to be divided by it."""
+
+from amaranth import Array, Cat, Const, Module, Mux, Signal, signed
+from amaranth.lib import memory, wiring
+from amaranth.lib.wiring import In, Out
+
+from hw.formats.block import BlockFormat
+from hw.formats.scale import EXPONENT_BITS, SCALE_BITS
+from hw.isa.arithmetic import leading_zeros
+from hw.isa.dequantize import TOP_BIT
+
+RECIPROCAL_SHIFT = 30
+RECIPROCAL_BITS = RECIPROCAL_SHIFT - SCALE_BITS + 2
+LANE_SHIFT_BITS = 6
+TABLE_IN_LOGIC_BITS = 4
+"""Reciprocals of significands up to this width come from gates, of wider ones from memory."""
+
+
+def odd_part(number: int) -> tuple[int, int]:
+    """(odd, power) with number = odd x 2^power."""
+    power = (number & -number).bit_length() - 1
+    return number >> power, power
+
+
+def dividend_bits(entry: BlockFormat) -> int:
+    """A total in halves of the element's smallest step times the scale's significand."""
+    odd, power = odd_part(entry.element.limit)
+    return entry.scale.significand_bits + odd.bit_length() + power + 1
+
+
+def divisor_padding(entry: BlockFormat) -> int:
+    """Zeros that bring a scale's significand to ``SCALE_BITS``."""
+    return SCALE_BITS - entry.scale.significand_bits
+
+
+def reciprocal(significand: int) -> int:
+    """Rounded up, so that the integer part of a product with it is exact."""
+    return -(-(1 << RECIPROCAL_SHIFT) // significand)
+
+
+class BlockScale(wiring.Component):
+    """The smallest scale with which the largest element still reaches the largest total.
+
+    Parameters: ``width`` of a total in bits; ``formats`` to choose from.
+
+    Ports
+    -----
+    highest : in, largest magnitude of the block, in units of the window's last place
+    top : in, exponent field of the scale whose products reach the top of the window
+    bad : in, an operand's scale is no number
+    format : in, one bit per format
+    code : out, the scale
+    shift, reciprocal : out, by how much totals are shifted left to become dividends, and
+        2^30 over the scale's significand
+    flawed : out, the block is no number: its scale says so, its elements are zero
+
+    With largest element ``odd x 2^p`` the significand is ``ceil(highest / odd)`` at the
+    exponent that leaves it ``significand_bits`` bits; a ceiling of a ceiling is the ceiling,
+    so cutting ``highest`` down first loses nothing. Free-running, one block per cycle,
+    ``LATENCY`` cycles.
+    """
+
+    LATENCY = 8
+
+    def __init__(self, width: int, formats: tuple[BlockFormat, ...]):
+        self._width = width
+        self._formats = formats
+        super().__init__(
+            {
+                "highest": In(width),
+                "top": In(EXPONENT_BITS),
+                "bad": In(1),
+                "format": In(len(formats)),
+                "code": Out(max(entry.scale.bits for entry in formats)),
+                "shift": Out(LANE_SHIFT_BITS),
+                "reciprocal": Out(RECIPROCAL_BITS),
+                "flawed": Out(1),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        width = self._width
+
+        def later(value, cycles, name):
+            for step in range(cycles):
+                stage = Signal.like(value, name=f"{name}_{step}")
+                m.d.sync += stage.eq(value)
+                value = stage
+            return value
+
+        form = [self.format]
+        for step in range(1, self.LATENCY):
+            form.append(later(form[-1], 1, f"format_{step}"))
+
+        def per_format(stage, make):
+            for k, entry in enumerate(self._formats):
+                with m.If(form[stage][k]):
+                    m.d.sync += make(entry)
+
+        # 1: where the highest magnitude begins.
+        zeros = Signal(range(width + 1))
+        m.d.sync += zeros.eq(leading_zeros(m, self.highest, "highest"))
+        highest = later(self.highest, 1, "highest")
+        top = later(self.top, 1, "top")
+
+        # 2: normalise, but not below the lowest exponent.
+        shift = Signal(LANE_SHIFT_BITS)
+        limit = Signal(range(width + (1 << EXPONENT_BITS)))
+        for k, entry in enumerate(self._formats):
+            with m.If(form[1][k]):
+                m.d.comb += limit.eq(top + (_offset(width, entry) - entry.scale.lowest_exponent))
+        m.d.sync += shift.eq(Mux(limit < zeros, limit, zeros))
+        highest = later(highest, 1, "highest_a")
+        top = later(top, 1, "top_a")
+
+        # 3
+        normal = Signal(width)
+        exponent = Signal(signed(EXPONENT_BITS + 3))
+        m.d.sync += normal.eq(highest << shift)
+        per_format(2, lambda entry: exponent.eq(top + _offset(width, entry) - shift))
+        shift = later(shift, 1, "shift")
+
+        # 4: as many bits as significand and divisor need, rounded up.
+        kept = Signal(max(_kept_bits(entry) for entry in self._formats) + 1)
+
+        def keep(entry):
+            dropped = width - _kept_bits(entry)
+            return kept.eq(normal[dropped:] + normal[:dropped].any())
+
+        per_format(3, keep)
+        exponent = later(exponent, 1, "exponent")
+
+        # 5: divide by the odd part of the largest element, rounded up.
+        significand = Signal(SCALE_BITS + 1)
+
+        def divide(entry):
+            odd, _ = odd_part(entry.element.limit)
+            bits = _kept_bits(entry) + 2
+            places = bits + odd.bit_length()
+            factor = Const(-(-(1 << places) // odd))
+            return significand.eq(((kept[:bits] + (odd - 1)) * factor) >> places)
+
+        per_format(4, divide)
+        exponent = later(exponent, 1, "exponent_a")
+
+        # 6: a carry out of the significand raises the exponent.
+        raised = Signal(2)
+        rounded = Signal(SCALE_BITS)
+
+        def carry(entry):
+            bits = entry.scale.significand_bits
+            if bits == 1:
+                return [raised.eq(Cat(significand == 2, significand > 2)), rounded.eq(1)]
+            over = significand >> bits != 0
+            return [raised.eq(over), rounded.eq(Mux(over, (significand + 1) >> 1, significand))]
+
+        per_format(5, carry)
+        exponent = later(exponent, 1, "exponent_b")
+
+        # 7: code; normalise what is subnormal, for the division.
+        code = Signal(signed(SCALE_BITS + EXPONENT_BITS))
+        normalised = Signal(SCALE_BITS)
+        lack = Signal(range(SCALE_BITS + 1))
+
+        def encode(entry):
+            padded = rounded << divisor_padding(entry)
+            zeros = leading_zeros(m, padded[:SCALE_BITS], f"padded_{entry.code.name}")
+            return [
+                code.eq(entry.scale.encode(exponent + raised, rounded)),
+                normalised.eq(padded << zeros),
+                lack.eq(zeros),
+            ]
+
+        per_format(6, encode)
+        shift = later(shift, 4, "shift_a")
+        raised = later(raised, 1, "raised")
+        bad = later(self.bad, 7, "bad")
+        none = later(zeros == width, 6, "none")
+
+        # 8: flaws; the reciprocal.
+        m.d.sync += [self.shift.eq(shift + 2 - raised + lack), self.flawed.eq(bad)]
+
+        def finish(entry):
+            scale = entry.scale
+            overflow = code > scale.largest
+            final = Mux(overflow, scale.overflow, code[: scale.bits])
+            return [
+                self.code.eq(Mux(bad, scale.nan, Mux(none, 0, final))),
+                self.flawed.eq(bad | (overflow & ~none)),
+            ]
+
+        per_format(7, finish)
+        self._look_up(m, normalised, form[7])
+        return m
+
+    def _look_up(self, m, significand, form):
+        """The reciprocal of a significand whose top bit is set, one cycle later."""
+        found = Const(0)
+        for k, entry in enumerate(self._formats):
+            bits = entry.scale.significand_bits
+            if bits == 1:
+                continue
+            values = [
+                reciprocal(((1 << (bits - 1)) + fraction) << divisor_padding(entry))
+                for fraction in range(1 << (bits - 1))
+            ]
+            index = significand[divisor_padding(entry) : SCALE_BITS - 1]
+            name = entry.code.name.lower()
+            if bits <= TABLE_IN_LOGIC_BITS:
+                value = Signal(RECIPROCAL_BITS, name=f"reciprocal_{name}")
+                m.d.sync += value.eq(Array(Const(v, RECIPROCAL_BITS) for v in values)[index])
+            else:
+                table = memory.Memory(shape=RECIPROCAL_BITS, depth=len(values), init=values)
+                m.submodules[f"reciprocals_{name}"] = table
+                port = table.read_port()
+                m.d.comb += [port.addr.eq(index), port.en.eq(1)]
+                value = port.data
+            chosen = Signal(name=f"chosen_{name}")
+            m.d.sync += chosen.eq(form[k])
+            found = found | Mux(chosen, value, 0)
+        m.d.comb += self.reciprocal.eq(found)
+
+
+def _kept_bits(entry: BlockFormat) -> int:
+    odd, _ = odd_part(entry.element.limit)
+    return entry.scale.significand_bits + odd.bit_length()
+
+
+def _offset(width: int, entry: BlockFormat) -> int:
+    """Exponent field of the new scale, less ``top``, where nothing is shifted."""
+    odd, power = odd_part(entry.element.limit)
+    lead = width - 1 - odd.bit_length() - power - entry.element.step_weight
+    return lead - TOP_BIT + entry.element.top_weight

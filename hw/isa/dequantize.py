@@ -1,0 +1,112 @@
+"""Sum of one block-scaled element over all ports."""
+
+from amaranth import Cat, Module, Mux, Signal, signed
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from hw.formats.block import BlockFormat
+from hw.formats.element import DISTANCE_BITS, ELEMENT_PARTS, SIGNIFICAND_BITS
+from hw.formats.scale import EXPONENT_BITS, SCALE_BITS
+from hw.isa.arithmetic import adder_tree
+
+WINDOW_BITS = 48
+PRODUCT_BITS = SIGNIFICAND_BITS + SCALE_BITS
+TOP_BIT = WINDOW_BITS - 2
+"""Window bit of an element's top bit times its scale's top bit, at distance 0."""
+
+
+def total_bits(operands: int) -> int:
+    """Magnitude of a sum of ``operands`` windows."""
+    return WINDOW_BITS + (operands - 1).bit_length()
+
+
+class DequantizeLane(wiring.Component):
+    """Multiply each port's element by its scale, align, add.
+
+    Parameters: ``operands``, number of ports; ``formats`` that the lane understands.
+
+    Ports
+    -----
+    format : in, one bit per format, of ``elements``
+    elements : in per port, the element's code in the low bits
+    present : in, one bit per port that takes part
+    scale_significand, scale_negative, distance : in per port, two cycles after its
+        element: the scale, and how far its product lies below the top of the window
+    negative, magnitude, nan : out, the sum; an exact integer in units of the window's
+        last place
+
+    Free-running, one element of every port per cycle, ``LATENCY`` cycles. Numerics:
+    ``docs/numerics.md``; golden twin: ``models/formats/block.py``.
+    """
+
+    LATENCY = 6
+    SCALE_LAG = 1
+    """The scale is wanted so many cycles after its element."""
+
+    def __init__(self, operands: int, formats: tuple[BlockFormat, ...]):
+        self._count = operands
+        self._formats = formats
+        width = max(entry.element.bits for entry in formats)
+        super().__init__(
+            {
+                "format": In(len(formats)),
+                "elements": In(width).array(operands),
+                "present": In(operands),
+                "scale_significand": In(SCALE_BITS).array(operands),
+                "scale_negative": In(operands),
+                "distance": In(EXPONENT_BITS).array(operands),
+                "negative": Out(1),
+                "magnitude": Out(total_bits(operands)),
+                "nan": Out(1),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        count = self._count
+        nan = Signal(count)
+        terms = []
+        for i in range(count):
+            # 1: take the element apart.
+            parts = Signal(ELEMENT_PARTS, name=f"parts_{i}")
+            for k, entry in enumerate(self._formats):
+                with m.If(self.format[k]):
+                    code = self.elements[i][: entry.element.bits]
+                    for name, value in entry.element.decode(code).items():
+                        m.d.sync += parts[name].eq(value)
+            with m.If(~self.present[i]):
+                m.d.sync += [parts.significand.eq(0), parts.nan.eq(0)]
+            # 2: multiply.
+            product = Signal(PRODUCT_BITS, name=f"product_{i}")
+            negative = Signal(name=f"negative_{i}")
+            distance = Signal(EXPONENT_BITS + 1, name=f"distance_{i}")
+            m.d.sync += [
+                product.eq(parts.significand * self.scale_significand[i]),
+                negative.eq(parts.negative ^ self.scale_negative[i]),
+                distance.eq(self.distance[i] + parts.distance[:DISTANCE_BITS]),
+                nan[i].eq(parts.nan),
+            ]
+            # 3: align; what falls below the window is cut off towards zero.
+            aligned = Signal(WINDOW_BITS, name=f"aligned_{i}")
+            aligned_negative = Signal(name=f"aligned_negative_{i}")
+            shifted = (product << (WINDOW_BITS - PRODUCT_BITS)) >> distance[:6]
+            m.d.sync += [
+                aligned.eq(Mux(distance[6:].any(), 0, shifted)),
+                aligned_negative.eq(negative),
+            ]
+            # 4: sign.
+            term = Signal(signed(WINDOW_BITS + 1), name=f"term_{i}")
+            m.d.sync += term.eq(Mux(aligned_negative, -aligned, aligned))
+            terms.append(term)
+        # 5: add.
+        total = Signal(signed(total_bits(count) + 1))
+        m.d.sync += total.eq(adder_tree(terms))
+        # 6: sign and magnitude.
+        nan_seen = Signal(3)
+        m.d.sync += [
+            self.negative.eq(total < 0),
+            self.magnitude.eq(Mux(total < 0, -total, total)),
+            nan_seen.eq(Cat(nan.any(), nan_seen)),
+            self.nan.eq(nan_seen[2]),
+        ]
+        return m

@@ -1,0 +1,122 @@
+"""One element of a sum, divided by its block's new scale and rounded once."""
+
+from amaranth import Module, Mux, Signal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from hw.formats.block import BlockFormat
+from hw.isa.block_scale import (
+    LANE_SHIFT_BITS,
+    RECIPROCAL_BITS,
+    RECIPROCAL_SHIFT,
+    dividend_bits,
+    divisor_padding,
+)
+
+REMAINDER_BIT = 19
+"""A dividend that its divisor divides leaves less than 2^19 below the point: the product of
+quotient (below 2^8) and error of the reciprocal (below 2^11 units)."""
+
+
+class QuantizeLane(wiring.Component):
+    """Nearest element to ``total / scale``, ties to even.
+
+    Parameters: ``width`` of the total in bits; ``formats`` that the lane can produce.
+
+    Ports
+    -----
+    negative, magnitude, nan : in, the total
+    format : in, one bit per format
+    shift, reciprocal, flawed : in, of :class:`hw.isa.block_scale.BlockScale`, with the total
+    element : out, its code in the low bits
+
+    The magnitude is shifted so that the scale becomes an integer of ``significand_bits``
+    bits; the quotient by that integer comes from one multiplication by its reciprocal,
+    which is exact in its integer part and tells whether there is a remainder. Free-running,
+    one element per cycle, ``LATENCY`` cycles.
+    """
+
+    LATENCY = 5
+
+    def __init__(self, width: int, formats: tuple[BlockFormat, ...]):
+        self._width = width
+        self._formats = formats
+        super().__init__(
+            {
+                "negative": In(1),
+                "magnitude": In(width),
+                "nan": In(1),
+                "format": In(len(formats)),
+                "shift": In(LANE_SHIFT_BITS),
+                "reciprocal": In(RECIPROCAL_BITS),
+                "flawed": In(1),
+                "element": Out(max(entry.element.bits for entry in formats)),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+
+        def later(value, cycles, name):
+            for step in range(cycles):
+                stage = Signal(len(value), name=f"{name}_{step}")
+                m.d.sync += stage.eq(value)
+                value = stage
+            return value
+
+        # 1: bring the scale's last place to a fixed position.
+        aligned = Signal(self._width + 2)
+        m.d.sync += aligned.eq(self.magnitude << self.shift)
+        reciprocal = later(self.reciprocal, 1, "reciprocal")
+        form = later(self.format, 1, "format")
+
+        # 2: the dividend, and whether something lies below it.
+        dividend = Signal(max(dividend_bits(entry) for entry in self._formats))
+        below = Signal()
+        for k, entry in enumerate(self._formats):
+            lowest = self._width + 2 - dividend_bits(entry)
+            with m.If(form[k]):
+                m.d.sync += [dividend.eq(aligned[lowest:]), below.eq(aligned[:lowest].any())]
+        reciprocal = later(reciprocal, 1, "reciprocal_a")
+        form = later(form, 1, "format_a")
+
+        # 3: divide.
+        divided = [k for k, entry in enumerate(self._formats) if entry.scale.significand_bits > 1]
+        product = Signal(RECIPROCAL_SHIFT + 8)
+        whole = Signal.like(dividend)
+        below_3 = later(below, 1, "below")
+        m.d.sync += whole.eq(dividend)
+        if divided:
+            padded = dividend
+            for k in divided:
+                padded = Mux(form[k], dividend << divisor_padding(self._formats[k]), padded)
+            m.d.sync += product.eq(padded[:REMAINDER_BIT] * reciprocal)
+        form = later(form, 1, "format_b")
+
+        # 4: halves of the smallest step, and whether something is left.
+        halves = Signal.like(dividend)
+        sticky = Signal()
+        quotient = Signal()
+        m.d.comb += quotient.eq(sum(form[k] for k in divided) != 0)
+        m.d.sync += [
+            halves.eq(Mux(quotient, product >> RECIPROCAL_SHIFT, whole)),
+            sticky.eq(below_3 | (quotient & product[REMAINDER_BIT:RECIPROCAL_SHIFT].any())),
+        ]
+        form = later(form, 1, "format_c")
+
+        # 5: round.
+        negative, nan, flawed = (
+            later(value, 4, name)
+            for value, name in (
+                (self.negative, "negative"),
+                (self.nan, "nan"),
+                (self.flawed, "flawed"),
+            )
+        )
+        for k, entry in enumerate(self._formats):
+            with m.If(form[k]):
+                bits = halves[: dividend_bits(entry)]
+                m.d.sync += self.element.eq(entry.element.encode(negative, nan, bits, sticky))
+        with m.If(flawed):
+            m.d.sync += self.element.eq(0)
+        return m

@@ -1,0 +1,8 @@
+"""Golden twin of ``hw/formats/nvfp4.py``."""
+
+from hw.formats.data_type import DataType
+from models.formats.codecs import E2M1, E4M3_SCALES
+
+CODE = DataType.NVFP4
+ELEMENTS = E2M1
+SCALES = E4M3_SCALES
