@@ -2,7 +2,7 @@
 
 from amaranth import ClockSignal, Instance, Module, ResetSignal
 from amaranth.lib import wiring
-from amaranth.lib.wiring import In
+from amaranth.lib.wiring import In, Out
 
 from hw.csr.axi_lite import AxiLiteSignature
 from hw.csr.bus import ADDRESS_BITS
@@ -18,18 +18,26 @@ MEMORY_PORTS_OUT = (*B, *R, "awready", "wready", "arready")
 class SimulatedSystem(wiring.Component):
     """:class:`hw.top.System` with ``rtl/sim/axi_memory.sv`` at every AXI4 port.
 
-    Ports: ``host`` (AXI4-Lite in).
+    Ports: ``host`` (AXI4-Lite in); ``quantizing`` out. If block-scaled formats are built, the
+    clock ``quantize_clk`` is a second one to drive, at rest while nothing is quantized:
+    a simulator then passes over half of all gates.
     """
 
     def __init__(self, config: Config):
         self._config = config
         page_bits = config.system.endpoints.bit_length()
-        super().__init__({"host": In(AxiLiteSignature(ADDRESS_BITS + page_bits))})
+        super().__init__(
+            {
+                "host": In(AxiLiteSignature(ADDRESS_BITS + page_bits)),
+                "quantizing": Out(1),
+            }
+        )
 
     def elaborate(self, platform):
         m = Module()
         config = self._config
-        m.submodules.system = system = System(config)
+        m.submodules.system = system = System(config, gated=True)
+        m.d.comb += self.quantizing.eq(system.quantizing)
         wiring.connect(m, wiring.flipped(self.host), system.host)
         for i, port in enumerate(system.axi):
             m.submodules[f"memory_{i}"] = Instance(

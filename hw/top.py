@@ -18,10 +18,13 @@ from hw.switch.switch import Switch
 
 
 class System(wiring.Component):
-    """Ports: ``axi`` (AXI4 out per endpoint, to its memory), ``host`` (AXI4-Lite in:
-    page 0 the switch, page 1 + i endpoint i)."""
+    """Parameters: ``gated``: see :class:`hw.isa.reduction.Reduction`.
 
-    def __init__(self, config: Config):
+    Ports: ``axi`` (AXI4 out per endpoint, to its memory), ``host`` (AXI4-Lite in:
+    page 0 the switch, page 1 + i endpoint i), ``quantizing`` out."""
+
+    def __init__(self, config: Config, *, gated: bool = False):
+        self._gated = gated
         check_buildable(config)
         self._config = config
         endpoints = config.system.endpoints
@@ -30,6 +33,7 @@ class System(wiring.Component):
             {
                 "axi": Out(AxiSignature(config)).array(endpoints),
                 "host": In(AxiLiteSignature(ADDRESS_BITS + page_bits)),
+                "quantizing": Out(1),
             }
         )
 
@@ -38,7 +42,8 @@ class System(wiring.Component):
         config = self._config
         endpoints = config.system.endpoints
         m.submodules.bridge = bridge = AxiLiteBridge(pages=1 + endpoints)
-        m.submodules.switch = switch = Switch(config)
+        m.submodules.switch = switch = Switch(config, gated=self._gated)
+        m.d.comb += self.quantizing.eq(switch.quantizing)
         wiring.connect(m, wiring.flipped(self.host), bridge.axi)
         wiring.connect(m, bridge.page[0], switch.bus)
         for i in range(endpoints):

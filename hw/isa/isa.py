@@ -25,16 +25,19 @@ from hw.stream.connect import connect_stream
 class Isa(wiring.Component):
     """Read every source, reduce row by row, write every destination.
 
+    Parameters: ``gated``: see :class:`hw.isa.reduction.Reduction`.
+
     Ports: ``bus`` (registers); per port flit streams ``read_request``, ``write_request``
     out and ``arrivals``, ``read_response``, ``write_response`` in; ``misrouted`` (events
-    of the switch core, counted here).
+    of the switch core, counted here); ``quantizing`` out.
 
     Order of reading: controller (issue) -> read_request -> wave_table -> scheduler -> reduction
     -> writeback -> write_tracker -> controller (retire). Latency of each step:
     ``docs/microarchitecture.md``.
     """
 
-    def __init__(self, config: Config):
+    def __init__(self, config: Config, *, gated: bool = False):
+        self._gated = gated
         self._config = config
         flits = stream.Signature(flit_layout(config))
         ports = config.system.endpoints
@@ -47,6 +50,7 @@ class Isa(wiring.Component):
                 "read_response": In(flits).array(ports),
                 "write_response": In(flits).array(ports),
                 "misrouted": In(8),
+                "quantizing": Out(1),
             }
         )
 
@@ -58,7 +62,8 @@ class Isa(wiring.Component):
         m.submodules.registers = registers = IsaRegisters(config)
         m.submodules.barrier = barrier = Barrier(config)
         m.submodules.scheduler = scheduler = Scheduler(config)
-        m.submodules.reduction = reduction = Reduction(config)
+        m.submodules.reduction = reduction = Reduction(config, gated=self._gated)
+        m.d.comb += self.quantizing.eq(reduction.quantizing)
         for index, port in enumerate(ports):
             m.submodules[f"port_{index}"] = port
         for index, controller in enumerate(controllers):

@@ -1,41 +1,31 @@
 """From a started row to what the write-back of every destination receives."""
 
-from amaranth import Cat, Module, Mux, Signal
-from amaranth.lib import wiring
+from amaranth import Cat, DomainRenamer, Module, Mux, Signal
+from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.formats import block_formats
-from hw.isa.block_reduce import BlockReduce
-from hw.isa.block_reduce import latency as block_latency
 from hw.isa.jobs import index_bits, longest_block_rows
+from hw.isa.quantized_reduction import QuantizedReduction, control_layout
+from hw.isa.quantized_reduction import latency as quantized_latency
 from hw.isa.reduce import Reduce
-from hw.isa.scale_buffer import ScaleBuffer, part_bytes, scale_position, widest_part_bits
+from hw.isa.scale_buffer import scale_position
 from hw.isa.wave_table import WaveTable
 from hw.spec.config import Config
 from hw.spec.instruction import DataType, ReduceOp
 from hw.stream.delay import Delay
 
-OUTPUT_CYCLES = 1
-"""Quantized rows and scales meet in a register."""
-
-
-def ordinary_cycles() -> int:
-    """From the start of an ordinary row to its result."""
-    return WaveTable.READ_LATENCY + Reduce.LATENCY
-
-
-def quantized_cycles(config: Config) -> int:
-    """From the start of a quantized row, or of a row of new scales, to its result."""
-    return WaveTable.READ_LATENCY + block_latency(config) + OUTPUT_CYCLES
-
 
 def lead_cycles(config: Config) -> int:
     """So much later a quantized row arrives than an ordinary one."""
-    return quantized_cycles(config) - ordinary_cycles() if block_formats(config) else 0
+    return quantized_latency(config) - Reduce.LATENCY if block_formats(config) else 0
 
 
 class Reduction(wiring.Component):
-    """The two datapaths, and the scales that leave behind their elements.
+    """The ordinary datapath and the quantizing one.
+
+    Parameters: ``gated``: the quantizing datapath runs in clock domain ``quantize``, the same
+    clock, which may rest in every cycle in which ``quantizing`` is low. Otherwise in ``sync``.
 
     Ports
     -----
@@ -45,13 +35,16 @@ class Reduction(wiring.Component):
     scale_row : out, row of scales to read from the tables together with the row
     rows, scale_rows : in per port, what was read, ``WaveTable.READ_LATENCY`` cycles later
     arriving : out, one bit per port, ``result`` is meant for it
+    quantizing : out, a register: the quantizing datapath is in use
 
-    One row per cycle, :func:`ordinary_cycles` or :func:`quantized_cycles` later. Who starts
-    rows sees to it that no two results meet.
+    One row per cycle. It arrives ``WaveTable.READ_LATENCY + Reduce.LATENCY`` cycles after its
+    start, a quantized one :func:`lead_cycles` later; who starts rows sees to it that no two
+    results meet.
     """
 
-    def __init__(self, config: Config):
+    def __init__(self, config: Config, *, gated: bool = False):
         self._config = config
+        self._gated = gated
         ports = config.system.endpoints
         super().__init__(
             {
@@ -70,91 +63,66 @@ class Reduction(wiring.Component):
                 "scale_rows": In(config.flit_bits).array(ports),
                 "arriving": Out(ports),
                 "result": Out(config.flit_bits),
+                "quantizing": Out(1),
             }
         )
 
     def elaborate(self, platform):
         m = Module()
-        config = self._config
-        ports = config.system.endpoints
 
         def later(value, cycles, name):
             m.submodules[f"delay_{name}"] = delay = Delay(len(value), cycles=cycles)
             m.d.comb += delay.i.eq(value)
             return delay.o
 
-        m.submodules.reduce = reduce = Reduce(config)
-        ordinary = Mux(self.start & ~self.quantize, self.destinations, 0)
-        arriving = later(ordinary, ordinary_cycles(), "ordinary")
+        m.submodules.reduce = reduce = Reduce(self._config)
+        targets = Mux(self.start & ~self.quantize, self.destinations, 0)
         read = WaveTable.READ_LATENCY
-        sources = later(self.sources, read, "sources")
         m.d.comb += [
-            self.arriving.eq(arriving),
+            self.arriving.eq(later(targets, read + Reduce.LATENCY, "targets")),
             self.result.eq(reduce.result),
-            reduce.present.eq(sources),
+            reduce.present.eq(later(self.sources, read, "sources")),
             reduce.data_type.eq(later(self.data_type, read, "data_type")),
             reduce.reduce_op.eq(later(self.reduce_op, read, "reduce_op")),
             *(lane.eq(row) for lane, row in zip(reduce.rows, self.rows, strict=True)),
         ]
-        formats = block_formats(config)
-        if not formats:
-            return m
-
-        m.submodules.block_reduce = block = BlockReduce(config)
-        m.submodules.scale_buffer = buffer = ScaleBuffer(config)
-        flit = config.fabric.flit_bytes
-        form = Signal(len(formats))
-        part = Signal(index_bits(flit))
-        for k, entry in enumerate(formats):
-            scale_row, position = scale_position(entry, flit, self.row)
-            m.d.comb += form[k].eq(self.quantize & (self.data_type == entry.code))
-            with m.If(form[k]):
-                m.d.comb += [self.scale_row.eq(scale_row), part.eq(position)]
-        form_read = later(form, read, "form")
-        part_read = later(part, read, "part")
-        m.d.comb += [
-            block.present.eq(sources),
-            block.format.eq(form_read),
-            block.rows_left.eq(later(self.rows_left, read, "rows_left")),
-        ]
-        for p in range(ports):
-            m.d.comb += block.rows[p].eq(self.rows[p])
-            for k, entry in enumerate(formats):
-                bits = 8 * part_bytes(entry, flit)
-                with m.If(form_read[k]):
-                    m.d.comb += block.scales[p].eq(self.scale_rows[p].word_select(part_read, bits))
-
-        # Row by row the scales are collected where the elements leave.
-        there = read + block_latency(config)
-        control = Cat(
-            self.start & self.quantize & (self.rows_left == 0),
-            self.start_scales,
-            Mux((self.start & self.quantize) | self.start_scales, self.destinations, 0),
-            form,
-            self.row,
-            self.slot,
-        )
-        arrived = later(control, there, "control")
-        block_ends, is_scales = arrived[0], arrived[1]
-        fields = [ports, len(formats), len(self.row), len(self.slot)]
-        values, offset = [], 2
-        for width in fields:
-            values.append(arrived[offset : offset + width])
-            offset += width
-        targets, form_there, row, slot = values
-        m.d.comb += [
-            buffer.write.eq(block_ends),
-            buffer.format.eq(form_there),
-            buffer.row.eq(row),
-            buffer.scales.eq(block.result_scales[: widest_part_bits(config)]),
-            buffer.slot.eq(slot),
-        ]
-        leaving = Signal(ports)
-        result = Signal(config.flit_bits)
-        m.d.sync += [
-            leaving.eq(targets),
-            result.eq(Mux(is_scales, buffer.data, block.result)),
-        ]
-        with m.If(leaving.any()):
-            m.d.comb += [self.arriving.eq(leaving), self.result.eq(result)]
+        if block_formats(self._config):
+            self._quantize(m, later)
         return m
+
+    def _quantize(self, m, later):
+        config = self._config
+        quantized = QuantizedReduction(config)
+        m.submodules.quantized = DomainRenamer("quantize")(quantized) if self._gated else quantized
+
+        control = Signal(control_layout(config))
+        m.d.comb += [
+            control.elements.eq(self.start & self.quantize),
+            control.scales.eq(self.start_scales),
+            *(
+                control[name].eq(getattr(self, name))
+                for name in ("sources", "destinations", "row", "rows_left", "slot")
+            ),
+        ]
+        for k, entry in enumerate(block_formats(config)):
+            scale_row, _ = scale_position(entry, config.fabric.flit_bytes, self.row)
+            m.d.comb += control.format[k].eq(self.quantize & (self.data_type == entry.code))
+            with m.If(control.format[k]):
+                m.d.comb += self.scale_row.eq(scale_row)
+        read_control = later(control.as_value(), WaveTable.READ_LATENCY, "control")
+        m.d.comb += quantized.control.eq(data.View(control_layout(config), read_control))
+        for name in ("rows", "scale_rows"):
+            for sink, source in zip(getattr(quantized, name), getattr(self, name), strict=True):
+                m.d.comb += sink.eq(source)
+        with m.If(quantized.arriving.any()):
+            m.d.comb += [self.arriving.eq(quantized.arriving), self.result.eq(quantized.result)]
+
+        # Awake from the read until nothing is left inside, the arrival included.
+        awake = WaveTable.READ_LATENCY + quantized_latency(config) + 1
+        left = Signal(range(awake + 1))
+        with m.If(Cat(control.elements, control.scales).any()):
+            m.d.sync += [left.eq(awake), self.quantizing.eq(1)]
+        with m.Elif(left != 0):
+            m.d.sync += left.eq(left - 1)
+        with m.Else():
+            m.d.sync += self.quantizing.eq(0)

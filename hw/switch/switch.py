@@ -17,12 +17,15 @@ from hw.switch.crossbar import Crossbar
 class Switch(wiring.Component):
     """Transport per port, a crossbar per message class, one accelerator.
 
-    Ports: ``link_in``, ``link_out`` per port; ``bus`` (registers). The INC bit of a packet
-    has already chosen its channel, so demultiplexing on RX costs nothing, and the
+    Parameters: ``gated``: see :class:`hw.isa.reduction.Reduction`.
+
+    Ports: ``link_in``, ``link_out`` per port; ``bus`` (registers); ``quantizing``. The INC bit
+    of a packet has already chosen its channel, so demultiplexing on RX costs nothing, and the
     transport's round robin shares each TX link between switch core and accelerator.
     """
 
-    def __init__(self, config: Config):
+    def __init__(self, config: Config, *, gated: bool = False):
+        self._gated = gated
         self._config = config
         ports = config.system.endpoints
         super().__init__(
@@ -30,13 +33,15 @@ class Switch(wiring.Component):
                 "link_in": In(link_signature(config)).array(ports),
                 "link_out": Out(link_signature(config)).array(ports),
                 "bus": In(CsrBus()),
+                "quantizing": Out(1),
             }
         )
 
     def elaborate(self, platform):
         m = Module()
         config = self._config
-        m.submodules.isa = isa = Isa(config)
+        m.submodules.isa = isa = Isa(config, gated=self._gated)
+        m.d.comb += self.quantizing.eq(isa.quantizing)
         crossbars = {channel: Crossbar(config) for channel in CORE_CHANNELS}
         for channel, crossbar in crossbars.items():
             m.submodules[f"crossbar_{channel.name.lower()}"] = crossbar

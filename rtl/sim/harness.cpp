@@ -46,9 +46,17 @@ struct Simulation {
 
   void step() {
     top->clk = 1;
+#ifdef SCIN_QUANTIZE_CLOCK
+    // Rests while nothing is quantized; what it clocks then costs no time.
+    top->quantize_clk = top->quantizing | top->rst;
+    top->quantize_rst = top->rst;
+#endif
     top->eval();
     dump(0);
     top->clk = 0;
+#ifdef SCIN_QUANTIZE_CLOCK
+    top->quantize_clk = 0;
+#endif
     top->eval();
     dump(1);
     ++cycle;
