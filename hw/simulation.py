@@ -1,6 +1,6 @@
 """The system with its memories, as it is simulated."""
 
-from amaranth import ClockSignal, Instance, Module, ResetSignal
+from amaranth import ClockDomain, ClockSignal, Instance, Module, ResetSignal, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -18,9 +18,12 @@ MEMORY_PORTS_OUT = (*B, *R, "awready", "wready", "arready")
 class SimulatedSystem(wiring.Component):
     """:class:`hw.top.System` with ``rtl/sim/axi_memory.sv`` at every AXI4 port.
 
-    Ports: ``host`` (AXI4-Lite in); ``quantizing`` out. If block-scaled formats are built, the
-    clock ``quantize_clk`` is a second one to drive, at rest while nothing is quantized:
-    a simulator then passes over half of all gates.
+    Ports: ``clk``, ``rst`` (synchronous) in; ``quantize_clk`` in, the same clock, which may
+    rest while ``quantizing`` (out) is low: a simulator then passes over the quantizing
+    datapath; ``host`` (AXI4-Lite in).
+
+    Reset goes through a register, so that no gate hangs on an input of the simulation: a
+    simulator looks at those whenever any input changes, the clock included.
     """
 
     def __init__(self, config: Config):
@@ -28,6 +31,9 @@ class SimulatedSystem(wiring.Component):
         page_bits = config.system.endpoints.bit_length()
         super().__init__(
             {
+                "clk": In(1),
+                "rst": In(1),
+                "quantize_clk": In(1),
                 "host": In(AxiLiteSignature(ADDRESS_BITS + page_bits)),
                 "quantizing": Out(1),
             }
@@ -36,6 +42,18 @@ class SimulatedSystem(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         config = self._config
+        m.domains.start = ClockDomain(reset_less=True)
+        m.domains.sync = ClockDomain()
+        m.domains.quantize = ClockDomain()
+        reset = Signal(init=1)
+        m.d.start += reset.eq(self.rst)
+        m.d.comb += [
+            ClockSignal("start").eq(self.clk),
+            ClockSignal("sync").eq(self.clk),
+            ClockSignal("quantize").eq(self.quantize_clk),
+            ResetSignal("sync").eq(reset),
+            ResetSignal("quantize").eq(reset),
+        ]
         m.submodules.system = system = System(config, gated=True)
         m.d.comb += self.quantizing.eq(system.quantizing)
         wiring.connect(m, wiring.flipped(self.host), system.host)

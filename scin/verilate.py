@@ -106,8 +106,6 @@ def simulator_library(
     options += ["--x-assign", "fast", "--x-initial", "fast", "--no-assert", "-Wall"]
     options += [f"-Wno-{name}" for name in WAIVED_WARNINGS]
     options += ["-CFLAGS", "-fPIC", "-LDFLAGS", "-shared", "-o", "libscin.so"]
-    if config.isa.block_formats:
-        options += ["-CFLAGS", "-DSCIN_QUANTIZE_CLOCK"]
     make_variables = {"OPT_FAST": "-O2", "OPT_SLOW": "-O0"}
     if trace_format:
         options += [f"--trace-{trace_format}", "-CFLAGS", f"-DSCIN_TRACE_{trace_format.upper()}"]

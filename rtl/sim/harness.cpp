@@ -23,6 +23,7 @@ using Trace = VerilatedVcdC;
 
 namespace {
 
+constexpr uint64_t kResetCycles = 4;
 constexpr int kAnswerLimit = 1000;  // cycles a register access may take
 
 std::vector<uint8_t*> memories;
@@ -46,17 +47,12 @@ struct Simulation {
 
   void step() {
     top->clk = 1;
-#ifdef SCIN_QUANTIZE_CLOCK
     // Rests while nothing is quantized; what it clocks then costs no time.
-    top->quantize_clk = top->quantizing | top->rst;
-    top->quantize_rst = top->rst;
-#endif
+    top->quantize_clk = top->quantizing || cycle < kResetCycles;
     top->eval();
     dump(0);
     top->clk = 0;
-#ifdef SCIN_QUANTIZE_CLOCK
     top->quantize_clk = 0;
-#endif
     top->eval();
     dump(1);
     ++cycle;
@@ -103,8 +99,9 @@ Simulation* scin_open(int endpoints, uint64_t memory_bytes, uint64_t row_bytes, 
   (void)trace_path;
 #endif
   simulation->top->rst = 1;
-  for (int i = 0; i < 4; ++i) simulation->step();
+  for (uint64_t i = 0; i < kResetCycles; ++i) simulation->step();
   simulation->top->rst = 0;
+  simulation->step();
   return simulation;
 }
 
