@@ -145,7 +145,7 @@ BAD = {
     "zero": (("run", "allreduce", *TINY, "--size", "0"), "positive multiple"),
     "gather size": (("run", "allgather", *TINY, "--size", "6"), "multiple of 4 B"),
     "too large": (("run", "allreduce", *TINY, "--size", "1G"), "must be at most 1044480"),
-    "dtype": (("run", "allreduce", *TINY, "--dtype", "int8"), "dtype 'int8'"),
+    "dtype": (("run", "allreduce", *TINY, "--dtype", "int7"), "dtype 'int7'"),
     "redop": (("run", "allreduce", *TINY, "--redop", "prod"), "redop 'prod'"),
     "backend": (("sweep", "allreduce", "--backend", "x"), "backend 'x'"),
     "range": (("sweep", "allreduce", *TINY, "--min", "4K", "--max", "1K"), "at most max"),

@@ -70,19 +70,20 @@ class Encoder:
         """Unit-length sentence embeddings, (sentences, hidden).
 
         With several ranks every partial sum goes through ``all_reduce``; without, the
-        model runs whole and there is nothing to reduce.
+        model runs whole and there is nothing to reduce. More ranks than heads split heads,
+        too, at the projection behind them.
         """
-        if self.heads % ranks:
-            raise ValueError(f"ranks = {ranks}: must divide the {self.heads} heads")
         reduce = all_reduce or (lambda partial: partial[0])
         ids, mask = self.tokenize(sentences)
         hidden = self._embeddings(ids)
         for layer in range(self.layers):
             name = f"encoder.layer.{layer}"
-            partial = [self._attention(name, hidden, mask, ranks, r) for r in range(ranks)]
-            hidden = self._join(f"{name}.attention.output", hidden, reduce(partial))
-            partial = [self._mlp(name, hidden, ranks, r) for r in range(ranks)]
-            hidden = self._join(f"{name}.output", hidden, reduce(partial))
+            inner = self._attention(name, hidden, mask)
+            output = f"{name}.attention.output"
+            hidden = self._join(output, hidden, reduce(self._project(output, inner, ranks)))
+            inner = self._mlp(name, hidden)
+            output = f"{name}.output"
+            hidden = self._join(output, hidden, reduce(self._project(output, inner, ranks)))
         weight = mask[:, :, np.newaxis].astype(np.float32)
         pooled = (hidden * weight).sum(axis=1) / weight.sum(axis=1)
         return pooled / np.linalg.norm(pooled, axis=1, keepdims=True)
@@ -105,34 +106,31 @@ class Encoder:
     def _join(self, name: str, residual: np.ndarray, reduced: np.ndarray) -> np.ndarray:
         return self._normalise(name, residual + reduced + self.weights[f"{name}.dense.bias"])
 
-    def _attention(
-        self, name: str, hidden: np.ndarray, mask: np.ndarray, ranks: int, rank: int
-    ) -> np.ndarray:
-        """This rank's heads, and its share of the output projection."""
-        width = hidden.shape[-1] // ranks
-        own = slice(rank * width, (rank + 1) * width)
-        heads = self.heads // ranks
+    def _project(self, name: str, inner: np.ndarray, ranks: int) -> list[np.ndarray]:
+        """Every rank's heads or columns times its rows of the projection: partial sums."""
+        weight = self.weights[f"{name}.dense.weight"]
+        shares = np.array_split(np.arange(inner.shape[-1]), ranks)
+        return [inner[..., own] @ weight[:, own].T for own in shares]
 
-        def project(which: str) -> np.ndarray:
-            weight = self.weights[f"{name}.attention.self.{which}.weight"][own]
-            bias = self.weights[f"{name}.attention.self.{which}.bias"][own]
-            result = hidden @ weight.T + bias
-            return result.reshape(*result.shape[:2], heads, -1).transpose(0, 2, 1, 3)
+    def _attention(self, name: str, hidden: np.ndarray, mask: np.ndarray) -> np.ndarray:
+        """Of all heads side by side; what a rank computes of its own does not depend on the
+        others."""
 
-        query, key, value = map(project, ("query", "key", "value"))
+        def heads(which: str) -> np.ndarray:
+            weight = self.weights[f"{name}.attention.self.{which}.weight"]
+            result = hidden @ weight.T + self.weights[f"{name}.attention.self.{which}.bias"]
+            return result.reshape(*result.shape[:2], self.heads, -1).transpose(0, 2, 1, 3)
+
+        query, key, value = map(heads, ("query", "key", "value"))
         scores = query @ key.transpose(0, 1, 3, 2) / np.sqrt(query.shape[-1])
         scores = np.where(mask[:, np.newaxis, np.newaxis, :], scores, -np.inf)
         scores = np.exp(scores - scores.max(axis=-1, keepdims=True))
         context = (scores / scores.sum(axis=-1, keepdims=True)) @ value
-        context = context.transpose(0, 2, 1, 3).reshape(*hidden.shape[:2], width)
-        return context @ self.weights[f"{name}.attention.output.dense.weight"][:, own].T
+        return context.transpose(0, 2, 1, 3).reshape(hidden.shape)
 
-    def _mlp(self, name: str, hidden: np.ndarray, ranks: int, rank: int) -> np.ndarray:
+    def _mlp(self, name: str, hidden: np.ndarray) -> np.ndarray:
         weight = self.weights[f"{name}.intermediate.dense.weight"]
-        width = len(weight) // ranks
-        own = slice(rank * width, (rank + 1) * width)
-        inner = hidden @ weight[own].T + self.weights[f"{name}.intermediate.dense.bias"][own]
-        return _gelu(inner) @ self.weights[f"{name}.output.dense.weight"][:, own].T
+        return _gelu(hidden @ weight.T + self.weights[f"{name}.intermediate.dense.bias"])
 
 
 def _gelu(x: np.ndarray) -> np.ndarray:

@@ -6,6 +6,7 @@ import io
 from pathlib import Path
 
 from hw.spec.config import Config
+from models.accuracy import Sqnr
 from scin.options import InputError, write_atomically
 from scin.runner import Measurement
 
@@ -24,13 +25,7 @@ def plot_bandwidth(
     target: str, title: str, measurements: list[Measurement], config: Config
 ) -> None:
     """algbw over size, a line per algorithm, with the link's rate."""
-    path, kind = Path(target), plot_format(target)
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    figure, axes = pyplot.subplots(figsize=(7, 4.5))
+    figure, (axes,) = _figure(1)
     for name in dict.fromkeys((item.algo, item.wire) for item in measurements):
         line = [item for item in measurements if (item.algo, item.wire) == name]
         axes.plot(
@@ -46,9 +41,64 @@ def plot_bandwidth(
     axes.set_title(title)
     axes.grid(True, alpha=0.3)
     axes.legend()
+    _write(target, figure)
+
+
+def plot_accuracy(target: str, items: list[Sqnr]) -> None:
+    """SQNR over the number of ranks (INT8, block 64) and over the block (8 ranks), or the
+    nearest that was measured; a line per data set, format and algorithm."""
+    blocks, ranks = {item.block for item in items}, {item.ranks for item in items}
+    block = min(blocks, key=lambda value: abs(value - 64))
+    count = min(ranks, key=lambda value: abs(value - 8))
+    figure, (over_ranks, over_blocks) = _figure(2)
+    styles = {"scin-inq": "-", "ring-quantized": "--"}
+    colours: dict[tuple[str, int], str] = {}
+    for data, bits, algo in dict.fromkeys((i.data, i.bits, i.algo) for i in items):
+        colour = colours.setdefault((data, bits), f"C{len(colours)}")
+        line = [i for i in items if (i.data, i.bits, i.algo) == (data, bits, algo)]
+        for axes, key, fixed in (
+            (over_ranks, "ranks", [i for i in line if i.block == block]),
+            (over_blocks, "block", [i for i in line if i.ranks == count]),
+        ):
+            axes.plot(
+                [getattr(i, key) for i in fixed],
+                [i.sqnr_db for i in fixed],
+                styles[algo],
+                color=colour,
+                marker="o",
+                label=f"INT{bits} {algo}, {data}",
+            )
+    for axes, label, title in (
+        (over_ranks, "accelerators", f"block {block}"),
+        (over_blocks, "block (elements)", f"{count} accelerators"),
+    ):
+        axes.set_xscale("log", base=2)
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.set_xlabel(label)
+        axes.set_ylabel("SQNR (dB)")
+        axes.set_title(title)
+        axes.grid(True, alpha=0.3)
+    over_blocks.legend(fontsize="x-small", loc="center left", bbox_to_anchor=(1.02, 0.5))
+    _write(target, figure)
+
+
+def _figure(count: int):
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(1, count, figsize=(7 if count == 1 else 11, 4.5), squeeze=False)
+    return figure, tuple(axes[0])
+
+
+def _write(target: str, figure) -> None:
+    from matplotlib import pyplot
+
+    kind = plot_format(target)
     buffer = io.BytesIO()
     figure.savefig(
         buffer, format=kind, bbox_inches="tight", metadata={"Date": None} if kind == "svg" else None
     )
     pyplot.close(figure)
-    write_atomically(path, buffer.getvalue())
+    write_atomically(Path(target), buffer.getvalue())

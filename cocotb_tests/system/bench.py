@@ -7,10 +7,14 @@ from typing import Any
 
 import numpy as np
 
+from cocotb_tests.support.blocks import random_blocks
+from hw.formats import block_format
 from hw.spec.config import AXI_BOUNDARY_BYTES, Config, load
 from hw.spec.instruction import DataType, Opcode, ReduceOp
 from hw.spec.status import Status
 from models.endpoint.endpoint import EndpointModel, Window
+from models.formats.packing import pack_elements, pack_scales
+from models.formats.registry import golden_format
 from models.isa.isa import execute
 from scin.driver import Driver, Record
 from scin.simulator import Simulator
@@ -53,9 +57,49 @@ class System:
         self.driver.submit(instruction, controller)
         return self.driver.wait_completion()
 
-    def expect(self, instruction: dict[str, Any]) -> Status:
+    def submit_all(
+        self, streams: list[tuple[int, list[dict[str, Any]]]], *, ahead: int = 4
+    ) -> list[Record]:
+        """Submit (controller, instruction with its scales) in order; at most ``ahead`` records
+        are left waiting, for the switch keeps only a few."""
+        records: list[Record] = []
+        for number, (controller, instructions) in enumerate(streams):
+            for instruction in instructions:
+                self.driver.submit(instruction, controller)
+            if number >= ahead:
+                records.append(self.driver.wait_completion())
+        records += [self.driver.wait_completion() for _ in range(len(streams) - len(records))]
+        return records
+
+    def run_pair(self, pair: tuple[dict[str, Any], dict[str, Any]], controller: int = 0) -> Record:
+        """A quantized instruction and the one with its scales; one record answers both."""
+        for instruction in pair:
+            self.driver.submit(instruction, controller)
+        return self.driver.wait_completion()
+
+    def expect(self, instruction: dict[str, Any], scales: dict[str, Any] | None = None) -> Status:
         """Run the instruction on the golden model."""
-        return execute(self.config, instruction, self.models)[0]
+        return execute(self.config, instruction, self.models, scales)[0]
+
+    def place_blocks(
+        self,
+        rng: np.random.Generator,
+        pair: tuple[dict[str, Any], dict[str, Any]],
+    ) -> None:
+        """Block-scaled operands where the instructions will read them."""
+        instruction, scales = pair
+        golden = golden_format(self.config, DataType(instruction["data_type"]))
+        endpoints = self.config.system.endpoints
+        count = instruction["length"] // golden.layout.block_bytes
+        elements, codes = random_blocks(rng, golden, endpoints, count)
+        for index in range(endpoints):
+            for part, raw in (
+                (instruction, pack_elements(golden.layout, elements[index])),
+                (scales, pack_scales(golden.layout, codes[index])),
+            ):
+                address = part["addresses"][index]
+                self.simulator.memory[index][address : address + len(raw)] = raw
+                self.models[index].memory[address : address + len(raw)] = raw
 
     def check_memories(self) -> None:
         for index, model in enumerate(self.models):
@@ -93,3 +137,23 @@ def collective(config: Config, length: int, address: int = 0, **fields: Any) -> 
         "length": length,
         "addresses": [address] * config.system.endpoints,
     } | fields
+
+
+def quantized(
+    config: Config,
+    data_type: DataType,
+    blocks: int,
+    address: int = 0,
+    scale_address: int = 0,
+    **fields: Any,
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """An All-Reduce of ``blocks`` blocks, and the instruction with their scales."""
+    entry = block_format(config, data_type)
+    length = blocks * entry.block_bytes
+    instruction = collective(config, length, address, data_type=data_type, quantize=1) | fields
+    scales = {
+        "opcode": Opcode.SCALES,
+        "length": length // entry.ratio,
+        "addresses": [scale_address] * config.system.endpoints,
+    }
+    return instruction, scales

@@ -40,7 +40,7 @@ BAD_INSTRUCTIONS = {
     "opcode": ({"opcode": 9}, Status.BAD_OPCODE),
     "data_type": ({"data_type": 7}, Status.BAD_FORMAT),
     "reduce_op": ({"reduce_op": 9}, Status.BAD_FORMAT),
-    "quantize": ({"quantize": 1}, Status.BAD_FORMAT),
+    "quantize": ({"quantize": 1}, Status.MISSING_SCALES),
     "no source": ({"sources": 0}, Status.EMPTY_MASK),
     "no destination": ({"destinations": 0}, Status.EMPTY_MASK),
     "no participant": ({"barrier": 1, "participants": 0}, Status.EMPTY_MASK),

@@ -8,9 +8,10 @@ import pytest
 from cocotb.triggers import Timer
 
 from cocotb_tests.support.build import simulate
+from hw.formats import block_formats
 from hw.isa.check import Check
 from hw.spec.config import load
-from hw.spec.instruction import MAX_LENGTH, instruction_layout
+from hw.spec.instruction import MAX_LENGTH, Opcode, instruction_layout
 from hw.spec.packing import pack
 from hw.spec.status import Status
 from models.isa.check import check
@@ -24,27 +25,42 @@ def test_check(seed):
 
 
 def random_instruction(rng):
-    """Mostly good, each field bad now and then."""
+    """An instruction and the one behind it, mostly good, each field bad now and then."""
 
     def rarely(good, bad):
-        return bad if rng.random() < 0.08 else good
+        return bad if rng.random() < 0.06 else good
 
-    return {
+    def addresses():
+        return [rarely(16 * rng.getrandbits(40), rng.getrandbits(48)) for _ in range(2)]
+
+    quantize = rng.randrange(2)
+    instruction = {
         "opcode": rarely(1, rng.randrange(16)),
-        "data_type": rarely(rng.randrange(2), rng.randrange(16)),
-        "reduce_op": rarely(rng.randrange(4), rng.randrange(16)),
+        "data_type": rarely(
+            rng.randrange(2, 7) if quantize else rng.randrange(2), rng.randrange(16)
+        ),
+        "reduce_op": rarely(0 if quantize else rng.randrange(4), rng.randrange(16)),
         "barrier": rng.randrange(2),
         "notify": rng.randrange(2),
-        "quantize": rarely(0, 1),
+        "quantize": quantize,
         "sync_id": rarely(rng.randrange(4), rng.randrange(256)),
         "participants": rarely(rng.randrange(1, 4), rng.randrange(1 << 16) & rng.getrandbits(16)),
         "sources": rarely(rng.randrange(1, 4), rng.choice([0, 4, 0x8000])),
         "destinations": rarely(rng.randrange(1, 4), rng.choice([0, 4, 0x8000])),
         "length": rarely(
-            2 * rng.randrange(1, 5000), rng.choice([0, 1, MAX_LENGTH, MAX_LENGTH + 2, 7])
+            (64 if quantize else 2) * rng.randrange(1, 5000),
+            rng.choice([0, 1, MAX_LENGTH, MAX_LENGTH + 2, 7, 32]),
         ),
-        "addresses": [rarely(16 * rng.getrandbits(40), rng.getrandbits(48)) for _ in range(2)],
+        "addresses": addresses(),
     }
+    formats = {entry.code: entry for entry in block_formats(CONFIG)}
+    entry = formats.get(instruction["data_type"], next(iter(formats.values())))
+    scales = {
+        "opcode": rarely(Opcode.SCALES, rng.randrange(16)),
+        "length": rarely(instruction["length"] // entry.ratio, rng.randrange(1 << 16)),
+        "addresses": addresses(),
+    }
+    return instruction, scales
 
 
 @cocotb.test()
@@ -52,12 +68,13 @@ async def check_status(dut):
     rng = random.Random(cocotb.RANDOM_SEED)
     seen = Counter()
     for _ in range(20_000):
-        instruction = random_instruction(rng)
+        instruction, scales = random_instruction(rng)
         dut.instruction.value = pack(instruction_layout(CONFIG), instruction)
+        dut.scales.value = pack(instruction_layout(CONFIG), scales)
         await Timer(1, "ns")
-        expected = check(CONFIG, instruction)
-        assert int(dut.status.value) == expected, (instruction, expected.name)
+        expected = check(CONFIG, instruction, scales)
+        assert int(dut.status.value) == expected, (instruction, scales, expected.name)
         seen[expected] += 1
     for status in Status:
-        if Status.OK <= status <= Status.BAD_LENGTH:
+        if status <= Status.BAD_LENGTH or status == Status.MISSING_SCALES:
             assert seen[status] > 20, f"{status.name} was hardly tried: {seen}"

@@ -24,9 +24,10 @@ from hw.spec.packet import MessageClass, Operation
 from hw.spec.packing import pack
 from hw.spec.status import Status
 
-CONFIG = load("tiny", {"isa.wave_bytes": 512})
+CONFIG = load("tiny")
 FLIT, LIMIT = CONFIG.fabric.flit_bytes, CONFIG.fabric.max_payload_bytes
 BASE = 0x1234_5678_9A00
+SCALE_BASE = 0x9876_5432_1000
 FLAG_BASE = 0xF000
 JOBS = 80
 
@@ -57,17 +58,25 @@ async def check_reads(dut):
     given, rng = parameters_of_test(), random.Random(cocotb.RANDOM_SEED)
     source = Source(dut, "job", rng.choice(PROFILES), rng)
     sink = Sink(dut, "o", given["pause_out"], rng)
-    dut.base.value = BASE
+    dut.base.value, dut.scale_base.value = BASE, SCALE_BASE
     dut.burst_reads.value = given["burst"]
     await start_clock(dut)
     expected = []
     for number in range(JOBS):
         length, offset = random_length(rng), FLIT * rng.randrange(1 << 20)
         job = {"entry": number % 8, "generation": number, "offset": offset, "length": length}
+        parts = [(BASE + offset, length, 0)]
+        if rng.random() < 0.5:
+            # The scales are asked for first; their packets are numbered last.
+            scale_offset, scale_length = FLIT * rng.randrange(1 << 20), rng.randrange(1, 65)
+            job |= {"scale_offset": scale_offset, "scale_length": scale_length}
+            parts.insert(0, (SCALE_BASE + scale_offset, scale_length, CONFIG.packets_per_wave))
         source.queue.append(pack(read_job_layout(CONFIG), job))
-        for index, (start, size) in enumerate(pieces(length, length if given["burst"] else LIMIT)):
-            tag = {"entry": number % 8, "generation": number, "packet": index}
-            expected.append((pack(read_tag_layout(CONFIG), tag), BASE + offset + start, size))
+        for address, total, packet in parts:
+            limit = total if given["burst"] else LIMIT
+            for index, (start, size) in enumerate(pieces(total, limit)):
+                tag = {"entry": number % 8, "generation": number, "packet": packet + index}
+                expected.append((pack(read_tag_layout(CONFIG), tag), address + start, size))
     await wait_until(dut, lambda: len(sink.received) >= len(expected), "every request")
     packets = FlitCodec(CONFIG).packets(sink.received)
     assert [(h["tag"], h["address"], h["length"]) for h, _ in packets] == expected
@@ -101,12 +110,15 @@ def expected_writes(rng, number, coalesce):
     length, offset = random_length(rng), FLIT * rng.randrange(1 << 20)
     context, generation = number % CONFIG.contexts, number
     job = {"context": context, "generation": generation, "offset": offset, "length": length}
+    scales, more = rng.randrange(2), rng.randrange(2)
+    job |= {"scales": scales, "more": more}
+    base = SCALE_BASE if scales else BASE
     rows = [rng.randbytes(FLIT) for _ in range(-(-length // FLIT))]
     tag = pack(write_tag_layout(CONFIG), {"context": context, "generation": generation})
     packets = []
     for start, size in pieces(length, LIMIT):
-        acknowledge = int(not coalesce or start + size == length)
-        header = (Operation.WRITE, tag, BASE + offset + start, size, acknowledge, Status.OK)
+        acknowledge = int(not coalesce or (start + size == length and not more))
+        header = (Operation.WRITE, tag, base + offset + start, size, acknowledge, Status.OK)
         first = start // FLIT
         packets.append((header, b"".join(rows[first : first + -(-size // FLIT)])))
     return pack(layout, job), rows, packets
@@ -118,6 +130,7 @@ async def check_writes(dut):
     source = Source(dut, "job", rng.choice(PROFILES), rng)
     sink = Sink(dut, "o", given["pause_out"], rng)
     dut.base.value, dut.flag_base.value = BASE, FLAG_BASE
+    dut.scale_base.value = SCALE_BASE
     dut.coalesce.value = given["coalesce"]
     dut.reserve.value = dut.row_valid.value = 0
     await start_clock(dut)

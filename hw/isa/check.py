@@ -72,10 +72,10 @@ class Check(wiring.Component):
                     m.d.comb += self.status.eq(Status.MISSING_SCALES)
                 with m.Default():
                     m.d.comb += self.status.eq(Status.BAD_OPCODE)
-        with m.Elif(~known_format):
-            m.d.comb += self.status.eq(Status.BAD_FORMAT)
         with m.Elif(quantize & (scales.opcode != Opcode.SCALES)):
             m.d.comb += self.status.eq(Status.MISSING_SCALES)
+        with m.Elif(~known_format):
+            m.d.comb += self.status.eq(Status.BAD_FORMAT)
         with m.Elif(
             (instruction.sources == 0)
             | (instruction.destinations == 0)

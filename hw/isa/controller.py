@@ -224,15 +224,16 @@ class WaveController(wiring.Component):
         with m.If(retire.retired):
             m.d.sync += live[oldest].eq(0)
 
-        self._note_errors(m, issue, live, status, culprit, timed_out, wave_issued | wave_freed)
+        moved = wave_issued | wave_freed
+        self._note_errors(m, issue, retire, live, status, culprit, timed_out, moved)
         return m
 
-    def _note_errors(self, m, issue, live, status, culprit, timed_out, moved):
+    def _note_errors(self, m, issue, retire, live, status, culprit, timed_out, moved):
         """The first error of an instruction counts."""
         oldest = self.oldest
         m.submodules.watchdog = watchdog = Watchdog()
         m.d.comb += [
-            watchdog.running.eq(live[oldest]),
+            watchdog.running.eq(live[oldest] & ~retire.reporting),
             watchdog.at_barrier.eq(issue.at_barrier & issue.is_oldest),
             watchdog.progress.eq(self.progress | moved | self.started),
             watchdog.limit.eq(self.timeout),

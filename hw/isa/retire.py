@@ -26,7 +26,8 @@ class Retire(wiring.Component):
     fused_notify, cycles : in
     notify : stream out, the completion flag; with fused notify once the instruction has
         drained, behind its data, otherwise once it is answered
-    completion : stream out; when it is taken, ``retired`` pulses and ``oldest`` moves on
+    completion : stream out; when it is taken, ``retired`` pulses and ``oldest`` moves on;
+        until then ``reporting``: whatever waits now waits for the host
 
     A flag tells the first error since the controller's previous flag, so that one flag can
     stand for a program of several instructions.
@@ -49,6 +50,7 @@ class Retire(wiring.Component):
                 "notify": Out(stream.Signature(write_job_layout(config))),
                 "completion": Out(stream.Signature(Completion)),
                 "retired": Out(1),
+                "reporting": Out(1),
             }
         )
 
@@ -84,7 +86,7 @@ class Retire(wiring.Component):
                     with m.Elif(self.answered):
                         m.next = "report"
             with m.State("report"):
-                m.d.comb += self.completion.valid.eq(1)
+                m.d.comb += [self.completion.valid.eq(1), self.reporting.eq(1)]
                 with m.If(self.completion.ready):
                     m.d.comb += self.retired.eq(1)
                     m.d.sync += [

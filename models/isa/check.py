@@ -24,11 +24,11 @@ def check(
     quantized = bool(instruction["quantize"])
     code, operation = instruction["data_type"], instruction["reduce_op"]
     if quantized:
+        if scales is None or scales["opcode"] != Opcode.SCALES:
+            return Status.MISSING_SCALES
         formats = {entry.code.value: entry for entry in block_formats(config)}
         if code not in formats or operation != ReduceOp.SUM:
             return Status.BAD_FORMAT
-        if scales is None or scales["opcode"] != Opcode.SCALES:
-            return Status.MISSING_SCALES
         unit = formats[code].block_bytes
     else:
         if code not in FORMATS or operation not in {entry.value for entry in ReduceOp}:

@@ -1,0 +1,189 @@
+"""models/formats/block.py against exact fractions, and the bounds of docs/numerics.md."""
+
+import math
+from bisect import bisect_left
+from fractions import Fraction
+from functools import cache
+
+import numpy as np
+import pytest
+
+from cocotb_tests.support.blocks import random_blocks
+from hw.formats import known_block_formats
+from hw.formats.data_type import DataType
+from hw.spec.config import load
+from models.formats.block import GoldenBlockFormat
+from models.formats.registry import golden_format
+from models.quantized_allreduce import around_ring, error, in_switch
+
+CONFIG = load("tiny")
+FORMATS = [entry.code for entry in known_block_formats(CONFIG).values()]
+names = {"ids": lambda code: DataType(code).name}
+
+# Values by the standards' own words: sign, exponent with bias, fraction; and per format the
+# largest element, the code that says NaN, and the depth of the window below the top.
+MINIFLOAT = {"E4M3": (4, 3), "E2M1": (2, 1), "FP16": (5, 10)}
+RULES = {
+    DataType.INT8: ("integer", 1, "FP16", None),
+    DataType.MXINT8: ("integer", 64, "E8M0", 45),
+    DataType.MXFP8: ("E4M3", 1, "E8M0", 38),
+    DataType.MXFP4: ("E2M1", 1, "E8M0", 44),
+    DataType.NVFP4: ("E2M1", 1, "E4M3", None),
+}
+
+
+def minifloat(code: int, kind: str) -> Fraction | None:
+    """Value of a code of a binary format; None for what is no number."""
+    exponent_bits, fraction_bits = MINIFLOAT[kind]
+    sign = -1 if code >> (exponent_bits + fraction_bits) else 1
+    field = code >> fraction_bits & ((1 << exponent_bits) - 1)
+    fraction = code & ((1 << fraction_bits) - 1)
+    if (kind == "FP16" and field == 31) or (kind == "E4M3" and (field, fraction) == (15, 7)):
+        return None
+    bias = (1 << (exponent_bits - 1)) - 1
+    significand = Fraction(fraction, 1 << fraction_bits) + (field > 0)
+    return sign * significand * Fraction(2) ** (max(field, 1) - bias)
+
+
+def element_value(code: int, data_type: DataType) -> Fraction | None:
+    kind, unit, _, _ = RULES[data_type]
+    if kind == "integer":
+        return Fraction(code - 256 if code >= 128 else code, unit)
+    return minifloat(code, kind)
+
+
+def scale_value(code: int, data_type: DataType) -> Fraction | None:
+    kind = RULES[data_type][2]
+    if kind == "E8M0":
+        return None if code == 255 else Fraction(2) ** (code - 127)
+    return minifloat(code, kind)
+
+
+@cache
+def positive_elements(data_type: DataType) -> list[Fraction]:
+    count = {"integer": 128, "E4M3": 127, "E2M1": 8}[RULES[data_type][0]]
+    return [element_value(code, data_type) for code in range(count)]
+
+
+@cache
+def finite_scales(data_type: DataType) -> list[Fraction]:
+    count = {"FP16": 0x7C00, "E8M0": 255, "E4M3": 127}[RULES[data_type][2]]
+    return [scale_value(code, data_type) for code in range(count)]
+
+
+def reference(elements, scales, data_type):
+    """Elements and scale of one block: ``elements`` (ranks, block), ``scales`` (ranks)."""
+    kind, _, scale_kind, below = RULES[data_type]
+    block = len(elements[0])
+    nan_code = {"FP16": 0x7E00, "E8M0": 0xFF, "E4M3": 0x7F}[scale_kind]
+    overflow_code = {"FP16": 0x7C00, "E8M0": 0xFF, "E4M3": 0x7F}[scale_kind]
+    weights = [scale_value(int(code), data_type) for code in scales]
+    if None in weights:
+        return [0] * block, nan_code
+    totals = []
+    for column in zip(*elements, strict=True):
+        values = [element_value(int(code), data_type) for code in column]
+        if None in values:
+            totals.append(None)
+            continue
+        terms = [v * w for v, w in zip(values, weights, strict=True)]
+        if below is not None:
+            step = max(weights) / 2**below
+            terms = [math.trunc(term / step) * step for term in terms]
+        totals.append(sum(terms, Fraction(0)))
+    positive, finite = positive_elements(data_type), finite_scales(data_type)
+    highest = max((abs(total) for total in totals if total is not None), default=Fraction(0))
+    code = bisect_left(finite, highest / positive[-1])
+    if code == len(finite):
+        return [0] * block, overflow_code
+    result = []
+    for total in totals:
+        if total is None:
+            result.append(0x7F)
+            continue
+        ratio = abs(total) / finite[code] if finite[code] else Fraction(0)
+        above = bisect_left(positive, ratio)
+        near = range(max(above - 1, 0), min(above + 1, len(positive)))
+        best = min(near, key=lambda c: (abs(positive[c] - ratio), c & 1))
+        if kind == "integer":
+            result.append((-best if total < 0 else best) & 0xFF)
+        else:
+            result.append(best | ((total < 0) << (3 if kind == "E2M1" else 7)))
+    return result, code
+
+
+@pytest.mark.parametrize("ranks", [2, 4, 8])
+@pytest.mark.parametrize("code", FORMATS, **names)
+def test_reduction_equals_exact_fractions(code, ranks):
+    golden = golden_format(CONFIG, code)
+    rng = np.random.default_rng(ranks)
+    elements, scales = random_blocks(rng, golden, ranks, 120)
+    found = golden.reduce(elements, scales)
+    for index in range(elements.shape[1]):
+        expected = reference(elements[:, index].tolist(), scales[:, index].tolist(), code)
+        assert (found[0][index].tolist(), int(found[1][index])) == expected, (
+            f"{scales[:, index]}, {elements[:, index]}"
+        )
+
+
+def half_step(golden: GoldenBlockFormat, magnitude: np.ndarray) -> np.ndarray:
+    """Half the distance of neighbouring elements around ``magnitude``."""
+    table = golden.elements.magnitudes
+    upper = np.clip(np.searchsorted(table, magnitude, side="left"), 1, len(table) - 1)
+    return (table[upper] - table[upper - 1]) / 2
+
+
+@pytest.mark.parametrize("code", FORMATS, **names)
+def test_quantization_never_saturates_and_keeps_its_bound(code):
+    """docs/numerics.md: error at most half an element's step times the scale, and the scale
+    at most one scale step above what the largest value needs."""
+    golden = golden_format(CONFIG, code)
+    rng = np.random.default_rng(1)
+    spread = np.ldexp(1.0, rng.integers(-30, 4, (20_000, 1)))
+    values = rng.standard_normal((20_000, golden.layout.block)) * spread
+    values = values.astype(np.float16).astype(np.float64)
+    elements, scales = golden.quantize(values)
+    weight = golden.scales.decode(scales, golden.layout.scale.bits)
+    assert np.isfinite(weight).all()
+    found = golden.dequantize(elements, scales)
+    ratio = np.abs(values) / np.where(weight == 0, 1, weight)[:, np.newaxis]
+    assert (ratio <= golden.largest).all()
+    bound = half_step(golden, ratio) * weight[:, np.newaxis]
+    assert (np.abs(found - values) <= bound).all()
+    needed = np.abs(values).max(axis=1) / golden.largest
+    lower = golden.scales.values[np.maximum(scales.astype(int) - 1, 0)]
+    assert ((lower < needed) | (scales == 0)).all()
+
+
+def test_corner_blocks_of_int8():
+    """All zero, subnormal scale, -128, negative scale, infinity, NaN, overflow."""
+    golden = golden_format(CONFIG, DataType.INT8)
+    block = golden.layout.block
+
+    def reduced(values, scales):
+        elements = np.zeros((len(scales), 1, block), np.uint8)
+        elements[:, 0, : len(values)] = np.array(values, np.int8).view(np.uint8)
+        found = golden.reduce(elements, np.array(scales).reshape(-1, 1))
+        return found[0][0, : len(values)].view(np.int8).tolist(), int(found[1][0])
+
+    assert reduced([0, 0], [0x3C00, 0x0000]) == ([0, 0], 0)
+    assert reduced([127, -1], [0x0001]) == ([127, -1], 0x0001)
+    # -128 x 1 needs a scale of 128/127, rounded up to the next FP16 number.
+    assert reduced([-128, 0], [0x3C00]) == ([-127, 0], 0x3C09)
+    assert reduced([100, 50], [0xBC00]) == ([-127, -63], 0x3A4D)
+    assert reduced([1, 2], [0x7C00, 0x3C00]) == ([0, 0], 0x7E00)
+    assert reduced([1, 2], [0x7E01, 0x3C00]) == ([0, 0], 0x7E00)
+    assert reduced([127, 2], [0x7BFF, 0x7BFF]) == ([0, 0], 0x7C00)
+
+
+@pytest.mark.parametrize("ranks", [4, 8, 16])
+def test_one_rounding_beats_many_as_theory_says(ranks):
+    """Noise of a quantized value grows with its block's amplitude, so with the number of
+    terms k already added: N + N against 1 + 2 + ... + N, a factor of (N + 1) / 4."""
+    golden = golden_format(CONFIG, DataType.INT8)
+    rng = np.random.default_rng(ranks)
+    tensors = [rng.standard_normal(64 * 512) for _ in range(ranks)]
+    exact = np.sum(tensors, axis=0)
+    switch = error(exact, in_switch(golden, tensors)).sqnr_db
+    ring = error(exact, around_ring(golden, tensors)).sqnr_db
+    assert switch - ring == pytest.approx(10 * math.log10((ranks + 1) / 4), abs=0.3)

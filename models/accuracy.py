@@ -1,0 +1,175 @@
+"""How much quantization in the network costs: numerics of the switch against those of a ring."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+
+from hw.formats.block import BlockFormat
+from hw.formats.data_type import DataType
+from hw.formats.element import IntegerElement
+from hw.formats.scale import FP16_SCALE
+from models.formats.block import Elements, GoldenBlockFormat
+from models.formats.codecs import FP16_SCALES
+from models.quantized_allreduce import around_ring, error, in_switch
+from models.transformer import Encoder
+
+ALGORITHMS: dict[str, Callable[[GoldenBlockFormat, list[np.ndarray]], np.ndarray]] = {
+    "scin-inq": in_switch,
+    "ring-quantized": around_ring,
+}
+BITS = (8, 4)
+BLOCKS = (32, 64, 128, 256, 512)
+RANKS = (2, 4, 8, 16, 32, 72)
+MODEL_RANKS = 8
+
+SENTENCES = (
+    "The switch reads every accelerator's memory and reduces what it finds.",
+    "An in-network accelerator sums the partial results of all processors.",
+    "Credits keep a sender from overflowing the queues of its receiver.",
+    "Flow control stops packets before a buffer runs full.",
+    "She planted tomatoes behind the house in early spring.",
+    "In April the garden was full of young vegetables.",
+    "The train to the coast leaves at half past seven.",
+    "How long does the journey to the seaside take by rail?",
+    "The orchestra rehearsed the slow movement twice before lunch.",
+    "Musicians practised a symphony for the evening concert.",
+    "A violin needs new strings about once a year.",
+    "Interest rates fell for the third month in a row.",
+    "The central bank made borrowing cheaper again.",
+    "Investors moved their savings into government bonds.",
+    "A cold front brings rain to the northern valleys tonight.",
+    "Expect showers in the mountains after sunset.",
+    "The glacier has lost a third of its ice since 1950.",
+    "Doctors advise to sleep eight hours and to walk every day.",
+    "Regular exercise and enough rest keep the heart healthy.",
+    "The vaccine was tested on thirty thousand volunteers.",
+    "Our goalkeeper saved two penalties in the final.",
+    "The home team won the championship after extra time.",
+    "He fixed the leaking tap with a rubber washer.",
+    "The plumber replaced the pipe under the kitchen sink.",
+)
+"""24 sentences make 276 pairs, some near in meaning, most not."""
+
+
+def integer_format(bits: int, block: int) -> GoldenBlockFormat:
+    """INT8's rules at any width and block; the hardware builds some of these."""
+    layout = BlockFormat(
+        code=DataType.INT8,
+        element=IntegerElement(bits=bits),
+        scale=FP16_SCALE,
+        block=block,
+        source="the INT8 format with other sizes",
+    )
+    largest = (1 << (bits - 1)) - 1
+    elements = Elements(magnitudes=np.arange(float(largest + 1)), twos_complement=True)
+    return GoldenBlockFormat(layout, elements, FP16_SCALES)
+
+
+def theory_db(ranks: int) -> float:
+    """Margin of one rounding over many, for independent terms of equal size.
+
+    Noise power is that of the block's amplitude, so it grows with the number k of terms
+    added: N roundings of single terms and one of the sum make 2 N units; a ring rounds
+    partial sums of 1, 2, ... N terms, N (N + 1) / 2 units.
+    """
+    return 10 * math.log10((ranks + 1) / 4)
+
+
+def synthetic_tensors(ranks: int, seed: int) -> list[list[np.ndarray]]:
+    """Activations as large models have them: heavy tails (Student's t with 3 degrees of
+    freedom), and one channel in 64 that is 20 times larger in every token. 64 tokens of 1024
+    channels."""
+    rng = np.random.default_rng(seed)
+    channel = np.where(rng.random(1024) < 1 / 64, 20.0, 1.0)
+    return [[rng.standard_t(3, (64, 1024)) * channel for _ in range(ranks)]]
+
+
+def model_tensors(encoder: Encoder, ranks: int, tokens: int = 64) -> list[list[np.ndarray]]:
+    """The partial sums of both All-Reduces of every layer, of the first ``tokens`` tokens,
+    in FP16 as they are sent."""
+    collected = []
+
+    def collect(partial: list[np.ndarray]) -> np.ndarray:
+        rows = [part.reshape(-1, part.shape[-1])[:tokens] for part in partial]
+        collected.append([row.astype(np.float16).astype(np.float64) for row in rows])
+        return np.sum(partial, axis=0)
+
+    encoder.embed(list(SENTENCES), ranks=ranks, all_reduce=collect)
+    return collected
+
+
+@dataclass(frozen=True)
+class Sqnr:
+    data: str
+    ranks: int
+    bits: int
+    block: int
+    algo: str
+    sqnr_db: float
+    theory_margin_db: float
+
+
+def sqnr_of(
+    data: str, sets: list[list[np.ndarray]], ranks: int, bits: int, block: int
+) -> Iterator[Sqnr]:
+    """Against the exact sums, over all tensors together."""
+    golden = integer_format(bits, block)
+    exact = np.concatenate([np.sum(tensors, axis=0).ravel() for tensors in sets])
+    for algo, all_reduce in ALGORITHMS.items():
+        found = np.concatenate([all_reduce(golden, tensors).ravel() for tensors in sets])
+        yield Sqnr(data, ranks, bits, block, algo, error(exact, found).sqnr_db, theory_db(ranks))
+
+
+@dataclass(frozen=True)
+class Embedding:
+    ranks: int
+    bits: int
+    block: int
+    algo: str
+    cosine_min: float
+    cosine_mean: float
+    rank_correlation: float
+    """Spearman's, of the similarities of all pairs of sentences."""
+    pairs: int
+
+
+def embeddings_of(
+    encoder: Encoder, reference: np.ndarray, bits: int, block: int
+) -> Iterator[Embedding]:
+    """The whole model with every All-Reduce quantized, against ``reference`` without any."""
+    golden = integer_format(bits, block)
+    for algo, all_reduce in ALGORITHMS.items():
+
+        def reduce(partial: list[np.ndarray], all_reduce=all_reduce) -> np.ndarray:
+            sent = [part.astype(np.float16).astype(np.float64) for part in partial]
+            return all_reduce(golden, sent).astype(np.float32)
+
+        found = encoder.embed(list(SENTENCES), ranks=MODEL_RANKS, all_reduce=reduce)
+        cosine = (found * reference).sum(axis=1)
+        pairs = np.array(list(combinations(range(len(found)), 2)))
+        yield Embedding(
+            ranks=MODEL_RANKS,
+            bits=bits,
+            block=block,
+            algo=algo,
+            cosine_min=float(cosine.min()),
+            cosine_mean=float(cosine.mean()),
+            rank_correlation=_rank_correlation(
+                similarities(found, pairs), similarities(reference, pairs)
+            ),
+            pairs=len(pairs),
+        )
+
+
+def similarities(embeddings: np.ndarray, pairs: np.ndarray) -> np.ndarray:
+    return (embeddings[pairs[:, 0]] * embeddings[pairs[:, 1]]).sum(axis=1)
+
+
+def _rank_correlation(first: np.ndarray, second: np.ndarray) -> float:
+    first_rank, second_rank = (np.argsort(np.argsort(values)) for values in (first, second))
+    return float(np.corrcoef(first_rank, second_rank)[0, 1])

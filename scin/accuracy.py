@@ -1,0 +1,161 @@
+"""``scin accuracy``: what quantization costs in the switch and around a ring."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import asdict
+
+import click
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table as RichTable
+
+from hw.spec.config import load
+from models.accuracy import (
+    BITS,
+    BLOCKS,
+    RANKS,
+    SENTENCES,
+    Embedding,
+    Sqnr,
+    embeddings_of,
+    model_tensors,
+    sqnr_of,
+    synthetic_tensors,
+)
+from models.transformer import Encoder
+from scin.options import InputError, exit_status, write_json
+from scin.plot import plot_accuracy, plot_format
+from scin.toolchain import MissingToolError
+
+DATA = ("model", "synthetic")
+
+
+@click.command()
+@click.option("--data", "data_names", default=",".join(DATA), show_default=True, help="Tensors.")
+@click.option("--ranks", default=",".join(map(str, RANKS)), show_default=True, help="Numbers.")
+@click.option("--blocks", default=",".join(map(str, BLOCKS)), show_default=True, help="Sizes.")
+@click.option("--plot", metavar="FILE.png|svg", help="Draw SQNR over ranks and over blocks.")
+@click.option("--json", "json_path", metavar="FILE", help="Write records; - for stdout.")
+@click.option("--seed", default=1, show_default=True, help="Seed of synthetic data.")
+@click.option("--quiet", is_flag=True, help="No table, no progress.")
+def accuracy(**options) -> None:
+    """SQNR of quantized All-Reduces, INT8 and INT4, and what they do to a real model.
+
+    Data: the partial sums of a sentence encoder (``model``; `make setup-example` installs its
+    weights), and heavy-tailed activations with outlier channels (``synthetic``).
+    """
+    with exit_status():
+        _accuracy(**options)
+
+
+def _accuracy(
+    data_names: str,
+    ranks: str,
+    blocks: str,
+    plot: str | None,
+    json_path: str | None,
+    seed: int,
+    quiet: bool,
+) -> None:
+    names = data_names.split(",")
+    for name in names:
+        if name not in DATA:
+            raise InputError(f"data {name!r}: must be among {', '.join(DATA)}")
+    rank_list = _numbers("ranks", ranks, 2, 72)
+    block_list = _numbers("blocks", blocks, 32, 4096)
+    for block in block_list:
+        if block & (block - 1):
+            raise InputError(f"blocks {block}: must be a power of two")
+    if plot is not None:
+        plot_format(plot)
+    encoder = None
+    if "model" in names:
+        try:
+            encoder = Encoder.load()
+        except ImportError as missing:
+            raise MissingToolError(str(missing)) from missing
+
+    console = Console(stderr=json_path == "-", highlight=False)
+    sqnr: list[Sqnr] = []
+    embeddings: list[Embedding] = []
+    cases = list(itertools.product(names, rank_list))
+    studies = list(itertools.product(BITS, block_list))
+    total = len(cases) * len(studies) + (len(studies) if encoder is not None else 0)
+    with Progress(console=Console(stderr=True), disable=quiet, transient=True) as progress:
+        task = progress.add_task("quantizing", total=total)
+        for name, count in cases:
+            sets = (
+                model_tensors(encoder, count)
+                if name == "model" and encoder is not None
+                else synthetic_tensors(count, seed)
+            )
+            for bits, block in studies:
+                sqnr += sqnr_of(name, sets, count, bits, block)
+                progress.advance(task)
+        if encoder is not None:
+            reference = encoder.embed(list(SENTENCES))
+            for bits, block in studies:
+                embeddings += embeddings_of(encoder, reference, bits, block)
+                progress.advance(task)
+    if not quiet:
+        for name in names:
+            console.print(_sqnr_table(name, [item for item in sqnr if item.data == name]))
+        if embeddings:
+            console.print(_embedding_table(embeddings))
+    if plot is not None:
+        plot_accuracy(plot, sqnr)
+    records = [{"study": "sqnr"} | asdict(item) for item in sqnr]
+    records += [{"study": "embedding"} | asdict(item) for item in embeddings]
+    write_json(json_path, "accuracy", load("fpga4"), records)
+
+
+def _numbers(name: str, text: str, low: int, high: int) -> list[int]:
+    try:
+        numbers = [int(part) for part in text.split(",")]
+    except ValueError as error:
+        raise InputError(f"{name} {text!r}: must be numbers separated by commas") from error
+    for number in numbers:
+        if not low <= number <= high:
+            raise InputError(f"{name} {number}: must be between {low} and {high}")
+    return numbers
+
+
+def _sqnr_table(name: str, items: list[Sqnr]) -> RichTable:
+    table = RichTable(title=f"SQNR in dB, {name} data: scin-inq / ring-quantized (margin)")
+    table.add_column("format")
+    table.add_column("block", justify="right")
+    ranks = list(dict.fromkeys(item.ranks for item in items))
+    for count in ranks:
+        table.add_column(f"N = {count}", justify="right")
+    values = {(i.bits, i.block, i.ranks, i.algo): i.sqnr_db for i in items}
+    for bits, block in dict.fromkeys((item.bits, item.block) for item in items):
+        cells = []
+        for count in ranks:
+            switch = values[bits, block, count, "scin-inq"]
+            ring = values[bits, block, count, "ring-quantized"]
+            cells.append(f"{switch:.1f} / {ring:.1f} ({switch - ring:+.1f})")
+        table.add_row(f"INT{bits}", str(block), *cells)
+    theory = {item.ranks: item.theory_margin_db for item in items}
+    table.add_section()
+    table.add_row("theory", "", *(f"({theory[count]:+.1f})" for count in ranks))
+    return table
+
+
+def _embedding_table(items: list[Embedding]) -> RichTable:
+    table = RichTable(
+        title=f"sentence embeddings, N = {items[0].ranks}, against the unquantized model "
+        f"({items[0].pairs} pairs)"
+    )
+    for column in ("format", "block", "algorithm", "cosine min", "cosine mean", "Spearman"):
+        table.add_column(column, justify="left" if column == "algorithm" else "right")
+    for item in items:
+        table.add_row(
+            f"INT{item.bits}",
+            str(item.block),
+            item.algo,
+            f"{item.cosine_min:.6f}",
+            f"{item.cosine_mean:.6f}",
+            f"{item.rank_correlation:.6f}",
+        )
+    return table
