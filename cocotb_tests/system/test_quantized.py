@@ -178,7 +178,7 @@ def test_misbehaving_endpoint(fault, features):
     """The first request of a wave is the one for its scales: that is what goes wrong here."""
     with (system := opened(features)).simulator:
         system.driver.write_endpoint(CULPRIT, "FAULT", int(fault))
-        pair = quantized(system.config, DataType.INT8, 16, 0, REGION)
+        pair = quantized(system.config, DataType.NVFP4, 128, 0, REGION)
         record = system.run_pair(pair)
         assert (record.status, record.endpoint) == (FAULTS[fault], CULPRIT), record
         assert_healthy(system)
