@@ -101,6 +101,66 @@ def test_every_operation(operation, dtype):
     assert result.exit_code == 0, result.output
 
 
+@pytest.mark.parametrize("operation", ["allreduce", "reduce", "reducescatter"])
+@pytest.mark.parametrize("dtype", ["int8", "nvfp4"])
+def test_quantized_tensors_in_and_out(tmp_path, operation, dtype):
+    """FP16 files in and out; the error printed is that of the files, against numpy's sum."""
+    rng = np.random.default_rng(3)
+    arrays = [rng.standard_normal((6, 50)).astype(np.float16) for _ in range(2)]
+    for index, array in enumerate(arrays):
+        np.save(tmp_path / f"rank{index}.npy", array)
+    files = ("--input", tmp_path / "rank*.npy", "--output", tmp_path / "out", "--json", "-")
+    result = scin("run", operation, *TINY, "--dtype", dtype, *files)
+    assert result.exit_code == 0, result.output
+    record = json.loads(result.stdout)["records"][0]
+    assert (record["wrong"], record["status"], record["algo"]) == (0, "OK", "scin-inq")
+    assert record["payload_flits_sent"] > 0
+    exact = np.sum([array.astype(np.float64) for array in arrays], axis=0)
+    found = np.load(tmp_path / "out" / "endpoint0.npy").astype(np.float64)
+    if operation == "reducescatter":
+        exact = exact[:3]
+    assert found.shape == exact.shape
+    noise = found - exact
+    assert np.abs(noise).max() <= record["error"]["maximum"] * 1.01 + 1e-3
+    assert record["error"]["sqnr_db"] > (35 if dtype == "int8" else 12)
+
+
+def test_sweep_of_both_algorithms(tmp_path):
+    """Sizes and bandwidths of scin-inq are those of the FP16 data it stands for."""
+    plot = tmp_path / "both.svg"
+    sizes = ("--min", "4K", "--max", "16K", "--factor", "4", "--json", "-", "--plot", plot)
+    result = scin("sweep", "allreduce", *TINY, "--algo", "scin,scin-inq", *sizes)
+    assert result.exit_code == 0, result.output
+    records = json.loads(result.stdout)["records"]
+    assert [(r["algo"], r["size_bytes"], r["wire"]) for r in records] == [
+        ("scin", 4096, "fp16"),
+        ("scin", 16384, "fp16"),
+        ("scin-inq", 4096, "int8/64"),
+        ("scin-inq", 16384, "int8/64"),
+    ]
+    for record in records:
+        assert (record["wrong"], record["dtype"]) == (0, "fp16")
+        assert record["algbw_GBps"] == pytest.approx(record["size_bytes"] / record["time_s"] / 1e9)
+    assert records[3]["cycles"] < records[1]["cycles"]
+    assert "scin-inq int8/64" in plot.read_text()
+
+
+def test_accuracy(tmp_path):
+    target, plot = tmp_path / "accuracy.json", tmp_path / "accuracy.svg"
+    given = ("--data", "synthetic", "--ranks", "2,8", "--blocks", "64", "--quiet")
+    result = scin("accuracy", *given, "--json", target, "--plot", plot)
+    assert result.exit_code == 0, result.output
+    records = json.loads(target.read_text())["records"]
+    assert len(records) == 2 * 2 * 2
+    margin = {
+        record["algo"]: record["sqnr_db"]
+        for record in records
+        if (record["ranks"], record["bits"]) == (8, 8)
+    }
+    assert margin["scin-inq"] - margin["ring-quantized"] > 2
+    assert "<svg" in plot.read_text()
+
+
 def test_steps_are_the_closed_form():
     """docs/microarchitecture.md: formula and measurement agree on every step."""
     ordered = ("--set", "endpoint.shuffle_slots=1", "--size", "128", "--steps")
@@ -153,6 +213,24 @@ BAD = {
     "plot": (("sweep", "allreduce", *TINY, "--max", "4K", "--plot", "x.pdf"), "png, svg"),
     "no files": (("run", "allreduce", *TINY, "--input", "/nowhere/*.npy"), "names 0 files"),
     "wave": (("run", "allreduce", *TINY, "--wave", "/nowhere/x.fst"), "does not exist"),
+    "quantized max": (("run", "allreduce", *TINY, "--dtype", "int8", "--redop", "max"), "be sum"),
+    "quantized copy": (("run", "allgather", *TINY, "--dtype", "int8"), "supported are allreduce"),
+    "block": (("run", "allreduce", *TINY, "--dtype", "int8", "--size", "96"), "multiple of 64 B"),
+    "format": (
+        ("run", "allreduce", "--config", "ecp5", "--dtype", "mxfp4"),
+        "not among isa.block_formats of ecp5: int8",
+    ),
+    "format name": (("run", "allreduce", "--set", "isa.block_formats=['x']"), "no such format"),
+    "formats": (("run", "allreduce", "--set", "isa.block_formats='int8'"), "a list of names"),
+    "wave of scales": (("run", "allreduce", "--set", "isa.wave_bytes=512"), "multiple of 1024"),
+    "algorithm": (("sweep", "allreduce", *TINY, "--algo", "scin,ring"), "algo 'ring'"),
+    "wire": (
+        ("sweep", "allreduce", *TINY, "--algo", "scin-inq", "--inq-format", "fp16"),
+        "block-scaled format",
+    ),
+    "data": (("accuracy", "--data", "weather"), "data 'weather'"),
+    "ranks": (("accuracy", "--ranks", "1"), "ranks 1: must be between 2 and 72"),
+    "blocks": (("accuracy", "--blocks", "48"), "power of two"),
     "top": (("emit", *TINY, "--top", "moon"), "top 'moon'"),
 }
 

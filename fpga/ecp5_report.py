@@ -39,10 +39,14 @@ class Block:
 
 def _blocks() -> dict[str, Block]:
     from hw.fabric.transport import Transport
+    from hw.formats import block_formats
     from hw.isa.barrier import Barrier
+    from hw.isa.block_scale import BlockScale
     from hw.isa.controller import WaveController
     from hw.isa.csr import IsaRegisters
+    from hw.isa.dequantize import DequantizeLane, total_bits
     from hw.isa.lane import ReduceLane
+    from hw.isa.quantize import QuantizeLane
     from hw.isa.read_request import ReadRequest
     from hw.isa.scheduler import Scheduler
     from hw.isa.wave_table import WaveTable
@@ -58,6 +62,9 @@ def _blocks() -> dict[str, Block]:
     def controllers(config: Config) -> int:
         return config.isa.wave_controllers
 
+    def bytes_per_flit(config: Config) -> int:
+        return config.fabric.flit_bytes
+
     def one(config: Config) -> int:
         del config
         return 1
@@ -68,6 +75,16 @@ def _blocks() -> dict[str, Block]:
         ),
         "switch.crossbar": Block(Crossbar, lambda c: 4),
         "isa.lane": Block(lambda c: ReduceLane(c.system.endpoints), lambda c: c.flit_bits // 16),
+        "isa.dequantize": Block(
+            lambda c: DequantizeLane(c.system.endpoints, block_formats(c)), bytes_per_flit
+        ),
+        "isa.block_scale": Block(
+            lambda c: BlockScale(total_bits(c.system.endpoints), block_formats(c)), one
+        ),
+        "isa.quantize": Block(
+            lambda c: QuantizeLane(total_bits(c.system.endpoints), block_formats(c)),
+            bytes_per_flit,
+        ),
         "isa.wave_table": Block(WaveTable, ports),
         "isa.writeback": Block(lambda c: Writeback(c, port=0), ports),
         "isa.read_request": Block(lambda c: ReadRequest(c, port=0), ports),

@@ -45,10 +45,10 @@ def tensor_exponent(golden: GoldenBlockFormat, tensors: list[Values]) -> int:
     return math.ceil(math.log2(highest / reach)) if highest > 0 and math.isfinite(highest) else 0
 
 
-def to_blocks(golden: GoldenBlockFormat, tensor: Values, *, multiple: int = 1) -> Values:
-    """``tensor`` flat, filled up with zeros to a multiple of ``multiple`` blocks."""
+def to_blocks(golden: GoldenBlockFormat, tensor: Values) -> Values:
+    """``tensor`` flat, filled up with zeros to whole blocks."""
     flat = np.asarray(tensor, dtype=np.float64).ravel()
-    unit = golden.layout.block * multiple
+    unit = golden.layout.block
     padded = np.zeros(-(-flat.size // unit) * unit)
     padded[: flat.size] = flat
     return padded.reshape(-1, golden.layout.block)

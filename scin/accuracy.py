@@ -6,6 +6,7 @@ import itertools
 from dataclasses import asdict
 
 import click
+from rich import box
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table as RichTable
@@ -122,7 +123,11 @@ def _numbers(name: str, text: str, low: int, high: int) -> list[int]:
 
 
 def _sqnr_table(name: str, items: list[Sqnr]) -> RichTable:
-    table = RichTable(title=f"SQNR in dB, {name} data: scin-inq / ring-quantized (margin)")
+    table = RichTable(
+        title=f"{name} data: SQNR of scin-inq in dB, and how far above ring-quantized",
+        box=box.SIMPLE,
+        padding=(0, 1, 0, 0),
+    )
     table.add_column("format")
     table.add_column("block", justify="right")
     ranks = list(dict.fromkeys(item.ranks for item in items))
@@ -134,18 +139,20 @@ def _sqnr_table(name: str, items: list[Sqnr]) -> RichTable:
         for count in ranks:
             switch = values[bits, block, count, "scin-inq"]
             ring = values[bits, block, count, "ring-quantized"]
-            cells.append(f"{switch:.1f} / {ring:.1f} ({switch - ring:+.1f})")
+            cells.append(f"{switch:.1f} {switch - ring:+.1f}")
         table.add_row(f"INT{bits}", str(block), *cells)
     theory = {item.ranks: item.theory_margin_db for item in items}
     table.add_section()
-    table.add_row("theory", "", *(f"({theory[count]:+.1f})" for count in ranks))
+    table.add_row("theory", "", *(f"{theory[count]:+.1f}" for count in ranks))
     return table
 
 
 def _embedding_table(items: list[Embedding]) -> RichTable:
     table = RichTable(
         title=f"sentence embeddings, N = {items[0].ranks}, against the unquantized model "
-        f"({items[0].pairs} pairs)"
+        f"({items[0].pairs} pairs)",
+        box=box.SIMPLE,
+        padding=(0, 1, 0, 0),
     )
     for column in ("format", "block", "algorithm", "cosine min", "cosine mean", "Spearman"):
         table.add_column(column, justify="left" if column == "algorithm" else "right")

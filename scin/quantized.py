@@ -31,10 +31,14 @@ def is_quantized(data_type: DataType) -> bool:
 
 
 def padded_elements(config: Config, operation: str, data_type: DataType, count: int) -> int:
-    """``count`` elements per endpoint, filled up to whole blocks."""
+    """``count`` elements per endpoint, every shard filled up to whole blocks."""
     block = golden_format(config, data_type).layout.block
-    unit = block * (config.system.endpoints if operation == "reducescatter" else 1)
-    return -(-count // unit) * unit
+    shards = _shards(config, operation)
+    return -(-count // shards // block) * block * shards
+
+
+def _shards(config: Config, operation: str) -> int:
+    return config.system.endpoints if operation == "reducescatter" else 1
 
 
 def element_bytes(config: Config, operation: str, data_type: DataType, count: int) -> int:
@@ -52,13 +56,16 @@ def run_quantized(
     synchronise: bool = True,
     seed: int | None = None,
 ) -> QuantizedOutcome:
-    """Quantize, run, dequantize. Tensors are filled up with zeros to whole blocks."""
+    """Quantize, run, dequantize. Tensors, or the shards of a reduce-scatter, are filled up
+    with zeros to whole blocks."""
     config = runner.config
     golden = golden_format(config, data_type)
-    endpoints = config.system.endpoints
-    pieces = endpoints if operation == "reducescatter" else 1
+    shards = _shards(config, operation)
     exponent = tensor_exponent(golden, tensors)
-    blocks = [to_blocks(golden, tensor, multiple=pieces) for tensor in tensors]
+    blocks = [
+        np.concatenate([to_blocks(golden, shard) for shard in np.split(tensor.ravel(), shards)])
+        for tensor in tensors
+    ]
     elements, scales = quantize_ranks(golden, blocks, exponent)
     outcome = runner.run(
         operation,
@@ -70,7 +77,7 @@ def run_quantized(
         scales=[pack_scales(golden.layout, part) for part in scales],
     )
     exact = np.sum(blocks, axis=0).ravel()
-    count = tensors[0].size
+    count = tensors[0].size // shards
     outputs, expected, found = [], [], []
     for rank, (raw, raw_scales) in enumerate(zip(outcome.outputs, outcome.scales, strict=True)):
         values = np.empty(0)
@@ -81,10 +88,9 @@ def run_quantized(
                 ),
                 exponent,
             ).ravel()
-            mine = exact if pieces == 1 else np.split(exact, pieces)[rank]
-            expected.append(mine)
-            found.append(values)
+            expected.append(np.split(exact, shards)[rank if shards > 1 else 0][:count])
+            found.append(values[:count])
         with np.errstate(over="ignore"):
-            outputs.append((values[:count] if pieces == 1 else values).astype(np.float16))
+            outputs.append(values[:count].astype(np.float16))
     outcome.measurement.error = asdict(error(np.concatenate(expected), np.concatenate(found)))
     return QuantizedOutcome(outcome.measurement, outputs)

@@ -65,7 +65,7 @@ class DequantizeLane(wiring.Component):
         m = Module()
         count = self._count
         nan = Signal(count)
-        terms = []
+        terms, carries = [], []
         for i in range(count):
             # 1: take the element apart.
             parts = Signal(ELEMENT_PARTS, name=f"parts_{i}")
@@ -86,21 +86,25 @@ class DequantizeLane(wiring.Component):
                 distance.eq(self.distance[i] + parts.distance[:DISTANCE_BITS]),
                 nan[i].eq(parts.nan),
             ]
-            # 3: align; what falls below the window is cut off towards zero.
+            # 3: align.
             aligned = Signal(WINDOW_BITS, name=f"aligned_{i}")
             aligned_negative = Signal(name=f"aligned_negative_{i}")
-            shifted = (product << (WINDOW_BITS - PRODUCT_BITS)) >> distance[:6]
             m.d.sync += [
-                aligned.eq(Mux(distance[6:].any(), 0, shifted)),
+                aligned.eq(self._align(product, distance)),
                 aligned_negative.eq(negative),
             ]
-            # 4: sign.
+            # 4: sign; the one that makes a complement a negative number is added below.
             term = Signal(signed(WINDOW_BITS + 1), name=f"term_{i}")
-            m.d.sync += term.eq(Mux(aligned_negative, -aligned, aligned))
+            carry = Signal(name=f"carry_{i}")
+            m.d.sync += [
+                term.eq(Cat(Mux(aligned_negative, ~aligned, aligned), aligned_negative)),
+                carry.eq(aligned_negative),
+            ]
             terms.append(term)
+            carries.append(carry)
         # 5: add.
         total = Signal(signed(total_bits(count) + 1))
-        m.d.sync += total.eq(adder_tree(terms))
+        m.d.sync += total.eq(adder_tree(terms) + adder_tree(carries))
         # 6: sign and magnitude.
         nan_seen = Signal(3)
         m.d.sync += [
@@ -110,3 +114,12 @@ class DequantizeLane(wiring.Component):
             self.nan.eq(nan_seen[2]),
         ]
         return m
+
+    def _align(self, product, distance):
+        """``product`` so far below the top of the window; what falls out of it is cut off."""
+        room = WINDOW_BITS - PRODUCT_BITS
+        if any(entry.scale.aligned for entry in self._formats):
+            shifted = (product << room) >> distance[:6]
+            return Mux(distance[6:].any(), 0, shifted)
+        # Nothing falls out of a fixed window, and shifting up from its floor is half the size.
+        return product << (room - distance)[: room.bit_length()]
