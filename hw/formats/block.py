@@ -46,6 +46,14 @@ class BlockFormat:
         """Bytes of elements per byte of scales."""
         return self.block_bytes // self.scale_bytes
 
+    def block_of_group(self, group: int) -> int:
+        """Which block of a row a group of ``GROUP_BYTES`` belongs to."""
+        return group * GROUP_BYTES // self.block_bytes
+
+    def first_group(self, group: int) -> int:
+        """The group its block begins with."""
+        return self.block_of_group(group) * (self.block_bytes // GROUP_BYTES)
+
     def rows_per_block(self, flit_bytes: int) -> int:
         return max(1, self.block_bytes // flit_bytes)
 

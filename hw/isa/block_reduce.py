@@ -5,45 +5,38 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.formats import block_formats
-from hw.formats.block import GROUP_BYTES, BlockFormat
-from hw.formats.scale import EXPONENT_BITS, SCALE_PARTS
-from hw.isa.arithmetic import maximum_of
+from hw.isa import block_maximum
+from hw.isa.block_maximum import NIBBLE_BITS, NIBBLES_PER_GROUP, BlockMaximum
 from hw.isa.block_scale import LANE_SHIFT_BITS, RECIPROCAL_BITS, BlockScale
 from hw.isa.dequantize import DequantizeLane, total_bits
 from hw.isa.jobs import index_bits, longest_block_rows
 from hw.isa.quantize import QuantizeLane
 from hw.isa.scale_buffer import widest_part_bits
+from hw.isa.scale_decode import ScaleDecode
 from hw.spec.config import Config
-from hw.stream.delay import Delay
+from hw.stream.delay import delayed
 
-NIBBLE_BITS = 4
-NIBBLES_PER_GROUP = 8 * GROUP_BYTES // NIBBLE_BITS
-SELECT_CYCLES = 2
-"""Scales are selected and decoded before their elements enter the lanes."""
-LEVELS = (NIBBLES_PER_GROUP - 1).bit_length()
+ROWS_WAIT = ScaleDecode.LATENCY - DequantizeLane.SCALE_LAG
+"""Elements enter the lanes so much later than their scales are decoded."""
+
+AT_TOTALS = ROWS_WAIT + DequantizeLane.LATENCY
 
 
-def hold_cycles(config: Config) -> int:
-    """A row waits until the last row of the longest block is there."""
-    return longest_block_rows(config) - 1
+def _at_scale(config: Config) -> int:
+    return AT_TOTALS + block_maximum.latency(config)
+
+
+def _at_quantize(config: Config) -> int:
+    return _at_scale(config) + BlockScale.LATENCY
 
 
 def latency(config: Config) -> int:
     """Cycles from a row to its result."""
-    groups = config.fabric.flit_bytes // GROUP_BYTES
-    combine = LEVELS + (groups - 1).bit_length() + 1
-    return (
-        SELECT_CYCLES
-        + DequantizeLane.LATENCY
-        + combine
-        + hold_cycles(config)
-        + BlockScale.LATENCY
-        + QuantizeLane.LATENCY
-    )
+    return _at_quantize(config) + QuantizeLane.LATENCY
 
 
 class BlockReduce(wiring.Component):
-    """Lanes side by side, one scale unit per group of 8 bytes that may be a block.
+    """Lanes side by side, one scale unit per group of 8 bytes that may begin a block.
 
     Ports
     -----
@@ -78,239 +71,128 @@ class BlockReduce(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        config, formats = self._config, self._formats
-        ports = config.system.endpoints
-        flit = config.fabric.flit_bytes
-        groups = flit // GROUP_BYTES
-        width = total_bits(ports)
-        hold = hold_cycles(config)
+        m.submodules.decode = decode = ScaleDecode(self._config)
+        m.d.comb += [
+            decode.present.eq(self.present),
+            decode.format.eq(self.format),
+            *(sink.eq(scales) for sink, scales in zip(decode.scales, self.scales, strict=True)),
+        ]
+        lanes = self._dequantize(m, decode)
+        units = self._find_scales(m, decode, lanes)
+        outputs = self._quantize(m, lanes, units)
+        self._assemble(m, outputs, units)
+        return m
 
-        def later(value, cycles, name):
-            if cycles == 0:
-                return value
-            m.submodules[f"delay_{name}"] = delay = Delay(len(value), cycles=cycles)
-            m.d.comb += delay.i.eq(value)
-            return delay.o
+    def _lanes(self):
+        """(position in units of 4 bits, formats known there): bytes begin at the even ones."""
+        narrow = tuple(entry for entry in self._formats if entry.element.bits == NIBBLE_BITS)
+        for n in range(2 * self._config.fabric.flit_bytes):
+            known = self._formats if n % 2 == 0 else narrow
+            if known:
+                yield n, known
 
-        # The scales of each group, decoded; the largest one of the ports.
-        form = later(self.format, 1, "format_1")
-        present_1 = later(self.present, 1, "present_1")
-        scales = [later(self.scales[p], 1, f"scales_{p}") for p in range(ports)]
-        significands, negatives, distances, tops, bads = [], [], [], [], []
-        for g in range(groups):
-            parts = []
-            for p in range(ports):
-                part = Signal(SCALE_PARTS, name=f"scale_{g}_{p}")
-                for k, entry in enumerate(formats):
-                    index = _block_of(entry, g)
-                    code = scales[p].word_select(index, entry.scale.bits)
-                    with m.If(form[k]):
-                        for name, value in entry.scale.decode(code).items():
-                            m.d.sync += part[name].eq(value)
-                with m.If(~present_1[p]):
-                    m.d.sync += [part.exponent.eq(0), part.bad.eq(0)]
-                parts.append(part)
-            top, bad = Signal(EXPONENT_BITS, name=f"top_{g}"), Signal(name=f"bad_{g}")
-            form_2 = later(form, 1, f"format_2_{g}")
-            m.d.comb += top.eq(maximum_of([part.exponent for part in parts]))
-            for k, entry in enumerate(formats):
-                if not entry.scale.aligned:
-                    with m.If(form_2[k]):
-                        m.d.comb += top.eq(entry.scale.highest_exponent)
-            m.d.comb += bad.eq(Cat(part.bad for part in parts).any())
-            for name, values in (
-                ("significand", significands),
-                ("negative", negatives),
-            ):
-                values.append(
-                    [later(part[name], 1, f"{name}_{g}_{p}") for p, part in enumerate(parts)]
-                )
-            spread = []
-            for p, part in enumerate(parts):
-                distance = Signal(EXPONENT_BITS, name=f"distance_{g}_{p}")
-                m.d.sync += distance.eq(top - part.exponent)
-                spread.append(distance)
-            distances.append(spread)
-            tops.append(top)
-            bads.append(bad)
+    def _subset(self, form, known):
+        return Cat(form[k] for k, entry in enumerate(self._formats) if entry in known)
 
-        # The lanes: a byte of elements at the even ones, 4-bit elements at all.
-        rows = [later(self.rows[p], SELECT_CYCLES, f"rows_{p}") for p in range(ports)]
-        form_rows = later(self.format, SELECT_CYCLES, "format_rows")
-        present = later(self.present, SELECT_CYCLES, "present")
-        narrow = tuple(entry for entry in formats if entry.element.bits == NIBBLE_BITS)
-        lanes = []
-        for n in range(2 * flit):
-            known = formats if n % 2 == 0 else narrow
-            if not known:
-                lanes.append(None)
-                continue
-            m.submodules[f"dequantize_{n}"] = lane = DequantizeLane(ports, known)
+    def _dequantize(self, m, decode):
+        rows = [delayed(m, row, ROWS_WAIT, f"rows_{p}") for p, row in enumerate(self.rows)]
+        form = delayed(m, self.format, ROWS_WAIT, "format_rows")
+        present = delayed(m, self.present, ROWS_WAIT, "present_rows")
+        lanes = {}
+        for n, known in self._lanes():
             g = n // NIBBLES_PER_GROUP
+            m.submodules[f"dequantize_{n}"] = lane = DequantizeLane(len(rows), known)
             m.d.comb += [
                 lane.present.eq(present),
-                lane.format.eq(_subset(form_rows, formats, known)),
+                lane.format.eq(self._subset(form, known)),
+                lane.scale_negative.eq(decode.negative[g]),
             ]
-            for p in range(ports):
+            for p, row in enumerate(rows):
                 m.d.comb += [
-                    lane.elements[p].eq(rows[p][NIBBLE_BITS * n : NIBBLE_BITS * n + 8]),
-                    lane.scale_significand[p].eq(significands[g][p]),
-                    lane.scale_negative[p].eq(negatives[g][p]),
-                    lane.distance[p].eq(distances[g][p]),
+                    lane.elements[p].eq(row[NIBBLE_BITS * n : NIBBLE_BITS * n + 8]),
+                    lane.scale_significand[p].eq(decode.significand[g][p]),
+                    lane.distance[p].eq(decode.distance[g][p]),
                 ]
-            lanes.append(lane)
+            lanes[n] = lane
+        return lanes
 
-        # The largest magnitude of each block, over lanes, groups and rows.
-        at_totals = SELECT_CYCLES + DequantizeLane.LATENCY
-        form_totals = later(self.format, at_totals, "format_totals")
-        wide_only = Signal()
-        m.d.comb += wide_only.eq(_any(form_totals, [e not in narrow for e in formats]))
-        highest = []
-        for g in range(groups):
-            values = []
-            for n in range(g * NIBBLES_PER_GROUP, (g + 1) * NIBBLES_PER_GROUP):
-                if lanes[n] is None:
-                    continue
-                magnitude = Mux(lanes[n].nan, 0, lanes[n].magnitude)
-                values.append(Mux(wide_only, 0, magnitude) if n % 2 else magnitude)
-            highest.append(self._tree(m, values, LEVELS, f"group_{g}", width))
-        at_groups = at_totals + LEVELS
-        form_groups = later(self.format, at_groups, "format_groups")
-        level = 1
-        while level < groups:
-            span = 2 * level
-            joined = Signal(name=f"joined_{span}")
-            m.d.comb += joined.eq(
-                _any(form_groups, [entry.block_bytes >= span * GROUP_BYTES for entry in formats])
-            )
-            combined = []
-            for g in range(groups):
-                other = g ^ level
-                larger = Mux(highest[g] > highest[other], highest[g], highest[other])
-                result = Signal(width, name=f"highest_{span}_{g}")
-                m.d.sync += result.eq(Mux(joined, larger, highest[g]))
-                combined.append(result)
-            highest = combined
-            form_groups = later(form_groups, 1, f"format_groups_{span}")
-            at_groups += 1
-            level = span
-        left = later(self.rows_left, at_groups, "left")
-        first = Signal()
-        longest = Signal.like(self.rows_left)
-        for k, entry in enumerate(formats):
-            with m.If(form_groups[k]):
-                m.d.comb += longest.eq(entry.rows_per_block(flit) - 1)
-        m.d.comb += first.eq(left == longest)
-        exit_left = later(left, 1 + hold, "exit_left")
-        blocks = []
-        for g in range(groups):
-            running = Signal(width, name=f"running_{g}")
-            history = [running]
-            for step in range(hold):
-                history.append(later(history[-1], 1, f"history_{g}_{step}"))
-            larger = Mux(running > highest[g], running, highest[g])
-            m.d.sync += running.eq(Mux(first, highest[g], larger))
-            # When a row leaves, its block was complete `hold - rows left` cycles ago.
-            block = Signal(width, name=f"block_{g}")
-            with m.Switch(exit_left):
-                for value in range(hold + 1):
-                    with m.Case(value):
-                        m.d.comb += block.eq(history[hold - value])
-            blocks.append(block)
-
-        # One scale unit where a block can begin.
-        at_scale = at_groups + 1 + hold
-        form_scale = later(self.format, at_scale, "format_scale")
-        at_quantize = at_scale + BlockScale.LATENCY
-        form_quantize = later(self.format, at_quantize, "format_quantize")
+    def _find_scales(self, m, decode, lanes):
+        """By group, where a block can begin; the others' entry is None."""
+        config = self._config
+        m.submodules.maximum = maximum = BlockMaximum(config)
+        m.d.comb += [
+            maximum.format.eq(delayed(m, self.format, AT_TOTALS, "format_totals")),
+            maximum.rows_left.eq(delayed(m, self.rows_left, AT_TOTALS, "left_totals")),
+        ]
+        for n, lane in lanes.items():
+            m.d.comb += maximum.magnitudes[n].eq(Mux(lane.nan, 0, lane.magnitude))
+        form = delayed(m, self.format, _at_scale(config), "format_scale")
+        wait = _at_scale(config) - ScaleDecode.TOP_LATENCY
         units = []
-        for g in range(groups):
-            known = tuple(entry for entry in formats if _first_group(entry, g) == g)
+        for g, highest in enumerate(maximum.highest):
+            known = tuple(entry for entry in self._formats if entry.first_group(g) == g)
             if not known:
                 units.append(None)
                 continue
-            m.submodules[f"scale_{g}"] = unit = BlockScale(width, known)
+            m.submodules[f"scale_{g}"] = unit = BlockScale(len(highest), known)
             m.d.comb += [
-                unit.highest.eq(blocks[g]),
-                unit.top.eq(later(tops[g], at_scale - SELECT_CYCLES, f"top_{g}")),
-                unit.bad.eq(later(bads[g], at_scale - SELECT_CYCLES, f"bad_{g}")),
-                unit.format.eq(_subset(form_scale, formats, known)),
+                unit.highest.eq(highest),
+                unit.top.eq(delayed(m, decode.top[g], wait, f"top_{g}")),
+                unit.bad.eq(delayed(m, decode.bad[g], wait, f"bad_{g}")),
+                unit.format.eq(self._subset(form, known)),
             ]
             units.append(unit)
+        return units
+
+    def _quantize(self, m, lanes, units):
+        """Every group gets what the unit of its block says."""
+        config = self._config
+        form = delayed(m, self.format, _at_quantize(config), "format_quantize")
         settings = []
-        for g in range(groups):
+        for g in range(len(units)):
             shift = Signal(LANE_SHIFT_BITS, name=f"shift_{g}")
             reciprocal = Signal(RECIPROCAL_BITS, name=f"reciprocal_{g}")
             flawed = Signal(name=f"flawed_{g}")
-            for k, entry in enumerate(formats):
-                unit = units[_first_group(entry, g)]
-                with m.If(form_quantize[k]):
+            for k, entry in enumerate(self._formats):
+                unit = units[entry.first_group(g)]
+                with m.If(form[k]):
                     m.d.comb += [
                         shift.eq(unit.shift),
                         reciprocal.eq(unit.reciprocal),
                         flawed.eq(unit.flawed),
                     ]
             settings.append((shift, reciprocal, flawed))
-
-        # Back to elements.
-        form_result = later(self.format, at_quantize + QuantizeLane.LATENCY, "format_result")
         outputs = {}
-        for n, lane in enumerate(lanes):
-            if lane is None:
-                continue
-            known = formats if n % 2 == 0 else narrow
+        width = total_bits(config.system.endpoints)
+        for n, known in self._lanes():
+            lane = lanes[n]
+            total = Cat(lane.magnitude, lane.negative, lane.nan)
+            waited = delayed(m, total, _at_quantize(config) - AT_TOTALS, f"total_{n}")
             shift, reciprocal, flawed = settings[n // NIBBLES_PER_GROUP]
-            waiting = Cat(lane.magnitude, lane.negative, lane.nan)
-            total = later(waiting, at_quantize - at_totals, f"total_{n}")
             m.submodules[f"quantize_{n}"] = output = QuantizeLane(width, known)
             m.d.comb += [
-                Cat(output.magnitude, output.negative, output.nan).eq(total),
-                output.format.eq(_subset(form_quantize, formats, known)),
+                Cat(output.magnitude, output.negative, output.nan).eq(waited),
+                output.format.eq(self._subset(form, known)),
                 output.shift.eq(shift),
                 output.reciprocal.eq(reciprocal),
                 output.flawed.eq(flawed),
             ]
             outputs[n] = output.element
-        codes = [
-            later(unit.code, QuantizeLane.LATENCY, f"code_{g}") if unit is not None else None
+        return outputs
+
+    def _assemble(self, m, outputs, units):
+        form = delayed(m, self.format, latency(self._config), "format_result")
+        codes = {
+            g: delayed(m, unit.code, QuantizeLane.LATENCY, f"code_{g}")
             for g, unit in enumerate(units)
-        ]
-        for k, entry in enumerate(formats):
+            if unit is not None
+        }
+        for k, entry in enumerate(self._formats):
             step = entry.element.bits // NIBBLE_BITS
-            elements = [outputs[n][: entry.element.bits] for n in range(0, 2 * flit, step)]
-            starts = [g for g in range(groups) if _first_group(entry, g) == g]
-            with m.If(form_result[k]):
+            positions = range(0, 2 * self._config.fabric.flit_bytes, step)
+            starts = sorted({entry.first_group(g) for g in range(len(units))})
+            with m.If(form[k]):
                 m.d.comb += [
-                    self.result.eq(Cat(*elements)),
+                    self.result.eq(Cat(outputs[n][: entry.element.bits] for n in positions)),
                     self.result_scales.eq(Cat(codes[g][: entry.scale.bits] for g in starts)),
                 ]
-        return m
-
-    @staticmethod
-    def _tree(m, values, levels, name, width):
-        """The largest value, one comparison per cycle."""
-        for level in range(levels):
-            pairs = [values[i : i + 2] for i in range(0, len(values), 2)]
-            values = []
-            for index, pair in enumerate(pairs):
-                result = Signal(width, name=f"{name}_{level}_{index}")
-                m.d.sync += result.eq(maximum_of(pair))
-                values.append(result)
-        return values[0]
-
-
-def _block_of(entry: BlockFormat, group: int) -> int:
-    """Which block of the row a group belongs to."""
-    return group * GROUP_BYTES // entry.block_bytes
-
-
-def _first_group(entry: BlockFormat, group: int) -> int:
-    return _block_of(entry, group) * (entry.block_bytes // GROUP_BYTES)
-
-
-def _any(form, wanted: list[bool]):
-    return Cat(form[k] for k, want in enumerate(wanted) if want).any()
-
-
-def _subset(form, formats, known):
-    return Cat(form[k] for k, entry in enumerate(formats) if entry in known)

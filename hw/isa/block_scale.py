@@ -8,6 +8,7 @@ from hw.formats.block import BlockFormat
 from hw.formats.scale import EXPONENT_BITS, SCALE_BITS
 from hw.isa.arithmetic import leading_zeros
 from hw.isa.dequantize import TOP_BIT
+from hw.stream.delay import delayed
 
 RECIPROCAL_SHIFT = 30
 RECIPROCAL_BITS = RECIPROCAL_SHIFT - SCALE_BITS + 2
@@ -82,16 +83,9 @@ class BlockScale(wiring.Component):
         m = Module()
         width = self._width
 
-        def later(value, cycles, name):
-            for step in range(cycles):
-                stage = Signal.like(value, name=f"{name}_{step}")
-                m.d.sync += stage.eq(value)
-                value = stage
-            return value
-
         form = [self.format]
         for step in range(1, self.LATENCY):
-            form.append(later(form[-1], 1, f"format_{step}"))
+            form.append(delayed(m, form[-1], 1, f"format_{step}"))
 
         def per_format(stage, make):
             for k, entry in enumerate(self._formats):
@@ -101,8 +95,8 @@ class BlockScale(wiring.Component):
         # 1: where the highest magnitude begins.
         zeros = Signal(range(width + 1))
         m.d.sync += zeros.eq(leading_zeros(m, self.highest, "highest"))
-        highest = later(self.highest, 1, "highest")
-        top = later(self.top, 1, "top")
+        highest = delayed(m, self.highest, 1, "highest")
+        top = delayed(m, self.top, 1, "top")
 
         # 2: normalise, but not below the lowest exponent.
         shift = Signal(LANE_SHIFT_BITS)
@@ -111,15 +105,15 @@ class BlockScale(wiring.Component):
             with m.If(form[1][k]):
                 m.d.comb += limit.eq(top + (_offset(width, entry) - entry.scale.lowest_exponent))
         m.d.sync += shift.eq(Mux(limit < zeros, limit, zeros))
-        highest = later(highest, 1, "highest_a")
-        top = later(top, 1, "top_a")
+        highest = delayed(m, highest, 1, "highest_a")
+        top = delayed(m, top, 1, "top_a")
 
         # 3
         normal = Signal(width)
         exponent = Signal(signed(EXPONENT_BITS + 3))
         m.d.sync += normal.eq(highest << shift)
         per_format(2, lambda entry: exponent.eq(top + _offset(width, entry) - shift))
-        shift = later(shift, 1, "shift")
+        shift = delayed(m, shift, 1, "shift")
 
         # 4: as many bits as significand and divisor need, rounded up.
         kept = Signal(max(_kept_bits(entry) for entry in self._formats) + 1)
@@ -129,7 +123,7 @@ class BlockScale(wiring.Component):
             return kept.eq(normal[dropped:] + normal[:dropped].any())
 
         per_format(3, keep)
-        exponent = later(exponent, 1, "exponent")
+        exponent = delayed(m, exponent, 1, "exponent")
 
         # 5: divide by the odd part of the largest element, rounded up.
         significand = Signal(SCALE_BITS + 1)
@@ -142,7 +136,7 @@ class BlockScale(wiring.Component):
             return significand.eq(((kept[:bits] + (odd - 1)) * factor) >> places)
 
         per_format(4, divide)
-        exponent = later(exponent, 1, "exponent_a")
+        exponent = delayed(m, exponent, 1, "exponent_a")
 
         # 6: a carry out of the significand raises the exponent.
         raised = Signal(2)
@@ -156,7 +150,7 @@ class BlockScale(wiring.Component):
             return [raised.eq(over), rounded.eq(Mux(over, (significand + 1) >> 1, significand))]
 
         per_format(5, carry)
-        exponent = later(exponent, 1, "exponent_b")
+        exponent = delayed(m, exponent, 1, "exponent_b")
 
         # 7: code; normalise what is subnormal, for the division.
         code = Signal(signed(SCALE_BITS + EXPONENT_BITS))
@@ -173,10 +167,10 @@ class BlockScale(wiring.Component):
             ]
 
         per_format(6, encode)
-        shift = later(shift, 4, "shift_a")
-        raised = later(raised, 1, "raised")
-        bad = later(self.bad, 7, "bad")
-        none = later(zeros == width, 6, "none")
+        shift = delayed(m, shift, 4, "shift_a")
+        raised = delayed(m, raised, 1, "raised")
+        bad = delayed(m, self.bad, 7, "bad")
+        none = delayed(m, zeros == width, 6, "none")
 
         # 8: flaws; the reciprocal.
         m.d.sync += [self.shift.eq(shift + 2 - raised + lack), self.flawed.eq(bad)]

@@ -9,6 +9,7 @@ from hw.formats.floating import WINDOW_BITS
 from hw.isa.arithmetic import adder_tree, leading_zeros, maximum_of
 from hw.spec.instruction import DataType, ReduceOp
 from hw.stream.arbiter import select
+from hw.stream.delay import delayed
 
 TOP_BITS = 8
 """Biased exponents of the widest format."""
@@ -51,13 +52,6 @@ class ReduceLane(wiring.Component):
         count = self._count
         sum_bits = WINDOW_BITS + (count - 1).bit_length()
 
-        def delayed(value, cycles: int, name: str):
-            for step in range(cycles):
-                stage = Signal.like(value, name=f"{name}_{step + 1}")
-                m.d.sync += stage.eq(value)
-                value = stage
-            return value
-
         # Stage 1: take operands apart.
         fp16, bf16 = (FORMATS[DataType.FP16.value], FORMATS[DataType.BF16.value])
         is_bf16 = self.data_type == DataType.BF16
@@ -92,18 +86,18 @@ class ReduceLane(wiring.Component):
             ]
             exponents.append(exponent)
             significands.append(significand)
-        present = delayed(self.present, 1, "present")
-        operation = delayed(self.reduce_op, 1, "operation")
-        bf16_1 = delayed(is_bf16, 1, "bf16")
-        raw = [delayed(self.operands[i], 1, f"raw_{i}") for i in range(count)]
+        present = delayed(m, self.present, 1, "present")
+        operation = delayed(m, self.reduce_op, 1, "operation")
+        bf16_1 = delayed(m, is_bf16, 1, "bf16")
+        raw = [delayed(m, self.operands[i], 1, f"raw_{i}") for i in range(count)]
 
         # Stage 2: top of the window, special cases, comparison keys.
         largest = maximum_of([Mux(present[i], exponents[i], 0) for i in range(count)])
         top = Signal(TOP_BITS)
         m.d.sync += top.eq(Mux(bf16_1, largest, fp16.exponent_special - 1))
-        exponents = [delayed(e, 1, f"exponent_{i}") for i, e in enumerate(exponents)]
-        significands = [delayed(s, 1, f"significand_{i}") for i, s in enumerate(significands)]
-        signs = delayed(sign, 1, "sign")
+        exponents = [delayed(m, e, 1, f"exponent_{i}") for i, e in enumerate(exponents)]
+        significands = [delayed(m, s, 1, f"significand_{i}") for i, s in enumerate(significands)]
+        signs = delayed(m, sign, 1, "sign")
         any_nan = Signal()
         infinity = Signal()
         infinity_sign = Signal()
@@ -126,8 +120,8 @@ class ReduceLane(wiring.Component):
             ordered = Mux(sign[i], ~raw[i], raw[i] | 0x8000)
             m.d.sync += key.eq(Mux(present[i], Mux(maximise, ordered, ~ordered[:16]), 0))
             keys.append(key)
-        operation = delayed(operation, 1, "operation_a")
-        bf16_2 = delayed(bf16_1, 1, "bf16_a")
+        operation = delayed(m, operation, 1, "operation_a")
+        bf16_2 = delayed(m, bf16_1, 1, "bf16_a")
 
         # Stage 3: align. The significand enters at the top of the window.
         aligned = []
@@ -138,7 +132,7 @@ class ReduceLane(wiring.Component):
             shifted = (significands[i] << (WINDOW_BITS - 11)) >> distance[:6]
             m.d.sync += magnitude.eq(Mux(distance[6:].any(), 0, shifted))
             aligned.append(magnitude)
-        signs = delayed(signs, 1, "sign_a")
+        signs = delayed(m, signs, 1, "sign_a")
         extreme = Signal(16)
         best = maximum_of(keys)
         chosen = Mux(operation == ReduceOp.MAX, best, ~best[:16])
@@ -155,7 +149,7 @@ class ReduceLane(wiring.Component):
         m.d.sync += [negative.eq(total < 0), magnitude.eq(Mux(total < 0, -total, total))]
 
         # Stage 6: by how much to normalise; never below the exponent of subnormals.
-        top_5 = delayed(top, 3, "top")
+        top_5 = delayed(m, top, 3, "top")
         headroom = sum_bits - WINDOW_BITS
         zeros_5 = leading_zeros(m, magnitude, "magnitude")
         limit = Signal(TOP_BITS + 1)
@@ -167,24 +161,24 @@ class ReduceLane(wiring.Component):
             shift.eq(Mux(limit < zeros_5, limit, zeros_5)),
             is_zero.eq(magnitude == 0),
         ]
-        magnitude = delayed(magnitude, 1, "magnitude")
-        top_6 = delayed(top_5, 1, "top_a")
+        magnitude = delayed(m, magnitude, 1, "magnitude")
+        top_6 = delayed(m, top_5, 1, "top_a")
 
         # Stage 7: normalise.
         normal = Signal(sum_bits)
         m.d.sync += [normal.eq(magnitude << shift), biased.eq(top_6 + headroom - shift)]
-        negative_7 = delayed(negative, 2, "negative")
-        is_zero = delayed(is_zero, 1, "is_zero")
+        negative_7 = delayed(m, negative, 2, "negative")
+        is_zero = delayed(m, is_zero, 1, "is_zero")
 
         # Stage 8: round once, to nearest even; pack; special cases.
-        bf16_7 = delayed(bf16_2, 5, "bf16_b")
-        operation_7 = delayed(operation, 5, "operation_b")
-        any_nan_7 = delayed(any_nan, 5, "any_nan")
-        infinity_7 = delayed(infinity, 5, "infinity")
-        infinity_sign_7 = delayed(infinity_sign, 5, "infinity_sign")
-        negative_zero_7 = delayed(all_negative_zero, 5, "negative_zero")
-        extreme_7 = delayed(extreme, 4, "extreme")
-        copied_7 = delayed(copied, 5, "copied")
+        bf16_7 = delayed(m, bf16_2, 5, "bf16_b")
+        operation_7 = delayed(m, operation, 5, "operation_b")
+        any_nan_7 = delayed(m, any_nan, 5, "any_nan")
+        infinity_7 = delayed(m, infinity, 5, "infinity")
+        infinity_sign_7 = delayed(m, infinity_sign, 5, "infinity_sign")
+        negative_zero_7 = delayed(m, all_negative_zero, 5, "negative_zero")
+        extreme_7 = delayed(m, extreme, 4, "extreme")
+        copied_7 = delayed(m, copied, 5, "copied")
         packed = {entry: _round_and_pack(m, normal, biased, entry) for entry in (fp16, bf16)}
         magnitude_bits = Mux(bf16_7, packed[bf16], packed[fp16])
         infinity_bits = Mux(bf16_7, bf16.infinity, fp16.infinity)

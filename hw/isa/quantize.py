@@ -12,6 +12,7 @@ from hw.isa.block_scale import (
     dividend_bits,
     divisor_padding,
 )
+from hw.stream.delay import delayed
 
 REMAINDER_BIT = 19
 """A dividend that its divisor divides leaves less than 2^19 below the point: the product of
@@ -56,19 +57,11 @@ class QuantizeLane(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-
-        def later(value, cycles, name):
-            for step in range(cycles):
-                stage = Signal(len(value), name=f"{name}_{step}")
-                m.d.sync += stage.eq(value)
-                value = stage
-            return value
-
         # 1: bring the scale's last place to a fixed position.
         aligned = Signal(self._width + 2)
         m.d.sync += aligned.eq(self.magnitude << self.shift)
-        reciprocal = later(self.reciprocal, 1, "reciprocal")
-        form = later(self.format, 1, "format")
+        reciprocal = delayed(m, self.reciprocal, 1, "reciprocal")
+        form = delayed(m, self.format, 1, "format")
 
         # 2: the dividend, and whether something lies below it.
         dividend = Signal(max(dividend_bits(entry) for entry in self._formats))
@@ -77,21 +70,21 @@ class QuantizeLane(wiring.Component):
             lowest = self._width + 2 - dividend_bits(entry)
             with m.If(form[k]):
                 m.d.sync += [dividend.eq(aligned[lowest:]), below.eq(aligned[:lowest].any())]
-        reciprocal = later(reciprocal, 1, "reciprocal_a")
-        form = later(form, 1, "format_a")
+        reciprocal = delayed(m, reciprocal, 1, "reciprocal_a")
+        form = delayed(m, form, 1, "format_a")
 
         # 3: divide.
         divided = [k for k, entry in enumerate(self._formats) if entry.scale.significand_bits > 1]
         product = Signal(RECIPROCAL_SHIFT + 8)
         whole = Signal.like(dividend)
-        below_3 = later(below, 1, "below")
+        below_3 = delayed(m, below, 1, "below")
         m.d.sync += whole.eq(dividend)
         if divided:
             padded = dividend
             for k in divided:
                 padded = Mux(form[k], dividend << divisor_padding(self._formats[k]), padded)
             m.d.sync += product.eq(padded[:REMAINDER_BIT] * reciprocal)
-        form = later(form, 1, "format_b")
+        form = delayed(m, form, 1, "format_b")
 
         # 4: halves of the smallest step, and whether something is left.
         halves = Signal.like(dividend)
@@ -102,11 +95,11 @@ class QuantizeLane(wiring.Component):
             halves.eq(Mux(quotient, product >> RECIPROCAL_SHIFT, whole)),
             sticky.eq(below_3 | (quotient & product[REMAINDER_BIT:RECIPROCAL_SHIFT].any())),
         ]
-        form = later(form, 1, "format_c")
+        form = delayed(m, form, 1, "format_c")
 
         # 5: round.
         negative, nan, flawed = (
-            later(value, 4, name)
+            delayed(m, value, 4, name)
             for value, name in (
                 (self.negative, "negative"),
                 (self.nan, "nan"),

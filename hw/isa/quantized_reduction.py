@@ -10,7 +10,7 @@ from hw.isa.block_reduce import latency as block_latency
 from hw.isa.jobs import index_bits, longest_block_rows
 from hw.isa.scale_buffer import ScaleBuffer, part_bytes, scale_position, widest_part_bits
 from hw.spec.config import Config
-from hw.stream.delay import Delay
+from hw.stream.delay import delayed
 
 SELECT_CYCLES = 1
 OUTPUT_CYCLES = 1
@@ -88,9 +88,8 @@ class QuantizedReduction(wiring.Component):
                     bits = 8 * part_bytes(entry, flit)
                     m.d.comb += block.scales[p].eq(scales.word_select(part, bits))
 
-        m.submodules.delay = delay = Delay(len(control.as_value()), cycles=block_latency(config))
-        m.d.comb += delay.i.eq(control)
-        arrived = data.View(control_layout(config), delay.o)
+        waited = delayed(m, control.as_value(), block_latency(config), "control")
+        arrived = data.View(control_layout(config), waited)
         m.d.comb += [
             buffer.write.eq(arrived.elements & (arrived.rows_left == 0)),
             buffer.format.eq(arrived.format),

@@ -13,7 +13,7 @@ from hw.isa.scale_buffer import scale_position
 from hw.isa.wave_table import WaveTable
 from hw.spec.config import Config
 from hw.spec.instruction import DataType, ReduceOp
-from hw.stream.delay import Delay
+from hw.stream.delay import delayed
 
 
 def lead_cycles(config: Config) -> int:
@@ -69,28 +69,22 @@ class Reduction(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-
-        def later(value, cycles, name):
-            m.submodules[f"delay_{name}"] = delay = Delay(len(value), cycles=cycles)
-            m.d.comb += delay.i.eq(value)
-            return delay.o
-
         m.submodules.reduce = reduce = Reduce(self._config)
         targets = Mux(self.start & ~self.quantize, self.destinations, 0)
         read = WaveTable.READ_LATENCY
         m.d.comb += [
-            self.arriving.eq(later(targets, read + Reduce.LATENCY, "targets")),
+            self.arriving.eq(delayed(m, targets, read + Reduce.LATENCY, "targets")),
             self.result.eq(reduce.result),
-            reduce.present.eq(later(self.sources, read, "sources")),
-            reduce.data_type.eq(later(self.data_type, read, "data_type")),
-            reduce.reduce_op.eq(later(self.reduce_op, read, "reduce_op")),
+            reduce.present.eq(delayed(m, self.sources, read, "sources")),
+            reduce.data_type.eq(delayed(m, self.data_type, read, "data_type")),
+            reduce.reduce_op.eq(delayed(m, self.reduce_op, read, "reduce_op")),
             *(lane.eq(row) for lane, row in zip(reduce.rows, self.rows, strict=True)),
         ]
         if block_formats(self._config):
-            self._quantize(m, later)
+            self._quantize(m)
         return m
 
-    def _quantize(self, m, later):
+    def _quantize(self, m):
         config = self._config
         quantized = QuantizedReduction(config)
         m.submodules.quantized = DomainRenamer("quantize")(quantized) if self._gated else quantized
@@ -109,7 +103,7 @@ class Reduction(wiring.Component):
             m.d.comb += control.format[k].eq(self.quantize & (self.data_type == entry.code))
             with m.If(control.format[k]):
                 m.d.comb += self.scale_row.eq(scale_row)
-        read_control = later(control.as_value(), WaveTable.READ_LATENCY, "control")
+        read_control = delayed(m, control.as_value(), WaveTable.READ_LATENCY, "control")
         m.d.comb += quantized.control.eq(data.View(control_layout(config), read_control))
         for name in ("rows", "scale_rows"):
             for sink, source in zip(getattr(quantized, name), getattr(self, name), strict=True):

@@ -1,0 +1,85 @@
+"""The scales of a row, taken apart and lined up with its elements."""
+
+from amaranth import Cat, Module, Signal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from hw.formats import block_formats
+from hw.formats.block import GROUP_BYTES
+from hw.formats.scale import EXPONENT_BITS, SCALE_BITS, SCALE_PARTS
+from hw.isa.arithmetic import maximum_of
+from hw.isa.scale_buffer import widest_part_bits
+from hw.spec.config import Config
+from hw.stream.delay import delayed
+
+
+class ScaleDecode(wiring.Component):
+    """Per group of elements that share a scale, what each port's is and how they compare.
+
+    Ports
+    -----
+    scales : in, per port, the scales of the row's blocks, first block lowest
+    present : in, one bit per port that takes part
+    format : in, one bit per built format
+    significand, negative, distance : out, per group and port, ``LATENCY`` cycles later: the
+        scale, and how far its products lie below the top of the window
+    top, bad : out, per group, one cycle earlier: exponent field of a scale whose products
+        reach the top; some port's scale is no number
+
+    The window of scales that lie close together is fixed; that of others starts at the
+    largest of the ports.
+    """
+
+    LATENCY = 3
+    TOP_LATENCY = 2
+
+    def __init__(self, config: Config):
+        self._config = config
+        self._formats = block_formats(config)
+        ports, groups = config.system.endpoints, config.fabric.flit_bytes // GROUP_BYTES
+        super().__init__(
+            {
+                "scales": In(widest_part_bits(config)).array(ports),
+                "present": In(ports),
+                "format": In(len(self._formats)),
+                "significand": Out(SCALE_BITS).array(groups, ports),
+                "negative": Out(ports).array(groups),
+                "distance": Out(EXPONENT_BITS).array(groups, ports),
+                "top": Out(EXPONENT_BITS).array(groups),
+                "bad": Out(1).array(groups),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        form = delayed(m, self.format, 1, "format")
+        present = delayed(m, self.present, 1, "present")
+        scales = [delayed(m, part, 1, f"scales_{p}") for p, part in enumerate(self.scales)]
+        form_decoded = delayed(m, form, 1, "format_decoded")
+        for g in range(len(self.top)):
+            parts = []
+            for p in range(len(self.scales)):
+                part = Signal(SCALE_PARTS, name=f"scale_{g}_{p}")
+                for k, entry in enumerate(self._formats):
+                    code = scales[p].word_select(entry.block_of_group(g), entry.scale.bits)
+                    with m.If(form[k]):
+                        for name, value in entry.scale.decode(code).items():
+                            m.d.sync += part[name].eq(value)
+                with m.If(~present[p]):
+                    m.d.sync += [part.exponent.eq(0), part.bad.eq(0)]
+                parts.append(part)
+            m.d.comb += [
+                self.top[g].eq(maximum_of([part.exponent for part in parts])),
+                self.bad[g].eq(Cat(part.bad for part in parts).any()),
+            ]
+            for k, entry in enumerate(self._formats):
+                if not entry.scale.aligned:
+                    with m.If(form_decoded[k]):
+                        m.d.comb += self.top[g].eq(entry.scale.highest_exponent)
+            for p, part in enumerate(parts):
+                m.d.sync += [
+                    self.significand[g][p].eq(part.significand),
+                    self.negative[g][p].eq(part.negative),
+                    self.distance[g][p].eq(self.top[g] - part.exponent),
+                ]
+        return m
