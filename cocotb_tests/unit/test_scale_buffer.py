@@ -1,0 +1,50 @@
+"""hw/isa/scale_buffer.py: parts in, rows out, as models/formats/packing.py lays them out."""
+
+import cocotb
+import numpy as np
+import pytest
+from cocotb.triggers import RisingEdge
+
+from cocotb_tests.support.build import parameters_of_test, simulate
+from cocotb_tests.support.streams import start_clock
+from hw.formats import block_formats
+from hw.isa.scale_buffer import ScaleBuffer, part_bytes
+from hw.spec.config import load
+from models.formats.packing import pack_scales, scale_type
+
+
+@pytest.mark.parametrize("preset", ["tiny", "fpga4"])
+def test_scale_buffer(preset):
+    simulate(ScaleBuffer(load(preset)), module=__name__, case="check_rows", seed=1, preset=preset)
+
+
+@cocotb.test()
+async def check_rows(dut):
+    """Waves of every format and of any number of rows, one after the other."""
+    config = load(parameters_of_test()["preset"])
+    flit = config.fabric.flit_bytes
+    rng = np.random.default_rng(cocotb.RANDOM_SEED)
+    dut.write.value = 0
+    await start_clock(dut)
+    for _ in range(8):
+        for index, layout in enumerate(block_formats(config)):
+            per_block, per_row = layout.rows_per_block(flit), layout.blocks_per_row(flit)
+            steps = int(rng.integers(1, config.rows_per_wave // per_block + 1))
+            codes = rng.integers(0, 1 << layout.scale.bits, steps * per_row)
+            raw = pack_scales(layout, codes.astype(scale_type(layout))).tobytes()
+            size = part_bytes(layout, flit)
+            for step in range(steps):
+                dut.write.value = 1
+                dut.format.value = 1 << index
+                dut.row.value = (step + 1) * per_block - 1
+                part = raw[step * size : (step + 1) * size]
+                dut.scales.value = int.from_bytes(part, "little")
+                await RisingEdge(dut.clk)
+            dut.write.value = 0
+            for start in range(0, len(raw), flit):
+                dut.slot.value = start // flit
+                await RisingEdge(dut.clk)
+                await RisingEdge(dut.clk)
+                found = int(dut.data.value).to_bytes(flit, "little")
+                expected = raw[start : start + flit]
+                assert found[: len(expected)] == expected, layout.code.name
