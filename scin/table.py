@@ -57,8 +57,10 @@ class Table:
         )
         if item.error is not None:
             self.line(
-                f"# {item.wire} against the exact sum: largest error {item.error['maximum']:.4g}, "
-                f"rms {item.error['rms']:.4g}, SQNR {item.error['sqnr_db']:.2f} dB"
+                f"# {item.wire}: {item.payload_flits_sent} payload flits from each endpoint, "
+                f"{item.payload_flits_received} to it; against the exact sum: largest error "
+                f"{item.error['maximum']:.4g}, rms {item.error['rms']:.4g}, "
+                f"SQNR {item.error['sqnr_db']:.2f} dB"
             )
         if item.status != "OK":
             self.line(f"# status {item.status}")

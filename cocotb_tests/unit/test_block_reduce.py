@@ -15,7 +15,7 @@ from models.formats.packing import pack_elements, pack_scales
 from models.formats.registry import golden_format
 
 BLOCKS = 1200
-"""Per format and number of ports: three numbers of ports and five formats make 18,000."""
+"""Per format and configuration: four configurations and five formats make 24,000."""
 
 
 def configuration(ports, flit_bytes, int8_block):
