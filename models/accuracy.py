@@ -16,6 +16,7 @@ from hw.formats.scale import FP16_SCALE
 from models.formats.block import Elements, GoldenBlockFormat
 from models.formats.codecs import FP16_SCALES
 from models.quantized_allreduce import around_ring, error, in_switch
+from models.sentences import SENTENCES
 from models.transformer import Encoder
 
 ALGORITHMS: dict[str, Callable[[GoldenBlockFormat, list[np.ndarray]], np.ndarray]] = {
@@ -26,34 +27,6 @@ BITS = (8, 4)
 BLOCKS = (32, 64, 128, 256, 512)
 RANKS = (2, 4, 8, 16, 32, 72)
 MODEL_RANKS = 8
-
-SENTENCES = (
-    "The switch reads every accelerator's memory and reduces what it finds.",
-    "An in-network accelerator sums the partial results of all processors.",
-    "Credits keep a sender from overflowing the queues of its receiver.",
-    "Flow control stops packets before a buffer runs full.",
-    "She planted tomatoes behind the house in early spring.",
-    "In April the garden was full of young vegetables.",
-    "The train to the coast leaves at half past seven.",
-    "How long does the journey to the seaside take by rail?",
-    "The orchestra rehearsed the slow movement twice before lunch.",
-    "Musicians practised a symphony for the evening concert.",
-    "A violin needs new strings about once a year.",
-    "Interest rates fell for the third month in a row.",
-    "The central bank made borrowing cheaper again.",
-    "Investors moved their savings into government bonds.",
-    "A cold front brings rain to the northern valleys tonight.",
-    "Expect showers in the mountains after sunset.",
-    "The glacier has lost a third of its ice since 1950.",
-    "Doctors advise to sleep eight hours and to walk every day.",
-    "Regular exercise and enough rest keep the heart healthy.",
-    "The vaccine was tested on thirty thousand volunteers.",
-    "Our goalkeeper saved two penalties in the final.",
-    "The home team won the championship after extra time.",
-    "He fixed the leaking tap with a rubber washer.",
-    "The plumber replaced the pipe under the kitchen sink.",
-)
-"""24 sentences make 276 pairs, some near in meaning, most not."""
 
 
 def integer_format(bits: int, block: int) -> GoldenBlockFormat:

@@ -16,7 +16,6 @@ from models.accuracy import (
     BITS,
     BLOCKS,
     RANKS,
-    SENTENCES,
     Embedding,
     Sqnr,
     embeddings_of,
@@ -24,6 +23,7 @@ from models.accuracy import (
     sqnr_of,
     synthetic_tensors,
 )
+from models.sentences import SENTENCES
 from models.transformer import Encoder
 from scin.options import InputError, exit_status, write_json
 from scin.plot import plot_accuracy, plot_format
