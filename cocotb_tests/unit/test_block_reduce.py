@@ -15,13 +15,17 @@ from models.formats.packing import pack_elements, pack_scales
 from models.formats.registry import golden_format
 
 BLOCKS = 1200
-"""Per format and configuration: four configurations and five formats make 24,000."""
+"""Per format and configuration: four configurations of five formats make 24,000."""
 
 
-def configuration(ports, flit_bytes, int8_block):
+EVERY = "int8,mxint8,mxfp8,mxfp4,nvfp4"
+
+
+def configuration(ports, flit_bytes, int8_block, formats):
     return load(
         "tiny",
         {
+            "isa.block_formats": formats.split(","),
             "system.endpoints": ports,
             "fabric.flit_bytes": flit_bytes,
             "fabric.header_bytes": flit_bytes,
@@ -32,11 +36,19 @@ def configuration(ports, flit_bytes, int8_block):
 
 
 @pytest.mark.parametrize(
-    ("ports", "flit_bytes", "int8_block"),
-    [(2, 16, 64), (4, 32, 64), (8, 16, 32), (2, 32, 128)],
+    ("ports", "flit_bytes", "int8_block", "formats"),
+    [
+        (2, 16, 64, EVERY),
+        (4, 32, 64, EVERY),
+        (8, 16, 32, EVERY),
+        (2, 32, 128, EVERY),
+        # Without formats of moving windows the lanes are built differently.
+        (4, 16, 64, "int8"),
+        (2, 16, 64, "int8,nvfp4"),
+    ],
 )
-def test_block_reduce(ports, flit_bytes, int8_block):
-    config = configuration(ports, flit_bytes, int8_block)
+def test_block_reduce(ports, flit_bytes, int8_block, formats):
+    config = configuration(ports, flit_bytes, int8_block, formats)
     simulate(
         BlockReduce(config),
         module=__name__,
@@ -45,6 +57,7 @@ def test_block_reduce(ports, flit_bytes, int8_block):
         ports=ports,
         flit_bytes=flit_bytes,
         int8_block=int8_block,
+        formats=formats,
     )
 
 

@@ -30,7 +30,7 @@ class DequantizeLane(wiring.Component):
     format : in, one bit per format, of ``elements``
     elements : in per port, the element's code in the low bits
     present : in, one bit per port that takes part
-    scale_significand, scale_negative, distance : in per port, two cycles after its
+    scale_significand, scale_negative, distance : in per port, ``SCALE_LAG`` cycles after its
         element: the scale, and how far its product lies below the top of the window
     negative, magnitude, nan : out, the sum; an exact integer in units of the window's
         last place

@@ -30,12 +30,12 @@ class Scheduler(wiring.Component):
     free, free_abandon : out, the entry ``wave_now.entry`` is free
     job : stream out, write-back work; precedes the first row it is about
 
-    A wave of *r* rows takes *r* + 1 cycles, and one of *s* rows of scales *s* + 1 more. The
-    rows of a block start in consecutive cycles, once its last one is there. The reduction of
-    ordinary rows is shorter than that of quantized ones: it begins only when it cannot
-    overtake. A wave of a failed instruction is discarded once its answers are in; one that
-    fails half-way is completed, with undefined rows, so that the packets already begun end;
-    its instruction's status tells.
+    A wave of *r* rows and *s* rows of scales takes *r* + *s* + 1 cycles. The rows of a block
+    start in consecutive cycles, once its last one is there. The reduction of ordinary rows is
+    shorter than that of quantized ones: it begins only when it cannot overtake. A wave of a
+    failed instruction is discarded once its answers are in; one that fails half-way is
+    completed, with undefined rows, so that the packets already begun end; its instruction's
+    status tells.
     """
 
     def __init__(self, config: Config):
