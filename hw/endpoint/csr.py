@@ -23,8 +23,7 @@ class EndpointRegisters(wiring.Component):
 
     Ports: ``bus``; ``windows``, ``fault`` out; ``fault_taken``, ``visible`` (pulses) in;
     ``transmitted``, ``received``, ``payload_transmitted``, ``payload_received`` (pulses, one
-    flit each) in; ``core_bytes``, ``isa_bytes``
-    (counts) in.
+    flit each) in; ``core_bytes``, ``isa_bytes`` (counts) in.
     """
 
     def __init__(self, config: Config, *, sync: Sync, traffic: Traffic):

@@ -8,6 +8,7 @@ from hw.formats.block import BlockFormat
 from hw.formats.element import DISTANCE_BITS, ELEMENT_PARTS, SIGNIFICAND_BITS
 from hw.formats.scale import EXPONENT_BITS, SCALE_BITS
 from hw.isa.arithmetic import adder_tree
+from hw.stream.delay import delayed
 
 WINDOW_BITS = 48
 PRODUCT_BITS = SIGNIFICAND_BITS + SCALE_BITS
@@ -65,7 +66,7 @@ class DequantizeLane(wiring.Component):
         m = Module()
         count = self._count
         nan = Signal(count)
-        terms, carries = [], []
+        terms = []
         for i in range(count):
             # 1: take the element apart.
             parts = Signal(ELEMENT_PARTS, name=f"parts_{i}")
@@ -95,24 +96,17 @@ class DequantizeLane(wiring.Component):
             ]
             # 4: sign; the one that makes a complement a negative number is added below.
             term = Signal(signed(WINDOW_BITS + 1), name=f"term_{i}")
-            carry = Signal(name=f"carry_{i}")
-            m.d.sync += [
-                term.eq(Cat(Mux(aligned_negative, ~aligned, aligned), aligned_negative)),
-                carry.eq(aligned_negative),
-            ]
+            m.d.sync += term.eq(Cat(Mux(aligned_negative, ~aligned, aligned), aligned_negative))
             terms.append(term)
-            carries.append(carry)
         # 5: add.
         total = Signal(signed(total_bits(count) + 1))
-        m.d.sync += total.eq(adder_tree(terms) + adder_tree(carries))
+        m.d.sync += total.eq(adder_tree(terms) + adder_tree([term[-1] for term in terms]))
         # 6: sign and magnitude.
-        nan_seen = Signal(3)
         m.d.sync += [
             self.negative.eq(total < 0),
             self.magnitude.eq(Mux(total < 0, -total, total)),
-            nan_seen.eq(Cat(nan.any(), nan_seen)),
-            self.nan.eq(nan_seen[2]),
         ]
+        m.d.comb += self.nan.eq(delayed(m, nan.any(), 4, "nan"))
         return m
 
     def _align(self, product, distance):
