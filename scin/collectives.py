@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from hw.formats import FORMATS, block_format
+from hw.formats import block_format, is_block_scaled
 from hw.formats.block import BlockFormat
 from hw.spec.config import Config
 from hw.spec.instruction import DataType, Opcode, ReduceOp
@@ -126,7 +126,7 @@ def build(
     if synchronise:
         program[0]["barrier"] = 1
         program[-1]["notify"] = 1
-    if data_type not in FORMATS:
+    if is_block_scaled(data_type):
         program, layout = _with_scales(config, program, layout, block_format(config, data_type))
     return Program(operation, program, layout)
 

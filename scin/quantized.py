@@ -6,7 +6,6 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from hw.formats import FORMATS
 from hw.formats.data_type import DataType
 from hw.spec.config import Config
 from hw.spec.instruction import ReduceOp
@@ -24,10 +23,6 @@ class QuantizedOutcome:
     measurement: Measurement
     outputs: list[np.ndarray]
     """Per endpoint, the dequantized result in float16; empty where it gets none."""
-
-
-def is_quantized(data_type: DataType) -> bool:
-    return data_type not in FORMATS
 
 
 def padded_elements(config: Config, operation: str, data_type: DataType, count: int) -> int:

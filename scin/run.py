@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 import numpy as np
 
-from hw.formats import block_format, element_bits
+from hw.formats import block_format, element_bits, is_block_scaled
 from hw.formats.data_type import DataType
 from hw.spec.buildable import check_buildable
 from hw.spec.config import Config
@@ -25,7 +25,7 @@ from scin.options import (
     write_json,
 )
 from scin.quantized import OPERATIONS as QUANTIZED_OPERATIONS
-from scin.quantized import element_bytes, is_quantized, run_quantized
+from scin.quantized import element_bytes, run_quantized
 from scin.runner import CollectiveRunner, Measurement, check_capacity, message_bytes
 from scin.simulator import Simulator
 from scin.steps import measured_steps
@@ -81,7 +81,7 @@ def run(
     check_operation(operation)
     check_buildable(config)
     data_type, reduce_op = parse_data_type(dtype), parse_reduce_op(redop)
-    quantized = is_quantized(data_type)
+    quantized = is_block_scaled(data_type)
     if quantized:
         check_quantized(config, operation, data_type, reduce_op)
     tensor_type = DataType.FP16 if quantized else data_type
@@ -182,7 +182,7 @@ def run_tensors(
 ) -> tuple[Measurement, list[np.ndarray]]:
     """One collective of bit patterns (for a block-scaled type those of FP16 tensors), and per
     endpoint the bytes of the result."""
-    if is_quantized(data_type):
+    if is_block_scaled(data_type):
         tensors = [bits.view(np.float16) for bits in inputs]
         result = run_quantized(
             runner, operation, tensors, data_type, synchronise=synchronise, seed=seed
@@ -213,7 +213,7 @@ def check_quantized(
 def element_count(config: Config, operation: str, size: int, data_type: DataType) -> int:
     """Elements per endpoint of a collective of ``size`` bytes, as nccl-tests counts."""
     endpoints = config.system.endpoints
-    if is_quantized(data_type):
+    if is_block_scaled(data_type):
         entry = block_format(config, data_type)
         unit, what, per_unit = entry.block_bytes, "the block", entry.block
     else:

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 
-from hw.formats import FORMATS, block_format, element_bits
+from hw.formats import block_format, element_bits, is_block_scaled
 from hw.formats.data_type import DataType
 from hw.spec.config import AXI_BOUNDARY_BYTES, Config
 from hw.spec.instruction import Opcode, ReduceOp
@@ -231,4 +231,6 @@ class CollectiveRunner:
 
 def _wire_name(config: Config, data_type: DataType) -> str:
     name = data_type.name.lower()
-    return name if data_type in FORMATS else f"{name}/{block_format(config, data_type).block}"
+    if not is_block_scaled(data_type):
+        return name
+    return f"{name}/{block_format(config, data_type).block}"

@@ -7,6 +7,7 @@ import sys
 
 import click
 
+from hw.formats import is_block_scaled
 from hw.formats.data_type import DataType
 from hw.spec.buildable import check_buildable
 from hw.spec.config import Config
@@ -22,7 +23,6 @@ from scin.options import (
     write_json,
 )
 from scin.plot import plot_bandwidth, plot_format
-from scin.quantized import is_quantized
 from scin.run import check_quantized, element_count, run_tensors
 from scin.runner import CollectiveRunner, check_capacity
 from scin.simulator import Simulator
@@ -84,12 +84,12 @@ def sweep(
     for name in algorithms:
         if name not in ALGORITHMS:
             raise InputError(f"algo {name!r}: must be among {', '.join(ALGORITHMS)}")
-    if is_quantized(data_type):
+    if is_block_scaled(data_type):
         raise InputError(f"dtype {dtype}: must be fp16 or bf16; --algo scin-inq quantizes")
     if "scin-inq" in algorithms:
         if data_type != DataType.FP16:
             raise InputError(f"dtype {dtype}: must be fp16 for --algo scin-inq")
-        if not is_quantized(wire_type):
+        if not is_block_scaled(wire_type):
             raise InputError(f"inq-format {inq_format}: must be a block-scaled format")
         check_quantized(config, operation, wire_type, reduce_op)
     endpoints = config.system.endpoints

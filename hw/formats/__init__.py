@@ -41,7 +41,11 @@ def block_format(config: Config, code: DataType) -> BlockFormat:
     return known_block_formats(config)[DataType(code).name.lower()]
 
 
+def is_block_scaled(code: DataType) -> bool:
+    return code not in FORMATS
+
+
 def element_bits(config: Config, code: DataType) -> int:
-    if code in FORMATS:
+    if not is_block_scaled(code):
         return 1 + FORMATS[code].exponent_bits + FORMATS[code].fraction_bits
     return block_format(config, code).element.bits
