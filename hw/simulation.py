@@ -6,7 +6,9 @@ from amaranth.lib.wiring import In, Out
 
 from hw.csr.axi_lite import AxiLiteSignature
 from hw.csr.bus import ADDRESS_BITS
+from hw.endpoint.axi import id_bits
 from hw.spec.config import Config
+from hw.spec.registers import pages
 from hw.top import System
 
 AR, AW = ("araddr", "arlen", "arid", "arvalid"), ("awaddr", "awlen", "awid", "awvalid")
@@ -28,7 +30,7 @@ class SimulatedSystem(wiring.Component):
 
     def __init__(self, config: Config):
         self._config = config
-        page_bits = config.system.endpoints.bit_length()
+        page_bits = (pages(config.system.endpoints) - 1).bit_length()
         super().__init__(
             {
                 "clk": In(1),
@@ -62,6 +64,7 @@ class SimulatedSystem(wiring.Component):
                 "axi_memory",
                 ("p", "INDEX", i),
                 ("p", "DATA_BITS", config.flit_bits),
+                ("p", "ID_BITS", id_bits(config)),
                 ("p", "LATENCY", config.endpoint.memory_latency_cycles),
                 ("p", "BYTES", config.endpoint.memory_bytes),
                 ("i", "clk", ClockSignal()),

@@ -13,6 +13,7 @@ from hw.fabric.transport import TRANSPORT_CYCLES, Transport
 from hw.spec.buildable import check_buildable
 from hw.spec.config import Config
 from hw.spec.packet import TO_ENDPOINT, TO_SWITCH
+from hw.spec.registers import dma_page, endpoint_page, pages
 from hw.stream.connect import connect_stream
 from hw.switch.switch import Switch
 
@@ -20,15 +21,15 @@ from hw.switch.switch import Switch
 class System(wiring.Component):
     """Parameters: ``gated``: see :class:`hw.isa.reduction.Reduction`.
 
-    Ports: ``axi`` (AXI4 out per endpoint, to its memory), ``host`` (AXI4-Lite in:
-    page 0 the switch, page 1 + i endpoint i), ``quantizing`` out."""
+    Ports: ``axi`` (AXI4 out per endpoint, to its memory), ``host`` (AXI4-Lite in, pages as in
+    :mod:`hw.spec.registers`), ``quantizing`` out."""
 
     def __init__(self, config: Config, *, gated: bool = False):
         self._gated = gated
         check_buildable(config)
         self._config = config
         endpoints = config.system.endpoints
-        page_bits = endpoints.bit_length()
+        page_bits = (pages(endpoints) - 1).bit_length()
         super().__init__(
             {
                 "axi": Out(AxiSignature(config)).array(endpoints),
@@ -41,7 +42,7 @@ class System(wiring.Component):
         m = Module()
         config = self._config
         endpoints = config.system.endpoints
-        m.submodules.bridge = bridge = AxiLiteBridge(pages=1 + endpoints)
+        m.submodules.bridge = bridge = AxiLiteBridge(pages=pages(endpoints))
         m.submodules.switch = switch = Switch(config, gated=self._gated)
         m.d.comb += self.quantizing.eq(switch.quantizing)
         wiring.connect(m, wiring.flipped(self.host), bridge.axi)
@@ -52,7 +53,8 @@ class System(wiring.Component):
             m.submodules[f"endpoint_{i}"] = endpoint
             m.submodules[f"transport_{i}"] = transport
             wiring.connect(m, wiring.flipped(self.axi[i]), endpoint.axi)
-            wiring.connect(m, bridge.page[1 + i], endpoint.bus)
+            wiring.connect(m, bridge.page[endpoint_page(i)], endpoint.bus)
+            wiring.connect(m, bridge.page[dma_page(endpoints, i)], endpoint.dma_bus)
             for source, sink in zip(endpoint.to_switch, transport.transmit, strict=True):
                 connect_stream(m, source, sink)
             for source, sink in zip(transport.receive, endpoint.from_switch, strict=True):

@@ -45,7 +45,7 @@ def bus_factor(operation: str, endpoints: int) -> float:
     """busbw ÷ algbw, as nccl-tests defines it."""
     if operation == "allreduce":
         return 2 * (endpoints - 1) / endpoints
-    if operation in ("allgather", "reducescatter"):
+    if operation in ("allgather", "reducescatter", "alltoall"):
         return (endpoints - 1) / endpoints
     return 1.0
 

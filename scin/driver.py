@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -18,6 +18,7 @@ from hw.spec.registers import (
     WINDOW_WORDS,
     WINDOW_WRITE,
     Register,
+    endpoint_page,
 )
 from hw.spec.status import Status
 from models.endpoint.endpoint import Window
@@ -34,6 +35,7 @@ class Bus(Protocol):
 
     def read(self, address: int) -> int: ...
     def write(self, address: int, value: int) -> None: ...
+    def write_many(self, address: int, values: Sequence[int]) -> None: ...
     def wait_while(self, address: int, mask: int, value: int, *, limit: int) -> bool: ...
 
 
@@ -73,7 +75,7 @@ class Driver:
         return SWITCH[name].address(index)
 
     def endpoint_address(self, endpoint: int, name: str, index: int = 0) -> int:
-        return PAGE_BYTES * (1 + endpoint) + ENDPOINT[name].address(index)
+        return PAGE_BYTES * endpoint_page(endpoint) + ENDPOINT[name].address(index)
 
     def read_switch(self, name: str, index: int = 0) -> int:
         return self.bus.read(self.switch_address(name, index))
@@ -121,7 +123,7 @@ class Driver:
 
     def wait_completion(self) -> Record:
         """The next completion record, in the order instructions end."""
-        self._wait(self.switch_address("COMPLETIONS"), 0xFFFFFFFF, 0, "a completion record")
+        self.wait_while(self.switch_address("COMPLETIONS"), 0xFFFFFFFF, 0, "a completion record")
         size = Completion.as_shape().size
         word = sum(self.read_switch("COMPLETION", i) << 32 * i for i in range((size + 31) // 32))
         self.write_switch("COMPLETION_POP", 1)
@@ -136,10 +138,11 @@ class Driver:
     def wait_flag(self, endpoint: int) -> Status:
         """Wait until the endpoint has seen its completion flag; its status."""
         address = self.endpoint_address(endpoint, "SYNC_STATE")
-        self._wait(address, 1, 1, f"the completion flag of endpoint {endpoint}")
-        return Status(self.bus.read(address) >> 4 & 0xF)
+        self.wait_while(address, 1, 1, f"the completion flag of endpoint {endpoint}")
+        return Status(self.bus.read(address) >> 4)
 
-    def _wait(self, address: int, mask: int, value: int, what: str) -> None:
+    def wait_while(self, address: int, mask: int, value: int, what: str) -> None:
+        """Until (register & mask) differs from ``value``; ``what`` names it in the error."""
         isa = self.config.isa
         patience = 64 * max(isa.timeout_cycles, isa.barrier_timeout_cycles) // SLICE_CYCLES + 1000
         for _ in range(patience):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import shutil
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -89,6 +90,13 @@ class Simulator:
         if response != 0:
             raise BusError(f"write to register {address:#x} answered {response}")
 
+    def write_many(self, address: int, values: Sequence[int]) -> None:
+        """Registers from ``address`` on, as fast as the bus takes them."""
+        words = (ctypes.c_uint32 * len(values))(*values)
+        response = self._library.scin_write_many(self._handle, address, words, len(values))
+        if response != 0:
+            raise BusError(f"write to registers at {address:#x} answered {response}")
+
     def read(self, address: int) -> int:
         value = ctypes.c_uint32()
         response = self._library.scin_read(self._handle, address, ctypes.byref(value))
@@ -124,6 +132,7 @@ def _declare(library: ctypes.CDLL) -> ctypes.CDLL:
         "scin_memory": (ctypes.POINTER(ctypes.c_uint8), [handle, ctypes.c_int]),
         "scin_step": (None, [handle, count]),
         "scin_write": (ctypes.c_int, [handle, word, word]),
+        "scin_write_many": (ctypes.c_int, [handle, word, ctypes.POINTER(word), count]),
         "scin_read": (ctypes.c_int, [handle, word, ctypes.POINTER(word)]),
         "scin_wait_while": (ctypes.c_int, [handle, word, word, word, count, count]),
     }

@@ -26,7 +26,7 @@ CONFIG = load("tiny", {"system.endpoints": PORTS})
 @pytest.mark.parametrize("multicast", [0.0, 0.3, 1.0])
 def test_crossbar(pause_out, multicast):
     simulate(
-        Crossbar(CONFIG),
+        Crossbar(CONFIG, multicast=True),
         module=__name__,
         case="check_delivery",
         seed=int(10 * multicast) + 1,

@@ -87,16 +87,19 @@ def random_request(rng, queue_set, tag):
         "status": 0,
         "acknowledge": 0,
     }
-    if rng.random() < 0.1:
+    if rng.random() < 0.5:
         request["address"] += rng.randrange(1, 16)
     if kind == "read":
         request["length"] = rng.choice([16, 128, 300, 1024, rng.randrange(1, 600)])
         return request, b""
     request |= {"message_class": MessageClass.WRITE_REQUEST, "acknowledge": 1}
     if kind == "write":
-        request["operation"] = rng.choice([Operation.WRITE] * 9 + [Operation.ATOMIC_ADD])
-        rows = -(-request["length"] // 16)
-        return request, rng.randbytes(16 * rows)
+        request["operation"] = rng.choice([Operation.WRITE] * 8 + [Operation.READ])
+        if rng.random() < 0.2:
+            request |= {"operation": Operation.ATOMIC_ADD, "length": 8}
+            request["address"] &= ~7 if rng.random() < 0.8 else ~0
+            return request, rng.randbytes(8)
+        return request, rng.randbytes(request["length"])
     address = base + 8 * rng.randrange(0, 900)
     request |= {"operation": Operation.WRITE_NOTIFY, "address": address, "acknowledge": 0}
     return request | {"length": 0, "status": int(rng.choice([Status.OK, Status.TIMEOUT]))}, b""
@@ -136,16 +139,20 @@ async def check_against_model(dut):
         reads = [r for r in requests if r[0]["message_class"] == MessageClass.READ_REQUEST]
         for kind, batch in (("WRITE", writes), ("READ", reads)):
             for request, payload in batch:
-                into[Channel[f"{name}_{kind}_REQUEST"]].queue.extend(codec.flits(request, payload))
+                placed = payload
+                if request["operation"] != Operation.ATOMIC_ADD:
+                    placed = bytes(request["address"] % 16 * bool(payload)) + payload
+                into[Channel[f"{name}_{kind}_REQUEST"]].queue.extend(codec.flits(request, placed))
             answers = expected[f"{kind}_RESPONSE"]
+            starts = {request["tag"]: request["address"] % 16 for request, _ in batch}
             sink = out[Channel[f"{name}_{kind}_RESPONSE"]]
-            flits = sum(1 + -(-answer["length"] // 16) for answer in answers)
+            flits = sum(1 + payload_flits(answer, starts) for answer in answers)
             await wait_until(
                 dut, lambda s=sink, n=flits: len(s.received) >= n, f"{name} {kind} answers"
             )
             for _ in range(400):
                 await RisingEdge(dut.clk)
-            compare(codec.packets(sink.received), answers)
+            compare(codec.packets(sink.received), answers, starts)
     found = np.frombuffer(ram.read(0, MEMORY), dtype=np.uint8)
     wrong = np.flatnonzero(found != model.memory)
     assert wrong.size == 0, (
@@ -194,8 +201,15 @@ async def check_flag_order(dut):
     raise AssertionError("the flag was never written")
 
 
-def compare(packets, answers):
-    """Equal but for order: an endpoint may answer in any."""
+def payload_flits(answer, starts):
+    """Flits of an answer whose first byte lies at its address's place in the flit."""
+    if answer["length"] == 0:
+        return 0
+    return -(-((starts[answer["tag"]] + answer["address"]) % 16 + answer["length"]) // 16)
+
+
+def compare(packets, answers, starts):
+    """Equal but for order: an endpoint may answer in any. Bytes around the payload are zero."""
 
     def key(item):
         header, payload = item
@@ -206,9 +220,11 @@ def compare(packets, answers):
     for answer in answers:
         padded = answer["payload"]
         expected.append(({name: int(answer[name]) for name in fields}, padded))
-    found = [
-        ({name: header[name] for name in fields}, payload[: header["length"]])
-        for header, payload in packets
-    ]
+    found = []
+    for header, payload in packets:
+        start = (starts[header["tag"]] + header["address"]) % 16 if payload else 0
+        end = start + header["length"]
+        assert not any(payload[:start] + payload[end:]), "bytes nobody asked for"
+        found.append(({name: header[name] for name in fields}, payload[start:end]))
     assert sorted(found, key=key) == sorted(expected, key=key)
     assert all(header["source"] == 1 for header, _ in packets)

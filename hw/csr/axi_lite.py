@@ -42,7 +42,7 @@ class AxiLiteBridge(wiring.Component):
     """One AXI4-Lite port for ``pages`` blocks of 4 KiB each.
 
     Ports: ``axi`` (AXI4-Lite in), ``page`` (array of register buses out). One access at a
-    time: a write takes 2 cycles and its response, a read 3. Writes act on whole words:
+    time: a write per cycle, answered in the next, a read in 4. Writes act on whole words:
     strobes other than all ones, and pages that are absent, answer DECERR and change
     nothing.
     """
@@ -75,11 +75,13 @@ class AxiLiteBridge(wiring.Component):
                 page.write.eq(write_now & (address[ADDRESS_BITS:] == index) & axi.wstrb.all()),
             ]
         answers = Array(page.read_data for page in self.page)
+        m.d.comb += [axi.awready.eq(write_now), axi.wready.eq(write_now)]
+        with m.If(write_now):
+            m.d.sync += axi.bresp.eq(Mux(known & axi.wstrb.all(), 0, DECERR))
         with m.FSM():
             with m.State("idle"):
                 with m.If(axi.awvalid & axi.wvalid):
-                    m.d.comb += [write_now.eq(1), axi.awready.eq(1), axi.wready.eq(1)]
-                    m.d.sync += axi.bresp.eq(Mux(known & axi.wstrb.all(), 0, DECERR))
+                    m.d.comb += write_now.eq(1)
                     m.next = "write"
                 with m.Elif(axi.arvalid):
                     m.d.comb += axi.arready.eq(1)
@@ -92,6 +94,9 @@ class AxiLiteBridge(wiring.Component):
                 m.d.comb += axi.bvalid.eq(1)
                 with m.If(axi.bready):
                     m.next = "idle"
+                    with m.If(axi.awvalid & axi.wvalid):
+                        m.d.comb += write_now.eq(1)
+                        m.next = "write"
             with m.State("read"):
                 m.d.sync += axi.rdata.eq(answers[chosen])
                 m.next = "answer"

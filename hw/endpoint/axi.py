@@ -10,20 +10,48 @@ OKAY = 0
 BURST_INCR = 0b01
 
 
-class AxiId(enum.IntEnum, shape=2):
-    """Transaction ids: one per requester, so that each gets its answers in order."""
+class AxiId(enum.IntEnum, shape=5):
+    """Transaction ids: one per requester, so that each gets its answers in order. DMA
+    engine *n* has ``DMA`` + *n*."""
 
     CORE = 0
     ISA = 1
     POLL = 2
+    ATOMIC = 3
+    DMA = 4
+
+
+def readers(config: Config) -> tuple[int, ...]:
+    """Ids that read, in the order of the memory port's requesters."""
+    return (AxiId.CORE, AxiId.ISA, AxiId.POLL, AxiId.ATOMIC, *_engines(config))
+
+
+def writers(config: Config) -> tuple[int, ...]:
+    """Ids that write, in the order of the memory port's requesters."""
+    return (AxiId.CORE, AxiId.ISA, AxiId.ATOMIC, *_engines(config))
+
+
+def _engines(config: Config) -> range:
+    return range(AxiId.DMA.value, AxiId.DMA.value + config.dma.engines)
+
+
+def id_bits(config: Config) -> int:
+    return readers(config)[-1].bit_length()
 
 
 class AxiSignature(wiring.Signature):
     """AXI4 (AMBA AXI and ACE, part A) seen from the manager; INC travels in the user bits."""
 
     def __init__(self, config: Config):
-        bits = config.flit_bits
-        address = {"addr": ADDRESS_BITS, "len": 8, "size": 3, "burst": 2, "user": 1, "id": 2}
+        bits, id_width = config.flit_bits, id_bits(config)
+        address = {
+            "addr": ADDRESS_BITS,
+            "len": 8,
+            "size": 3,
+            "burst": 2,
+            "user": 1,
+            "id": id_width,
+        }
         members = {}
         for channel in ("aw", "ar"):
             for name, width in address.items():
@@ -36,11 +64,11 @@ class AxiSignature(wiring.Signature):
             "wlast": Out(1),
             "wvalid": Out(1),
             "wready": In(1),
-            "bid": In(2),
+            "bid": In(id_width),
             "bresp": In(2),
             "bvalid": In(1),
             "bready": Out(1),
-            "rid": In(2),
+            "rid": In(id_width),
             "rdata": In(bits),
             "rresp": In(2),
             "rlast": In(1),

@@ -10,7 +10,7 @@ from hw.endpoint.traffic import Traffic
 from hw.endpoint.windows import WINDOW_LAYOUT
 from hw.spec.config import Config
 from hw.spec.fault import Fault
-from hw.spec.packet import ADDRESS_BITS
+from hw.spec.packet import ADDRESS_BITS, QueueSet
 from hw.spec.registers import ENDPOINT, IDENTITY, WINDOW_READ, WINDOW_WORDS, WINDOW_WRITE
 
 COUNTED = ("transmitted", "received", "payload_transmitted", "payload_received")
@@ -21,9 +21,10 @@ class EndpointRegisters(wiring.Component):
 
     Parameters: ``sync``, ``traffic``: the parts these registers steer.
 
-    Ports: ``bus``; ``windows``, ``fault`` out; ``fault_taken``, ``visible`` (pulses) in;
-    ``transmitted``, ``received``, ``payload_transmitted``, ``payload_received`` (pulses, one
-    flit each) in; ``core_bytes``, ``isa_bytes`` (counts) in.
+    Ports: ``bus``; ``cycles`` (counter) in; ``windows``, ``fault``, ``fault_set`` out;
+    ``fault_taken``, ``visible`` (pulses) in; ``transmitted``, ``received``,
+    ``payload_transmitted``, ``payload_received`` (pulses, one flit each) in; ``core_bytes``,
+    ``isa_bytes`` (counts) in.
     """
 
     def __init__(self, config: Config, *, sync: Sync, traffic: Traffic):
@@ -33,8 +34,10 @@ class EndpointRegisters(wiring.Component):
         super().__init__(
             {
                 "bus": In(CsrBus()),
+                "cycles": In(32),
                 "windows": Out(data.ArrayLayout(WINDOW_LAYOUT, config.endpoint.windows)),
                 "fault": Out(Fault),
+                "fault_set": Out(QueueSet),
                 "fault_taken": In(1),
                 "visible": In(1),
                 "transmitted": In(1),
@@ -49,8 +52,7 @@ class EndpointRegisters(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         registers = Decoder(m, self.bus, ENDPOINT)
-        cycles = Signal(32)
-        m.d.sync += cycles.eq(cycles + 1)
+        cycles = self.cycles
         registers.read("IDENTITY", IDENTITY)
         registers.read("CYCLES", cycles)
         self._synchronisation(m, registers, cycles)
@@ -68,12 +70,13 @@ class EndpointRegisters(wiring.Component):
                 window.write.eq((bytes_high & WINDOW_WRITE).any()),
             ]
         fault = Signal(Fault)
+        fault_set = Signal(QueueSet, init=QueueSet.ISA)
         with m.If(self.fault_taken):
             m.d.sync += fault.eq(Fault.NONE)
         with m.If(registers.written("FAULT")):
-            m.d.sync += fault.eq(self.bus.write_data)
+            m.d.sync += [fault.eq(self.bus.write_data), fault_set.eq(~self.bus.write_data[8])]
         registers.read("FAULT", fault)
-        m.d.comb += self.fault.eq(fault)
+        m.d.comb += [self.fault.eq(fault), self.fault_set.eq(fault_set)]
         for name in COUNTED:
             counter = Signal(32, name=name)
             m.d.sync += counter.eq(counter + getattr(self, name))

@@ -10,16 +10,16 @@ from hw.endpoint.axi import (
     OKAY,
     AxiId,
     AxiSignature,
+    id_bits,
     read_beat_layout,
+    readers,
     write_beat_layout,
+    writers,
 )
 from hw.spec.config import Config
 from hw.stream.arbiter import RoundRobin, StreamArbiter, select
 from hw.stream.connect import connect_stream
 from hw.stream.queue import Buffer
-
-READERS = (AxiId.CORE, AxiId.ISA, AxiId.POLL)
-WRITERS = (AxiId.CORE, AxiId.ISA)
 
 
 class MemoryPort(wiring.Component):
@@ -28,9 +28,10 @@ class MemoryPort(wiring.Component):
     Ports
     -----
     axi : AXI4 out
-    read_burst, read_beat : per reader (core, ISA, poll); beats must be taken at once
-    write_burst, write_beat : per writer (core, ISA); a writer keeps the data channel from
-        its burst to the last beat
+    read_burst, read_beat : per id of :func:`hw.endpoint.axi.readers`; beats must be taken at
+        once
+    write_burst, write_beat : per id of :func:`hw.endpoint.axi.writers`; a writer keeps the
+        data channel from its burst to the last beat
     written, write_error : pulse per writer, its next burst is visible
 
     Round robin between requesters, burst by burst. Each has an id of its own, so AXI4
@@ -40,15 +41,19 @@ class MemoryPort(wiring.Component):
 
     def __init__(self, config: Config):
         self._config = config
+        self._readers, self._writers = readers(config), writers(config)
+        self._tagged = data.StructLayout({"burst": BURST_LAYOUT, "id": id_bits(config)})
         bursts = stream.Signature(BURST_LAYOUT)
+        read_beats = stream.Signature(read_beat_layout(config))
+        write_beats = stream.Signature(write_beat_layout(config))
         super().__init__(
             {
                 "axi": Out(AxiSignature(config)),
-                "read_burst": In(bursts).array(len(READERS)),
-                "read_beat": Out(stream.Signature(read_beat_layout(config))).array(len(READERS)),
-                "write_burst": In(bursts).array(len(WRITERS)),
-                "write_beat": In(stream.Signature(write_beat_layout(config))).array(len(WRITERS)),
-                "written": Out(len(WRITERS)),
+                "read_burst": In(bursts).array(len(self._readers)),
+                "read_beat": Out(read_beats).array(len(self._readers)),
+                "write_burst": In(bursts).array(len(self._writers)),
+                "write_beat": In(write_beats).array(len(self._writers)),
+                "written": Out(len(self._writers)),
                 "write_error": Out(1),
             }
         )
@@ -76,10 +81,9 @@ class MemoryPort(wiring.Component):
 
     def _read(self, m):
         axi = self.axi
-        tagged_layout = data.StructLayout({"burst": BURST_LAYOUT, "id": AxiId})
-        m.submodules.read_turn = turn = StreamArbiter(tagged_layout, count=len(READERS))
-        m.submodules.ar = queue = Buffer(tagged_layout)
-        for index, reader in enumerate(READERS):
+        m.submodules.read_turn = turn = StreamArbiter(self._tagged, count=len(self._readers))
+        m.submodules.ar = queue = Buffer(self._tagged)
+        for index, reader in enumerate(self._readers):
             m.d.comb += [
                 turn.i[index].valid.eq(self.read_burst[index].valid),
                 turn.i[index].payload.burst.eq(self.read_burst[index].payload),
@@ -95,12 +99,11 @@ class MemoryPort(wiring.Component):
 
     def _write(self, m):
         axi = self.axi
-        tagged_layout = data.StructLayout({"burst": BURST_LAYOUT, "id": AxiId})
-        m.submodules.write_turn = turn = RoundRobin(len(WRITERS))
-        m.submodules.aw = addresses = Buffer(tagged_layout)
+        m.submodules.write_turn = turn = RoundRobin(len(self._writers))
+        m.submodules.aw = addresses = Buffer(self._tagged)
         m.submodules.w = beats = Buffer(write_beat_layout(self._config))
-        holder = Signal(len(WRITERS))
-        grant = Signal(len(WRITERS))
+        holder = Signal(len(self._writers))
+        grant = Signal(len(self._writers))
         m.d.comb += [
             turn.requests.eq(Cat(source.valid for source in self.write_burst)),
             grant.eq(Mux(holder.any(), holder, turn.grant)),
@@ -108,12 +111,12 @@ class MemoryPort(wiring.Component):
             addresses.i.payload.burst.eq(
                 select(grant, [source.payload for source in self.write_burst])
             ),
-            addresses.i.payload.id.eq(select(grant, [writer.value for writer in WRITERS])),
+            addresses.i.payload.id.eq(select(grant, self._writers)),
             turn.advance.eq(addresses.i.valid & addresses.i.ready),
             beats.i.valid.eq(select(grant, [source.valid for source in self.write_beat])),
             beats.i.payload.eq(select(grant, [source.payload for source in self.write_beat])),
         ]
-        for index in range(len(WRITERS)):
+        for index in range(len(self._writers)):
             m.d.comb += [
                 self.write_burst[index].ready.eq(grant[index] & ~holder.any() & addresses.i.ready),
                 self.write_beat[index].ready.eq(grant[index] & beats.i.ready),
@@ -133,5 +136,5 @@ class MemoryPort(wiring.Component):
             beats.o.ready.eq(axi.wready),
             axi.bready.eq(1),
             self.write_error.eq(axi.bresp != OKAY),
-            self.written.eq(Cat(axi.bvalid & (axi.bid == writer) for writer in WRITERS)),
+            self.written.eq(Cat(axi.bvalid & (axi.bid == writer) for writer in self._writers)),
         ]

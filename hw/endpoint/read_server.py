@@ -1,6 +1,6 @@
 """Answers read requests of one queue set from memory."""
 
-from amaranth import Module, Mux, Signal
+from amaranth import Cat, Const, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -48,7 +48,8 @@ class ReadServer(wiring.Component):
     windows : in, memory windows
     fault : in, misbehave once with the next request; ``fault_taken`` out
 
-    A request outside the windows is answered at once with one empty packet. One flit per
+    A range may start at any byte: it lies in the flits as in memory, and bytes around it
+    read zero. A request outside the windows is answered at once with one empty packet. One flit per
     cycle without gaps between packets; a request reaches ``burst`` after 3 cycles, a beat
     reaches ``o`` after 2. A memory error poisons the last flit of its packet.
     """
@@ -81,7 +82,9 @@ class ReadServer(wiring.Component):
 
     def _cut(self, m, packets):
         """Requests into packets."""
+        flit_bytes = self._config.fabric.flit_bytes
         limit = self._config.fabric.max_payload_bytes
+        shift = (flit_bytes - 1).bit_length()
         header = header_of(self.i.payload)
         m.submodules.check = check = WindowCheck(self._config)
         packet = Signal(PACKET_LAYOUT)
@@ -89,12 +92,10 @@ class ReadServer(wiring.Component):
         busy = Signal()
         repeat = Signal()
         final = Signal()
-        length = Signal(LENGTH_BITS)
+        length, room = Signal(LENGTH_BITS), Signal(LENGTH_BITS)
         bad = Signal(Status)
         with m.If(header.operation != Operation.READ):
             m.d.comb += bad.eq(Status.BAD_OPERATION)
-        with m.Elif(header.address % self._config.fabric.flit_bytes != 0):
-            m.d.comb += bad.eq(Status.MISALIGNED)
         with m.Elif(~check.allowed):
             m.d.comb += bad.eq(Status.WINDOW_VIOLATION)
         m.d.comb += [
@@ -102,8 +103,10 @@ class ReadServer(wiring.Component):
             check.address.eq(header.address),
             check.length.eq(header.length),
             check.write.eq(0),
-            final.eq((remaining <= limit) | (packet.status != Status.OK)),
-            length.eq(Mux(final, remaining, limit)),
+            # Only the first packet starts within a flit; it takes no more flits for that.
+            room.eq(limit - packet.address[:shift]),
+            final.eq((remaining <= room) | (packet.status != Status.OK)),
+            length.eq(Mux(final, remaining, room)),
             packets.i.valid.eq(busy),
             packets.i.payload.eq(packet),
             packets.i.payload.length.eq(Mux(packet.status == Status.OK, length, 0)),
@@ -111,9 +114,9 @@ class ReadServer(wiring.Component):
         ]
         with m.If(packets.i.valid & packets.i.ready):
             m.d.sync += [
-                packet.address.eq(packet.address + limit),
-                packet.offset.eq(packet.offset + limit),
-                remaining.eq(remaining - limit),
+                packet.address.eq(packet.address + room),
+                packet.offset.eq(packet.offset + room),
+                remaining.eq(remaining - room),
             ]
             with m.If(final):
                 m.d.sync += [busy.eq(repeat), repeat.eq(0)]
@@ -134,7 +137,7 @@ class ReadServer(wiring.Component):
                 packet.address.eq(header.address),
                 packet.status.eq(bad),
             ]
-            if self._config.endpoint.fault_injection and self._set == QueueSet.ISA:
+            if self._config.endpoint.fault_injection:
                 self._misbehave(m, header, busy, repeat, remaining, packet)
 
     def _misbehave(self, m, header, busy, repeat, remaining, packet):
@@ -176,8 +179,8 @@ class ReadServer(wiring.Component):
         to_boundary = Signal(range(AXI_BOUNDARY_BYTES // flit_bytes + 1))
         beats_now = Signal(9)
         m.d.comb += [
-            here.eq(Mux(begun, address, packet.address)),
-            still.eq(Mux(begun, left, packet.length)),
+            here.eq(Mux(begun, address, Cat(Const(0, shift), packet.address[shift:]))),
+            still.eq(Mux(begun, left, packet.length + packet.address[:shift])),
             rows.eq((still + (flit_bytes - 1)) >> shift),
             to_boundary.eq(
                 AXI_BOUNDARY_BYTES // flit_bytes
@@ -220,6 +223,12 @@ class ReadServer(wiring.Component):
         sending = Signal(range(config.rows_per_packet + 1))
         error = Signal()
         head = headers.o.payload
+        # Which bytes of the flit were asked for: from ``skipped``, and of the last up to ``end``.
+        skipped, end = Signal(shift), Signal(shift)
+        asked = Signal(flit_bytes)
+        m.d.comb += asked.eq(
+            Mux((sending == 1) & (end != 0), (1 << end) - 1, ~0) & ~((1 << skipped) - 1)
+        )
         with m.If(sending == 0):
             m.d.comb += [
                 self.o.valid.eq(headers.o.valid),
@@ -240,14 +249,24 @@ class ReadServer(wiring.Component):
             ]
             with m.If(self.o.valid & self.o.ready):
                 m.d.sync += [
-                    sending.eq((head.length + (flit_bytes - 1)) >> shift),
+                    sending.eq(
+                        Mux(
+                            head.status == Status.OK,
+                            (head.address[:shift] + head.length + (flit_bytes - 1)) >> shift,
+                            0,
+                        )
+                    ),
+                    skipped.eq(head.address[:shift]),
+                    end.eq((head.address + head.length)[:shift]),
                     error.eq(0),
                 ]
         with m.Else():
             bad = error | beats.o.payload.error
             m.d.comb += [
                 self.o.valid.eq(beats.o.valid),
-                self.o.payload.data.eq(beats.o.payload.data),
+                self.o.payload.data.eq(
+                    beats.o.payload.data & Cat(byte.replicate(8) for byte in asked)
+                ),
                 self.o.payload.first.eq(0),
                 self.o.payload.last.eq(sending == 1),
                 self.o.payload.poison.eq(bad & (sending == 1)),
@@ -255,4 +274,4 @@ class ReadServer(wiring.Component):
                 taken.eq(self.o.valid & self.o.ready),
             ]
             with m.If(taken):
-                m.d.sync += [sending.eq(sending - 1), error.eq(bad)]
+                m.d.sync += [sending.eq(sending - 1), skipped.eq(0), error.eq(bad)]

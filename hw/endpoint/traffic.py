@@ -5,7 +5,8 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.fabric.packets import drive_header, header_of
-from hw.spec.config import MAX_ENDPOINTS, Config
+from hw.spec.config import MAX_ENDPOINTS, TAG_BITS, Config
+from hw.spec.dma import TAG_ENGINE_BITS, TRAFFIC_ENGINE, RequestTag
 from hw.spec.packet import ADDRESS_BITS, LENGTH_BITS, MessageClass, Operation, flit_layout
 from hw.spec.status import Status
 
@@ -21,7 +22,7 @@ class Traffic(wiring.Component):
     destination, multicast : in, endpoint id or mask
     address, span : in, packets go to ``address`` onwards and start over after ``span`` bytes
     length : in, payload bytes, a multiple of the flit
-    o, response : flit streams, write requests out and their responses in
+    o, response : flit streams, write requests out and responses in, those to others too
     sent, answered, errors : out, counts since enabled
 
     Every 32-bit word of payload flit *n* is ``identity << 24 | n``, so that the receiver's
@@ -58,6 +59,7 @@ class Traffic(wiring.Component):
         sequence = Signal(SEQUENCE_BITS)
         started = Signal()
         word = Cat(sequence, Const(self._identity, 32 - SEQUENCE_BITS))
+        own = Const(TRAFFIC_ENGINE, TAG_ENGINE_BITS)
         m.d.comb += following.eq(offset + self.length)
         with m.If(left == 0):
             m.d.comb += [
@@ -73,7 +75,7 @@ class Traffic(wiring.Component):
                     multicast=self.multicast,
                     source=self._identity,
                     destination=self.destination,
-                    tag=self.sent,
+                    tag=Cat(self.sent[: TAG_BITS - TAG_ENGINE_BITS], own),
                     length=self.length,
                     address=self.address + offset,
                 ),
@@ -100,7 +102,9 @@ class Traffic(wiring.Component):
 
         m.d.comb += self.response.ready.eq(1)
         m.d.sync += started.eq(self.enable)
-        with m.If(self.response.valid & self.response.payload.first):
+        tag = Signal(RequestTag)
+        m.d.comb += tag.eq(header_of(self.response.payload).tag)
+        with m.If(self.response.valid & self.response.payload.first & (tag.engine == own)):
             m.d.sync += self.answered.eq(self.answered + 1)
             with m.If(header_of(self.response.payload).status != Status.OK):
                 m.d.sync += self.errors.eq(self.errors + 1)

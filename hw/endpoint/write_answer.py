@@ -119,7 +119,7 @@ class WriteAnswer(wiring.Component):
             m.d.sync += unreported.eq(Status.OK)
         with m.Elif(popped & (unreported == Status.OK)):
             m.d.sync += unreported.eq(outcome)
-        if self._config.endpoint.fault_injection and self._set == QueueSet.ISA:
+        if self._config.endpoint.fault_injection:
             self._misbehave(m, head, due, tag, silent, again)
         return m
 

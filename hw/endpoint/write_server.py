@@ -4,6 +4,7 @@ from amaranth import Cat, Const, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from hw.endpoint.atomic import ADDITION_LAYOUT, OPERAND_BITS
 from hw.endpoint.axi import BURST_LAYOUT, write_beat_layout
 from hw.endpoint.windows import WINDOW_LAYOUT, WindowCheck
 from hw.endpoint.write_answer import ANSWER_LAYOUT, WriteAnswer
@@ -21,7 +22,8 @@ from hw.spec.packet import (
 from hw.spec.status import Status
 from hw.stream.connect import connect_stream
 
-FLAG_BYTES = 8
+WORD_BYTES = 8
+"""Size of a completion flag and of the operand of an atomic addition."""
 
 
 class WriteServer(wiring.Component):
@@ -36,13 +38,16 @@ class WriteServer(wiring.Component):
     burst, beat : streams out, AXI4 write bursts and their data; a beat is offered no
         earlier than its burst is taken; bursts never cross 4 KiB
     written, write_error : in, the next burst in order is visible (AXI4 B)
+    addition : stream out, an atomic addition to do; ``added``, ``addition_error`` : in, it
+        is visible, or failed
     windows : in, memory windows
     visible : pulse, a completion flag is visible in memory
     stored_bytes : out, payload bytes written since reset
     fault : in, misbehave once with the next response; ``fault_taken`` out
 
-    A packet of n flits takes n cycles. A completion flag waits until every earlier write
-    of this set is visible. Requests outside the windows are consumed and leave no trace
+    A packet of n flits takes n cycles. Payload may start at any byte: it lies in the flits
+    as it will lie in memory. Completion flags and atomic additions wait until every earlier
+    write of this set is visible. Requests outside the windows are consumed and leave no trace
     in memory; their status comes back in the response, or, for writes that ask for none,
     in the next response of this set, and in the next flag.
     """
@@ -60,6 +65,9 @@ class WriteServer(wiring.Component):
                 "beat": Out(stream.Signature(write_beat_layout(config))),
                 "written": In(1),
                 "write_error": In(1),
+                "addition": Out(stream.Signature(ADDITION_LAYOUT)),
+                "added": In(1),
+                "addition_error": In(1),
                 "windows": In(data.ArrayLayout(WINDOW_LAYOUT, config.endpoint.windows)),
                 "visible": Out(1),
                 "stored_bytes": Out(32),
@@ -96,18 +104,19 @@ class WriteServer(wiring.Component):
         flit, header = self.i.payload, header_of(self.i.payload)
         m.submodules.check = check = WindowCheck(config)
         bad = Signal(Status)
-        is_notify = Signal()
+        is_notify, is_addition = Signal(), Signal()
         m.d.comb += [
             is_notify.eq(header.operation == Operation.WRITE_NOTIFY),
+            is_addition.eq(header.operation == Operation.ATOMIC_ADD),
             check.windows.eq(self.windows),
             check.address.eq(header.address),
-            check.length.eq(Mux(is_notify, FLAG_BYTES, header.length)),
+            check.length.eq(Mux(is_notify | is_addition, WORD_BYTES, header.length)),
             check.write.eq(1),
         ]
-        alignment = Mux(is_notify, header.address % FLAG_BYTES, header.address % flit_bytes)
-        with m.If(~is_notify & (header.operation != Operation.WRITE)):
+        is_word = is_notify | is_addition
+        with m.If(~is_word & (header.operation != Operation.WRITE)):
             m.d.comb += bad.eq(Status.BAD_OPERATION)
-        with m.Elif(alignment != 0):
+        with m.Elif(is_word & (header.address % WORD_BYTES != 0)):
             m.d.comb += bad.eq(Status.MISALIGNED)
         with m.Elif(~check.allowed):
             m.d.comb += bad.eq(Status.WINDOW_VIOLATION)
@@ -115,6 +124,8 @@ class WriteServer(wiring.Component):
         answer = Signal(ANSWER_LAYOUT)
         address = Signal(ADDRESS_BITS)
         left = Signal(LENGTH_BITS)
+        # Bytes of the first flit that lie before the address; ``left`` includes them.
+        skipped = Signal(shift)
         identifier = Signal(16)
         told_status = Signal(Status)
         open_beats = Signal(9)
@@ -131,11 +142,15 @@ class WriteServer(wiring.Component):
             self.burst.payload.address.eq(Cat(Const(0, shift), address[shift:])),
             self.burst.payload.beats.eq(beats_now),
             self.beat.payload.data.eq(flit.data),
-            self.beat.payload.strobe.eq(Mux(left >= flit_bytes, ~0, (1 << left[:shift]) - 1)),
+            self.beat.payload.strobe.eq(
+                Mux(left >= flit_bytes, ~0, (1 << left[:shift]) - 1) & ~((1 << skipped) - 1)
+            ),
+            self.addition.payload.address.eq(address),
+            self.addition.payload.operand.eq(flit.data[:OPERAND_BITS]),
             to_answer.payload.eq(answer),
         ]
         word = Signal(FlagWord)
-        lane = Signal(range(flit_bytes // FLAG_BYTES))
+        lane = Signal(range(flit_bytes // WORD_BYTES))
         m.d.comb += [
             word.valid.eq(1),
             word.identifier.eq(identifier),
@@ -170,7 +185,8 @@ class WriteServer(wiring.Component):
                         answer.status.eq(bad),
                         answer.bursts.eq(0),
                         address.eq(header.address),
-                        left.eq(header.length),
+                        left.eq(header.length + header.address[:shift]),
+                        skipped.eq(header.address[:shift]),
                         identifier.eq(header.tag),
                         told_status.eq(header.status),
                         open_beats.eq(0),
@@ -181,6 +197,8 @@ class WriteServer(wiring.Component):
                             m.next = "notify"
                     with m.Elif(bad != Status.OK):
                         m.next = "drop"
+                    with m.Elif(is_addition):
+                        m.next = "operand"
                     with m.Else():
                         m.next = "payload"
             with m.State("payload"):
@@ -200,11 +218,12 @@ class WriteServer(wiring.Component):
                 with m.Elif(self.i.ready):
                     m.d.sync += open_beats.eq(open_beats - 1)
                 with m.If(self.i.ready):
-                    stored = Mux(left >= flit_bytes, flit_bytes, left)
+                    used = Mux(left >= flit_bytes, flit_bytes, left)
                     m.d.sync += [
-                        left.eq(left - stored),
+                        left.eq(left - used),
+                        skipped.eq(0),
                         address.eq(address + flit_bytes),
-                        self.stored_bytes.eq(self.stored_bytes + stored),
+                        self.stored_bytes.eq(self.stored_bytes + (used - skipped)),
                     ]
                     with m.If(flit.last):
                         push_answer(
@@ -212,6 +231,16 @@ class WriteServer(wiring.Component):
                             answer.bursts + issued,
                         )
                         m.next = "header"
+            with m.State("operand"), m.If(unwritten == 0):
+                m.d.comb += [
+                    self.addition.valid.eq(self.i.valid),
+                    self.i.ready.eq(self.addition.ready),
+                ]
+                with m.If(self.addition.valid & self.addition.ready):
+                    m.next = "adding"
+            with m.State("adding"), m.If(self.added):
+                push_answer(Mux(self.addition_error, Status.POISONED, Status.OK), 0)
+                m.next = "header"
             with m.State("drop"):
                 m.d.comb += self.i.ready.eq(1)
                 with m.If(self.i.valid & flit.last):

@@ -177,6 +177,26 @@ class EndpointConfig:
 
 
 @dataclass(frozen=True)
+class DmaConfig:
+    engines: int = parameter("DMA engines beside every memory", 3, low=1, high=16)
+    segments: int = parameter(
+        "packets' worth of data a DMA engine holds", 4, low=2, high=16, power_of_two=True
+    )
+    prefetch: int = parameter("commands a DMA engine fetches ahead", 8, low=2, high=32)
+    inline_doorbell: bool = parameter(
+        "take whole commands through the registers, beside those in the ring", True
+    )
+    timeout_cycles: int = parameter(
+        "longest wait of a DMA engine for the fabric without any progress",
+        65536,
+        low=16,
+        high=(1 << 32) - 1,
+        unit="cycles",
+        runtime=True,
+    )
+
+
+@dataclass(frozen=True)
 class Config:
     """A whole system. Build it with :func:`load`; instances are valid by construction."""
 
@@ -186,6 +206,7 @@ class Config:
     link: LinkConfig = LinkConfig()
     isa: IsaConfig = IsaConfig()
     endpoint: EndpointConfig = EndpointConfig()
+    dma: DmaConfig = DmaConfig()
 
     def __post_init__(self) -> None:
         _check_bounds(self)

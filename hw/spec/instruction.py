@@ -91,7 +91,7 @@ class Completion(data.Struct):
     status: Status
     endpoint: NODE_BITS
     controller: 2
-    reserved: 4
+    reserved: 3
     fetched: 32
     barrier_met: 32
     first_read: 32

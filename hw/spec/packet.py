@@ -55,7 +55,7 @@ class Header(data.Struct):
     tag: TAG_BITS
     length: LENGTH_BITS
     address: ADDRESS_BITS
-    reserved: 13
+    reserved: 12
 
 
 HEADER_DOC = {
@@ -80,7 +80,7 @@ class FlagWord(data.Struct):
 
     identifier: 16
     status: Status
-    reserved: 11
+    reserved: 10
     valid: 1
     padding: 32
 

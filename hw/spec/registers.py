@@ -1,7 +1,8 @@
 """Register maps. Decoder, driver and the tables in ``docs/protocol.md`` derive from these.
 
 Every block has a 4 KiB page of 32-bit registers: the switch page 0, endpoint *i* page
-``1 + i``.
+``1 + i``; after the endpoints come the pages of their DMA engines (:mod:`hw.spec.dma`), in
+the same order.
 """
 
 from __future__ import annotations
@@ -28,11 +29,11 @@ class Register:
         return self.offset + 4 * index
 
 
-def _map(*registers: Register) -> dict[str, Register]:
+def register_map(*registers: Register) -> dict[str, Register]:
     return {register.name: register for register in registers}
 
 
-SWITCH = _map(
+SWITCH = register_map(
     Register("IDENTITY", 0x000, "r", f"reads {IDENTITY:#010x}"),
     Register("FEATURES", 0x004, "rw", "improvements switched on, see the feature bits"),
     Register("TIMEOUT", 0x008, "rw", "cycles without progress until an instruction fails"),
@@ -58,12 +59,12 @@ FEATURE_BITS = (
 )
 """Bit n of FEATURES; the names are those of the fields in the configuration."""
 
-ENDPOINT = _map(
+ENDPOINT = register_map(
     Register("IDENTITY", 0x000, "r", f"reads {IDENTITY:#010x}"),
     Register("CYCLES", 0x004, "r", "free-running cycle counter"),
     Register("ARRIVE", 0x008, "w", "arrive at barrier <value>, then poll its flag"),
     Register("FLAG_BASE", 0x00C, "rw", "address of flag 0 in this memory, low and high word", 2),
-    Register("SYNC_STATE", 0x014, "r", "bit 0: waiting for the flag; bits 7..4: its status"),
+    Register("SYNC_STATE", 0x014, "r", "bit 0: waiting for the flag; bits 8..4: its status"),
     Register("FLAG_IDENTIFIER", 0x018, "r", "identifier found in the flag"),
     Register("ARRIVED_AT", 0x01C, "r", "cycle the arrival left"),
     Register("VISIBLE_AT", 0x020, "r", "cycle the latest flag was visible in memory"),
@@ -78,7 +79,12 @@ ENDPOINT = _map(
     Register("TRAFFIC_SENT", 0x05C, "r", "packets sent since last switched on"),
     Register("TRAFFIC_ANSWERED", 0x060, "r", "responses received since last switched on"),
     Register("TRAFFIC_ERRORS", 0x064, "r", "responses whose status was not OK"),
-    Register("FAULT", 0x068, "rw", "misbehaviour for the next ISA read or write, see Fault"),
+    Register(
+        "FAULT",
+        0x068,
+        "rw",
+        "misbehaviour for the next ISA read or write, see Fault; bit 8: core",
+    ),
     Register("TRANSMITTED", 0x070, "r", "flits sent on the link, credit flits included"),
     Register("RECEIVED", 0x074, "r", "flits received from the link, credit flits included"),
     Register("PAYLOAD_TRANSMITTED", 0x080, "r", "of these, flits that are no header or credit"),
@@ -97,3 +103,16 @@ ENDPOINT = _map(
 WINDOW_WORDS = 4
 WINDOW_READ = 1 << 30
 WINDOW_WRITE = 1 << 31
+
+
+def pages(endpoints: int) -> int:
+    """Register pages of a system."""
+    return 1 + 2 * endpoints
+
+
+def endpoint_page(endpoint: int) -> int:
+    return 1 + endpoint
+
+
+def dma_page(endpoints: int, endpoint: int) -> int:
+    return 1 + endpoints + endpoint

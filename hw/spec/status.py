@@ -1,9 +1,9 @@
-"""Outcomes. One code for packets, instructions and completion flags."""
+"""Outcomes. One code for packets, instructions, DMA commands and completion flags."""
 
 from amaranth.lib import enum
 
 
-class Status(enum.IntEnum, shape=4):
+class Status(enum.IntEnum, shape=5):
     OK = 0
     BAD_OPCODE = 1
     BAD_FORMAT = 2
@@ -19,16 +19,20 @@ class Status(enum.IntEnum, shape=4):
     UNKNOWN_TAG = 12
     BAD_OPERATION = 13
     MISSING_SCALES = 14
+    OVERLAP = 15
+    POLL_TIMEOUT = 16
+    BAD_RING = 17
+    RING_OVERRUN = 18
 
 
 STATUS_DOC = {
     Status.OK: "done, every byte written",
-    Status.BAD_OPCODE: "unknown instruction",
+    Status.BAD_OPCODE: "unknown instruction or command",
     Status.BAD_FORMAT: "no such number format, or the reduction does not exist for it",
     Status.EMPTY_MASK: "no source, no destination, or a barrier without participants",
     Status.BAD_MASK: "names a port or barrier that is absent, or copies from several sources",
-    Status.MISALIGNED: "an address is no multiple of the flit, or a length none of the element "
-    "or block",
+    Status.MISALIGNED: "an instruction's address is no multiple of the flit, or its length none of "
+    "the element or block; a flag, signal or operand is not naturally aligned",
     Status.BAD_LENGTH: "zero or too long, or scales that do not match their elements; on a read "
     "response: not the bytes asked for",
     Status.WINDOW_VIOLATION: "outside the windows that the endpoint opened",
@@ -39,4 +43,8 @@ STATUS_DOC = {
     Status.UNKNOWN_TAG: "an endpoint answered a request that nobody made",
     Status.BAD_OPERATION: "the endpoint does not know the operation",
     Status.MISSING_SCALES: "a quantized instruction without its scales, or scales without one",
+    Status.OVERLAP: "source and destination overlap where only a linear copy may",
+    Status.POLL_TIMEOUT: "memory never compared as the poll asked",
+    Status.BAD_RING: "ring size no power of two or too large, or base not aligned",
+    Status.RING_OVERRUN: "more commands announced than the ring, or the engine, has room for",
 }

@@ -10,25 +10,31 @@ from hw.spec.packet import flit_layout
 from hw.stream.arbiter import RoundRobin, select
 from hw.stream.connect import connect_stream
 from hw.stream.queue import Buffer
+from hw.switch.replay import Replay
 
 
 class Crossbar(wiring.Component):
     """Forward packets of one message class, every port at once.
+
+    Parameters: ``multicast``: packets may have several destinations; without, such packets
+    are dropped.
 
     Ports
     -----
     i, o : one flit stream per port in and out
     misrouted : one bit per input, a packet that names no present endpoint was dropped
 
-    A packet holds its outputs from first to last flit; outputs are granted round robin.
-    A multicast packet takes its outputs one per cycle in ascending order of port, waiting
-    for each, and moves when it holds all of them: the fixed order rules out deadlock, the
-    round robin rules out starvation. One flit per cycle and port, no gap between unicast
-    packets; latency 1 cycle. Message classes use separate crossbars, so none blocks another.
+    A packet holds its outputs from first to last flit; outputs are granted round robin. A
+    multicast packet goes at once to those of its outputs that are free, and again to the
+    others (see :class:`hw.switch.replay.Replay`): nobody waits holding an output, which
+    rules out deadlock, and the round robin rules out starvation. One flit per cycle and port,
+    no gap between packets; latency 1 cycle. Message classes use separate crossbars, so none
+    blocks another.
     """
 
-    def __init__(self, config: Config):
+    def __init__(self, config: Config, *, multicast: bool):
         self._config = config
+        self._multicast = multicast
         flits = stream.Signature(flit_layout(config))
         ports = config.system.endpoints
         super().__init__(
@@ -42,7 +48,7 @@ class Crossbar(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         ports = self._config.system.endpoints
-        wanted = [Signal(ports, name=f"wanted_{i}") for i in range(ports)]
+        asks = [Signal(ports, name=f"asks_{i}") for i in range(ports)]
         granted = [Signal(ports, name=f"granted_{i}") for i in range(ports)]
         moves = Signal(ports)
         outputs = []
@@ -50,44 +56,48 @@ class Crossbar(wiring.Component):
             m.submodules[f"buffer_{o}"] = buffer = Buffer(flit_layout(self._config))
             connect_stream(m, buffer.o, self.o[o])
             outputs.append(buffer.i)
-
-        for i, source in enumerate(self.i):
-            header = header_of(source.payload)
-            mask = Signal(ports, name=f"mask_{i}")
-            held_mask = Signal(ports, name=f"held_mask_{i}")
-            unicast = Cat(header.destination == o for o in range(ports))
+        sources = []
+        for i in range(ports):
+            source, targets = self._input(m, i, granted[i])
+            sources.append(source)
+            nowhere, dropping = Signal(name=f"nowhere_{i}"), Signal(name=f"dropping_{i}")
             m.d.comb += [
-                mask.eq(Mux(header.multicast, header.destination, unicast)),
-                wanted[i].eq(Mux(source.valid, Mux(source.payload.first, mask, held_mask), 0)),
-                self.misrouted[i].eq(source.valid & source.payload.first & ~wanted[i].any()),
+                nowhere.eq(Mux(source.payload.first, ~targets.any(), dropping)),
+                asks[i].eq(Mux(source.valid & source.payload.first, targets, 0)),
+                self.misrouted[i].eq(source.valid & source.payload.first & nowhere),
             ]
-            all_ready = Cat(~wanted[i][o] | outputs[o].ready for o in range(ports)).all()
+            all_ready = Cat(~granted[i][o] | outputs[o].ready for o in range(ports)).all()
             m.d.comb += [
-                moves[i].eq(source.valid & (granted[i] == wanted[i]) & all_ready),
+                moves[i].eq(source.valid & (nowhere | (granted[i].any() & all_ready))),
                 source.ready.eq(moves[i]),
             ]
-            with m.If(moves[i] & source.payload.first):
-                m.d.sync += held_mask.eq(mask)
+            with m.If(moves[i]):
+                m.d.sync += dropping.eq(nowhere)
 
-        holders = [Signal(ports, name=f"holder_{o}") for o in range(ports)]
-        for o, holder in enumerate(holders):
+        for o in range(ports):
             m.submodules[f"turn_{o}"] = turn = RoundRobin(ports)
-            grant = Signal(ports, name=f"grant_{o}")
-            # Ascending order: ask for this output once all lower ones are held.
-            asks = Cat(
-                wanted[i][o]
-                & ~Cat(wanted[i][lower] & ~holders[lower][i] for lower in range(o)).any()
-                for i in range(ports)
-            )
+            holder, grant = Signal(ports, name=f"holder_{o}"), Signal(ports, name=f"grant_{o}")
             m.d.comb += [
-                turn.requests.eq(asks),
+                turn.requests.eq(Cat(asks[i][o] for i in range(ports))),
                 grant.eq(Mux(holder.any(), holder, turn.grant)),
                 turn.advance.eq(~holder.any()),
                 outputs[o].valid.eq((grant & moves).any()),
-                outputs[o].payload.eq(select(grant, [source.payload for source in self.i])),
+                outputs[o].payload.eq(select(grant, [source.payload for source in sources])),
             ]
-            last = Cat(source.payload.last for source in self.i)
+            last = Cat(source.payload.last for source in sources)
             m.d.sync += holder.eq(Mux((grant & moves & last).any(), 0, grant))
             for i in range(ports):
                 m.d.comb += granted[i][o].eq(grant[i])
         return m
+
+    def _input(self, m, index, granted):
+        """The stream of an input, and which outputs its packet still has to go to."""
+        source = self.i[index]
+        if self._multicast:
+            m.submodules[f"replay_{index}"] = replay = Replay(self._config)
+            connect_stream(m, source, replay.i)
+            m.d.comb += replay.taken.eq(granted)
+            return replay.o, replay.targets
+        header = header_of(source.payload)
+        unicast = Cat(header.destination == o for o in range(self._config.system.endpoints))
+        return source, Mux(header.multicast, 0, unicast)

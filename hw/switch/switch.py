@@ -42,7 +42,10 @@ class Switch(wiring.Component):
         config = self._config
         m.submodules.isa = isa = Isa(config, gated=self._gated)
         m.d.comb += self.quantizing.eq(isa.quantizing)
-        crossbars = {channel: Crossbar(config) for channel in CORE_CHANNELS}
+        crossbars = {
+            channel: Crossbar(config, multicast=channel == Channel.CORE_WRITE_REQUEST)
+            for channel in CORE_CHANNELS
+        }
         for channel, crossbar in crossbars.items():
             m.submodules[f"crossbar_{channel.name.lower()}"] = crossbar
         m.d.comb += [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +12,9 @@ from hw.spec.config import Config
 from hw.spec.packet import FlagWord, MessageClass, Operation
 from hw.spec.packing import pack
 from hw.spec.status import Status
+
+WORD_BYTES = 8
+"""Size of the operand of an atomic addition."""
 
 
 @dataclass(frozen=True)
@@ -48,8 +52,16 @@ class EndpointModel:
     def write(self, address: int, payload: np.ndarray) -> None:
         self.memory[address : address + len(payload)] = payload
 
+    def add(self, address: int, operand: int) -> None:
+        """Atomic addition to a 64-bit word."""
+        total = int.from_bytes(self.read(address, WORD_BYTES).tobytes(), "little") + operand
+        word = (total % (1 << 64)).to_bytes(WORD_BYTES, "little")
+        self.write(address, np.frombuffer(word, np.uint8))
+
     def answer(self, request: dict[str, Any], payload: bytes = b"") -> list[dict[str, Any]]:
-        """Response headers to one request, each with its ``payload``, in memory order."""
+        """Response headers to one request, each with its ``payload``, in memory order.
+
+        Payload is given and returned without the bytes before its address in its flit."""
         response = {
             "inc": request["inc"],
             "operation": request["operation"],
@@ -66,9 +78,11 @@ class EndpointModel:
         if status != Status.OK:
             return [response | {"status": status, "length": 0, "address": 0, "payload": b""}]
         limit = self.config.fabric.max_payload_bytes
+        skipped = request["address"] % self.config.fabric.flit_bytes
+        starts = [0, *range(limit - skipped, request["length"], limit)]
         packets = []
-        for offset in range(0, request["length"], limit):
-            length = min(limit, request["length"] - offset)
+        for offset, end in itertools.pairwise([*starts, request["length"]]):
+            length = end - offset
             payload = self.read(request["address"] + offset, length).tobytes()
             packets.append(
                 response
@@ -80,8 +94,14 @@ class EndpointModel:
         queue_set = request["inc"]
         if request["operation"] == Operation.WRITE_NOTIFY:
             return self._store_flag(request, queue_set)
-        status = self._check(request, request["operation"] == Operation.WRITE, write=True)
-        if status == Status.OK:
+        adds = request["operation"] == Operation.ATOMIC_ADD
+        known = adds or request["operation"] == Operation.WRITE
+        status = self._check(request, known, write=True)
+        if adds and request["address"] % WORD_BYTES:
+            status = Status.MISALIGNED
+        if status == Status.OK and adds:
+            self.add(request["address"], int.from_bytes(payload[:WORD_BYTES], "little"))
+        elif status == Status.OK:
             self.write(
                 request["address"], np.frombuffer(payload[: request["length"]], dtype=np.uint8)
             )
@@ -113,9 +133,8 @@ class EndpointModel:
     def _check(self, request, known: bool, *, write: bool) -> Status:
         if not known:
             return Status.BAD_OPERATION
-        if request["address"] % self.config.fabric.flit_bytes:
-            return Status.MISALIGNED
         allowed = self.writable if write else self.readable
-        if not allowed(request["address"], request["length"]):
+        length = WORD_BYTES if request["operation"] == Operation.ATOMIC_ADD else request["length"]
+        if not allowed(request["address"], length):
             return Status.WINDOW_VIOLATION
         return Status.OK

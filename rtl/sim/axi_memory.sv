@@ -11,6 +11,7 @@
 module axi_memory #(
     parameter int INDEX = 0,
     parameter int DATA_BITS = 256,
+    parameter int ID_BITS = 3,
     parameter int LATENCY = 8,
     parameter longint BYTES = 1 << 20
 ) (
@@ -18,7 +19,7 @@ module axi_memory #(
     input  logic                   rst,
     input  logic [47:0]            awaddr,
     input  logic [7:0]             awlen,
-    input  logic [1:0]             awid,
+    input  logic [ID_BITS-1:0]     awid,
     input  logic                   awvalid,
     output logic                   awready,
     input  logic [DATA_BITS-1:0]   wdata,
@@ -26,16 +27,16 @@ module axi_memory #(
     input  logic                   wlast,
     input  logic                   wvalid,
     output logic                   wready,
-    output logic [1:0]             bid,
+    output logic [ID_BITS-1:0]     bid,
     output logic [1:0]             bresp,
     output logic                   bvalid,
     input  logic                   bready,
     input  logic [47:0]            araddr,
     input  logic [7:0]             arlen,
-    input  logic [1:0]             arid,
+    input  logic [ID_BITS-1:0]     arid,
     input  logic                   arvalid,
     output logic                   arready,
-    output logic [1:0]             rid,
+    output logic [ID_BITS-1:0]     rid,
     output logic [DATA_BITS-1:0]   rdata,
     output logic [1:0]             rresp,
     output logic                   rlast,
@@ -53,7 +54,7 @@ module axi_memory #(
   localparam logic [1:0] OKAY = 2'b00, SLVERR = 2'b10;
 
   typedef struct packed {
-    logic [1:0]  id;
+    logic [ID_BITS-1:0] id;
     logic [7:0]  beats_after;
     logic [47:0] row;
     logic [31:0] due;

@@ -148,6 +148,34 @@ int scin_write(Simulation* simulation, uint32_t address, uint32_t value) {
   return -1;
 }
 
+// Consecutive registers, the next address offered as soon as the one before is taken.
+int scin_write_many(Simulation* simulation, uint32_t address, const uint32_t* values,
+                    uint64_t count) {
+  Vscin* top = simulation->top;
+  uint64_t sent = 0, answered = 0;
+  int worst = 0;
+  top->HOST(wstrb) = 0xF;
+  top->HOST(bready) = 1;
+  for (uint64_t i = 0; i < count * kAnswerLimit && answered < count; ++i) {
+    const bool offers = sent < count;
+    top->HOST(awvalid) = top->HOST(wvalid) = offers;
+    if (offers) {
+      top->HOST(awaddr) = address + 4 * sent;
+      top->HOST(wdata) = values[sent];
+    }
+    top->eval();
+    const bool taken = offers && top->HOST(awready) && top->HOST(wready);
+    const bool done = top->HOST(bvalid);
+    if (done && top->HOST(bresp) != 0) worst = top->HOST(bresp);
+    simulation->step();
+    sent += taken;
+    answered += done;
+  }
+  top->HOST(awvalid) = top->HOST(wvalid) = 0;
+  top->eval();
+  return answered == count ? worst : -1;
+}
+
 int scin_read(Simulation* simulation, uint32_t address, uint32_t* value) {
   Vscin* top = simulation->top;
   top->HOST(araddr) = address;

@@ -1,0 +1,100 @@
+"""Is a DMA command well formed?"""
+
+from amaranth import Module, Mux, Signal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from hw.spec.config import Config
+from hw.spec.dma import COPIES, Command, Compare, DmaOpcode, SignalKind
+from hw.spec.packet import ADDRESS_BITS
+from hw.spec.status import Status
+
+
+class CommandCheck(wiring.Component):
+    """Combinational: the first thing wrong with a command, as the golden model finds it.
+
+    Parameters: ``identity``, id of the endpoint.
+
+    Ports: ``command`` in; ``status``; ``descending`` out: a copy onto higher addresses that
+    overlap its source, which must begin at its end.
+    """
+
+    def __init__(self, config: Config, *, identity: int):
+        self._config = config
+        self._identity = identity
+        super().__init__({"command": In(Command), "status": Out(Status), "descending": Out(1)})
+
+    def elaborate(self, platform):
+        m = Module()
+        command, endpoints = self.command, self._config.system.endpoints
+        opcode = command.opcode
+        copies = Signal()
+        m.d.comb += copies.eq(opcode.matches(*COPIES))
+        signals = copies & (command.signal_kind != SignalKind.NONE)
+        uses_source = copies | (opcode == DmaOpcode.POLL)
+        uses_destination = (copies & (opcode != DmaOpcode.MULTICAST)) | opcode.matches(
+            DmaOpcode.ATOMIC_ADD, DmaOpcode.FENCE, DmaOpcode.TIMESTAMP
+        )
+        absent = (
+            (uses_source & (command.source_node >= endpoints))
+            | (uses_destination & (command.destination_node >= endpoints))
+            | ((opcode == DmaOpcode.BROADCAST) & (command.second_node >= endpoints))
+            | (signals & (command.signal_node >= endpoints))
+            | ((opcode == DmaOpcode.MULTICAST) & (command.targets >> endpoints).any())
+            | ((opcode == DmaOpcode.POLL) & (command.source_node != self._identity))
+        )
+        words = opcode.matches(DmaOpcode.ATOMIC_ADD, DmaOpcode.TIMESTAMP)
+        skewed = (
+            (words & (command.destination % 8 != 0))
+            | ((opcode == DmaOpcode.FENCE) & (command.destination % 4 != 0))
+            | ((opcode == DmaOpcode.POLL) & (command.source % 8 != 0))
+            | (copies & (command.signal_kind == SignalKind.ADD) & (command.signal % 8 != 0))
+            | (copies & (command.signal_kind == SignalKind.WRITE) & (command.signal % 4 != 0))
+        )
+
+        def overlaps(node, address, name):
+            end = Signal(ADDRESS_BITS + 1, name=f"{name}_end")
+            source_end = Signal(ADDRESS_BITS + 1, name=f"{name}_source_end")
+            m.d.comb += [
+                end.eq(address + command.length),
+                source_end.eq(command.source + command.length),
+            ]
+            return node & (address < source_end) & (command.source < end)
+
+        same_node = Mux(
+            opcode == DmaOpcode.MULTICAST,
+            (command.targets >> command.source_node) & 1,
+            command.source_node == command.destination_node,
+        )
+        first = Signal()
+        second = Signal()
+        m.d.comb += [
+            first.eq(overlaps(same_node, command.destination, "first")),
+            second.eq(
+                (opcode == DmaOpcode.BROADCAST)
+                & overlaps(command.source_node == command.second_node, command.second, "second")
+            ),
+            self.descending.eq(
+                (opcode == DmaOpcode.COPY) & first & (command.destination > command.source)
+            ),
+        ]
+        overlapping = copies & (opcode != DmaOpcode.COPY) & (first | second)
+
+        unknown = (
+            ~opcode.matches(*DmaOpcode)
+            | (copies & (command.signal_kind > max(SignalKind)))
+            | ((opcode == DmaOpcode.POLL) & (command.compare > max(Compare)))
+        )
+        with m.If(unknown):
+            m.d.comb += self.status.eq(Status.BAD_OPCODE)
+        with m.Elif((opcode == DmaOpcode.MULTICAST) & (command.targets == 0)):
+            m.d.comb += self.status.eq(Status.EMPTY_MASK)
+        with m.Elif(absent):
+            m.d.comb += self.status.eq(Status.BAD_MASK)
+        with m.Elif(copies & (command.length == 0)):
+            m.d.comb += self.status.eq(Status.BAD_LENGTH)
+        with m.Elif(skewed):
+            m.d.comb += self.status.eq(Status.MISALIGNED)
+        with m.Elif(overlapping):
+            m.d.comb += self.status.eq(Status.OVERLAP)
+        return m

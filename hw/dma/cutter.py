@@ -1,0 +1,261 @@
+"""Cuts a copy into segments: what to read, and what to write where."""
+
+from amaranth import Module, Mux, Signal
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from hw.dma.jobs import JobKind, read_layout, segment_bits, write_job_layout
+from hw.dma.sequencer import STARTED_LAYOUT
+from hw.endpoint.windows import WINDOW_LAYOUT, WindowCheck
+from hw.spec.config import MAX_ENDPOINTS, Config
+from hw.spec.dma import COPIES, WORD_BITS, DmaOpcode, SignalKind
+from hw.spec.packet import ADDRESS_BITS, LENGTH_BITS, NODE_BITS
+from hw.spec.status import Status
+
+
+class Cutter(wiring.Component):
+    """Ports
+    -----
+    i : stream in, commands from the sequencer
+    read : stream out, segments to read
+    job : stream out, what to write, in the order it must be written
+    word : out, operand of the word or addition among the jobs; there is one at most
+    word_done : pulse, it is visible or was given up
+    clock : in, what a timestamp writes
+    windows : in, memory windows: the engine keeps to them in its own memory too
+    stop : in, leave the rest of the command; ``busy`` : out
+
+    A segment never crosses a multiple of the largest payload in its source, so reading it is
+    one packet, or one AXI4 burst; the last segments come first where a copy moves up over
+    itself. One cycle per segment and one per destination. A read and its job leave together;
+    a second destination is a second job, a swap reads both sides and writes both.
+    """
+
+    def __init__(self, config: Config, *, identity: int):
+        self._config = config
+        self._identity = identity
+        super().__init__(
+            {
+                "i": In(stream.Signature(STARTED_LAYOUT)),
+                "read": Out(stream.Signature(read_layout(config))),
+                "job": Out(stream.Signature(write_job_layout(config))),
+                "word": Out(WORD_BITS),
+                "word_done": In(1),
+                "clock": In(WORD_BITS),
+                "windows": In(data.ArrayLayout(WINDOW_LAYOUT, config.endpoint.windows)),
+                "stop": In(1),
+                "busy": Out(1),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        limit = self._config.fabric.max_payload_bytes
+        started = Signal(STARTED_LAYOUT)
+        command = started.command
+        remaining, offset = Signal(32), Signal(32)
+        length = Signal(range(limit + 1))
+        source, destination, second = (
+            Signal(ADDRESS_BITS, name=f"{name}_here")
+            for name in ("source", "destination", "second")
+        )
+        now, here = self._measure(m, started, remaining, offset)
+        on_second, on_word, issuing = Signal(), Signal(), Signal()
+        two, signals = self._issue(
+            m, started, length, (source, destination, second), on_second, on_word, issuing
+        )
+        issued = Signal()
+        m.d.comb += issued.eq(self.job.valid & self.job.ready)
+
+        word_pending = Signal()
+        operand, stamps = Signal(WORD_BITS), Signal()
+        m.d.comb += self.word.eq(Mux(stamps, self.clock, operand))
+        with m.If(issued & on_word):
+            m.d.sync += [
+                word_pending.eq(1),
+                operand.eq(command.operand),
+                stamps.eq(command.opcode == DmaOpcode.TIMESTAMP),
+            ]
+        with m.Elif(self.word_done):
+            m.d.sync += word_pending.eq(0)
+
+        with m.FSM() as states:
+            with m.State("idle"):
+                m.d.comb += self.i.ready.eq(1)
+                with m.If(self.i.valid):
+                    m.d.sync += [
+                        started.eq(self.i.payload),
+                        remaining.eq(self.i.payload.command.length),
+                        offset.eq(0),
+                    ]
+                    m.next = "word"
+                    with m.If(self.i.payload.command.opcode.matches(*COPIES)):
+                        m.next = "measure"
+            with m.State("measure"):
+                m.d.sync += [
+                    length.eq(now),
+                    source.eq(command.source + here),
+                    destination.eq(command.destination + here),
+                    second.eq(command.second + here),
+                    remaining.eq(remaining - now),
+                    offset.eq(offset + now),
+                ]
+                m.next = "first"
+                with m.If(self.stop):
+                    m.next = "idle"
+            with m.State("first"), m.If(issued):
+                m.next = "measure"
+                with m.If(two):
+                    m.next = "second"
+                with m.Elif(remaining == 0):
+                    m.next = "idle"
+                    with m.If(signals):
+                        m.next = "word"
+            with m.State("second"), m.If(issued):
+                m.next = "measure"
+                with m.If(remaining == 0):
+                    m.next = "idle"
+                    with m.If(signals):
+                        m.next = "word"
+            with m.State("word"):
+                with m.If(issued | self.stop):
+                    m.next = "idle"
+        m.d.comb += [
+            self.busy.eq(~states.ongoing("idle")),
+            on_second.eq(states.ongoing("second")),
+            on_word.eq(states.ongoing("word")),
+            issuing.eq(
+                states.ongoing("first") | on_second | (on_word & ~word_pending & ~self.stop)
+            ),
+        ]
+        return m
+
+    def _measure(self, m, started, remaining, offset):
+        """Length of the next segment, and how far into the copy it begins."""
+        limit = self._config.fabric.max_payload_bytes
+        command, low = started.command, (limit - 1).bit_length()
+        swaps = command.opcode == DmaOpcode.SWAP
+        to_source, to_destination, room, now = (
+            Signal(range(limit + 1), name=name)
+            for name in ("to_source", "to_destination", "room", "now")
+        )
+        here = Signal(32)
+        last = (command.source + remaining - 1)[:low]
+        m.d.comb += [
+            to_source.eq(
+                Mux(started.descending, last + 1, limit - (command.source + offset)[:low])
+            ),
+            to_destination.eq(limit - (command.destination + offset)[:low]),
+            room.eq(Mux(swaps & (to_destination < to_source), to_destination, to_source)),
+            now.eq(Mux(remaining <= room, remaining, room)),
+            here.eq(Mux(started.descending, remaining - now, offset)),
+        ]
+        return now, here
+
+    def _issue(self, m, started, length, addresses, on_second, on_word, issuing):
+        """Drive reads and jobs; tells whether there is a second destination, and a signal."""
+        config = self._config
+        command = started.command
+        opcode = command.opcode
+        source, destination, second = addresses
+        own = 1 << self._identity
+        swaps = opcode == DmaOpcode.SWAP
+        others = Signal.like(command.targets)
+        spreads, two, signals = Signal(), Signal(), Signal()
+        copies = opcode.matches(*COPIES)
+        m.d.comb += [
+            others.eq(command.targets & ~own),
+            spreads.eq((opcode == DmaOpcode.MULTICAST) & others.any()),
+            two.eq(
+                swaps
+                | (opcode == DmaOpcode.BROADCAST)
+                | (spreads & command.targets[self._identity])
+            ),
+            signals.eq(copies & (command.signal_kind != SignalKind.NONE)),
+        ]
+
+        self._drive_read(m, started, length, (source, destination), on_second, on_word, issuing)
+        # What follows the data: a word, or an addition.
+        adds = Mux(copies, command.signal_kind == SignalKind.ADD, opcode == DmaOpcode.ATOMIC_ADD)
+        wide = adds | (opcode == DmaOpcode.TIMESTAMP)
+        node, address = Signal(MAX_ENDPOINTS), Signal(ADDRESS_BITS)
+        size = Signal(LENGTH_BITS)
+        apart, local = Signal(), Signal()
+        with m.If(on_word):
+            m.d.comb += [
+                node.eq(Mux(copies, command.signal_node, command.destination_node)),
+                address.eq(Mux(copies, command.signal, command.destination)),
+                size.eq(Mux(wide, 8, 4)),
+            ]
+        with m.Else():
+            m.d.comb += [
+                node.eq(command.destination_node),
+                address.eq(destination),
+                size.eq(length),
+            ]
+            with m.If(opcode == DmaOpcode.MULTICAST):
+                m.d.comb += [
+                    apart.eq(spreads & ~on_second),
+                    node.eq(Mux(apart, others, self._identity)),
+                ]
+            with m.Elif(on_second):
+                m.d.comb += [
+                    node.eq(Mux(swaps, command.source_node, command.second_node)),
+                    address.eq(Mux(swaps, source, second)),
+                ]
+        job = self.job.payload
+        m.submodules.check = check = WindowCheck(config)
+        m.d.comb += [
+            local.eq((node == self._identity) & ~apart),
+            check.windows.eq(self.windows),
+            check.address.eq(address),
+            check.length.eq(size),
+            check.write.eq(1),
+            job.kind.eq(Mux(on_word, Mux(adds, JobKind.ADD, JobKind.WORD), JobKind.DATA)),
+            job.local.eq(local),
+            job.multicast.eq(apart),
+            job.node.eq(node),
+            job.address.eq(address),
+            job.length.eq(size),
+            job.command.eq(started.number),
+            job.status.eq(Mux(local & ~check.allowed, Status.WINDOW_VIOLATION, Status.OK)),
+            job.offset.eq(Mux(swaps & on_second, destination, source)),
+            job.whole.eq(started.descending | swaps),
+            job.paired.eq(swaps & ~on_second),
+            job.follows.eq(swaps & on_second),
+            job.release.eq(swaps | on_second | ~two),
+        ]
+        return two, signals
+
+    def _drive_read(self, m, started, length, addresses, on_second, on_word, issuing):
+        """The segment of a job; the second destination of a broadcast shares the first one's."""
+        config, command, read = self._config, started.command, self.read.payload
+        source, destination = addresses
+        swaps = command.opcode == DmaOpcode.SWAP
+        segment = Signal(segment_bits(config))
+        previous = Signal.like(segment)
+        node, address = Signal(NODE_BITS), Signal(ADDRESS_BITS)
+        reads, local = Signal(), Signal()
+        m.submodules.read_check = check = WindowCheck(config)
+        m.d.comb += [
+            reads.eq(~on_word & (~on_second | swaps)),
+            node.eq(Mux(on_second, command.destination_node, command.source_node)),
+            local.eq(node == self._identity),
+            address.eq(Mux(on_second, destination, source)),
+            check.windows.eq(self.windows),
+            check.address.eq(address),
+            check.length.eq(length),
+            check.write.eq(0),
+            read.node.eq(node),
+            read.local.eq(local),
+            read.address.eq(address),
+            read.length.eq(length),
+            read.segment.eq(segment),
+            read.command.eq(started.number),
+            read.status.eq(Mux(local & ~check.allowed, Status.WINDOW_VIOLATION, Status.OK)),
+            self.job.payload.segment.eq(Mux(reads, segment, previous)),
+            self.read.valid.eq(issuing & reads & self.job.ready),
+            self.job.valid.eq(issuing & (~reads | self.read.ready)),
+        ]
+        with m.If(self.read.valid & self.read.ready):
+            m.d.sync += [segment.eq(segment + 1), previous.eq(segment)]

@@ -1,0 +1,113 @@
+"""The DMA engines of an endpoint, and how they share its ports."""
+
+from amaranth import Cat, Module, Mux, Signal
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from hw.csr.bus import CsrBus
+from hw.dma.engine import Engine
+from hw.endpoint.atomic import ADDITION_LAYOUT
+from hw.endpoint.axi import BURST_LAYOUT, read_beat_layout, write_beat_layout
+from hw.endpoint.windows import WINDOW_LAYOUT
+from hw.fabric.merge import PacketArbiter
+from hw.fabric.packets import header_of
+from hw.spec.config import Config
+from hw.spec.dma import ENGINE_BYTES, WORD_BITS, RequestTag
+from hw.spec.packet import flit_layout
+from hw.stream.connect import connect_stream
+
+
+class Dma(wiring.Component):
+    """Parameters: ``identity``, id of the endpoint.
+
+    Ports: as :class:`hw.dma.engine.Engine`, arrays over the engines for memory and additions;
+    ``bus`` is a page with ``ENGINE_BYTES`` for each engine. Packets to the fabric are merged
+    round robin; answers find their engine by the tag, and those for an engine that is not
+    there are dropped.
+    """
+
+    def __init__(self, config: Config, *, identity: int):
+        self._config = config
+        self._identity = identity
+        engines = config.dma.engines
+        flits = stream.Signature(flit_layout(config))
+        bursts = stream.Signature(BURST_LAYOUT)
+        super().__init__(
+            {
+                "bus": In(CsrBus()),
+                "clock": In(WORD_BITS),
+                "windows": In(data.ArrayLayout(WINDOW_LAYOUT, config.endpoint.windows)),
+                "read_burst": Out(bursts).array(engines),
+                "read_beat": In(stream.Signature(read_beat_layout(config))).array(engines),
+                "write_burst": Out(bursts).array(engines),
+                "write_beat": Out(stream.Signature(write_beat_layout(config))).array(engines),
+                "written": In(engines),
+                "write_error": In(1),
+                "addition": Out(stream.Signature(ADDITION_LAYOUT)).array(engines),
+                "added": In(engines),
+                "addition_error": In(1),
+                "read_request": Out(flits),
+                "write_request": Out(flits),
+                "read_response": In(flits),
+                "write_response": In(flits),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        config, count = self._config, self._config.dma.engines
+        m.submodules.read_turn = reads = PacketArbiter(config, count=count)
+        m.submodules.write_turn = writes = PacketArbiter(config, count=count)
+        connect_stream(m, reads.o, self.read_request)
+        connect_stream(m, writes.o, self.write_request)
+        engines = []
+        page_bits = (ENGINE_BYTES - 1).bit_length()
+        chosen = self.bus.address[page_bits:]
+        answered = Signal.like(chosen)
+        m.d.sync += answered.eq(chosen)
+        for index in range(count):
+            engine = Engine(config, identity=self._identity, engine=index)
+            m.submodules[f"engine_{index}"] = engine
+            engines.append(engine)
+            m.d.comb += [
+                engine.bus.address.eq(self.bus.address[:page_bits]),
+                engine.bus.write.eq(self.bus.write & (chosen == index)),
+                engine.bus.write_data.eq(self.bus.write_data),
+                engine.clock.eq(self.clock),
+                engine.windows.eq(self.windows),
+                engine.written.eq(self.written[index]),
+                engine.write_error.eq(self.write_error),
+                engine.added.eq(self.added[index]),
+                engine.addition_error.eq(self.addition_error),
+            ]
+            with m.If(answered == index):
+                m.d.comb += self.bus.read_data.eq(engine.bus.read_data)
+            connect_stream(m, engine.read_burst, self.read_burst[index])
+            connect_stream(m, self.read_beat[index], engine.read_beat)
+            connect_stream(m, engine.write_burst, self.write_burst[index])
+            connect_stream(m, engine.write_beat, self.write_beat[index])
+            connect_stream(m, engine.addition, self.addition[index])
+            connect_stream(m, engine.read_request, reads.i[index])
+            connect_stream(m, engine.write_request, writes.i[index])
+        self._distribute(m, self.read_response, [e.read_response for e in engines], "read")
+        self._distribute(m, self.write_response, [e.write_response for e in engines], "write")
+        return m
+
+    def _distribute(self, m, source, sinks, name):
+        """A packet to the engine that its header's tag names."""
+        tag = Signal(RequestTag, name=f"{name}_tag")
+        owner = Signal(tag.engine.shape(), name=f"{name}_owner")
+        held = Signal.like(owner, name=f"{name}_held")
+        m.d.comb += [
+            tag.eq(header_of(source.payload).tag),
+            owner.eq(Mux(source.payload.first, tag.engine, held)),
+        ]
+        with m.If(source.valid & source.ready):
+            m.d.sync += held.eq(owner)
+        for index, sink in enumerate(sinks):
+            m.d.comb += [
+                sink.payload.eq(source.payload),
+                sink.valid.eq(source.valid & (owner == index)),
+            ]
+        ready = Cat(sink.ready | (owner != index) for index, sink in enumerate(sinks)).all()
+        m.d.comb += source.ready.eq(ready)

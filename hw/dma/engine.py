@@ -1,0 +1,228 @@
+"""A DMA engine: commands in, data moved, signals given. Wiring, in the order of a command."""
+
+from amaranth import Module, Mux, Signal
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from hw.csr.bus import CsrBus
+from hw.dma.csr import MOMENTS, EngineRegisters
+from hw.dma.cutter import Cutter
+from hw.dma.jobs import NUMBER_BITS, write_job_layout
+from hw.dma.landing import Landing
+from hw.dma.local_reads import LocalReads
+from hw.dma.realign import Realign
+from hw.dma.ring import Ring
+from hw.dma.sequencer import Sequencer
+from hw.dma.writer import Writer
+from hw.endpoint.atomic import ADDITION_LAYOUT
+from hw.endpoint.axi import BURST_LAYOUT, read_beat_layout, write_beat_layout
+from hw.endpoint.windows import WINDOW_LAYOUT
+from hw.spec.config import Config
+from hw.spec.dma import WORD_BITS, EngineState, RequestTag
+from hw.spec.packet import flit_layout
+from hw.spec.status import Status
+from hw.stream.connect import connect_stream
+from hw.stream.queue import Queue
+
+
+class Engine(wiring.Component):
+    """Parameters: ``identity``, id of the endpoint; ``engine``, number of the engine.
+
+    Ports
+    -----
+    bus : registers
+    clock : in, 64-bit cycle counter
+    windows : in, memory windows
+    read_burst, read_beat, write_burst, write_beat, written, write_error : own memory
+    addition, added, addition_error : the endpoint's unit for atomic additions
+    read_request, write_request, read_response, write_response : flit streams, other memories
+
+    Commands are carried out in order: copies overlap in time, but each finds in memory what
+    the ones before it wrote, and signals, fences, atomics and timestamps come after all
+    before them. A failure halts the engine: commands that were begun end, no signal is given
+    any more, other engines go on. It comes back with a reset.
+
+    From the doorbell to the first read 8 cycles and a read of own memory; 11 in all with an
+    inline command. Throughput: one flit or beat per cycle.
+    """
+
+    def __init__(self, config: Config, *, identity: int, engine: int):
+        self._config = config
+        self._identity = identity
+        self._engine = engine
+        flits = stream.Signature(flit_layout(config))
+        bursts = stream.Signature(BURST_LAYOUT)
+        super().__init__(
+            {
+                "bus": In(CsrBus()),
+                "clock": In(WORD_BITS),
+                "windows": In(data.ArrayLayout(WINDOW_LAYOUT, config.endpoint.windows)),
+                "read_burst": Out(bursts),
+                "read_beat": In(stream.Signature(read_beat_layout(config))),
+                "write_burst": Out(bursts),
+                "write_beat": Out(stream.Signature(write_beat_layout(config))),
+                "written": In(1),
+                "write_error": In(1),
+                "addition": Out(stream.Signature(ADDITION_LAYOUT)),
+                "added": In(1),
+                "addition_error": In(1),
+                "read_request": Out(flits),
+                "write_request": Out(flits),
+                "read_response": In(flits),
+                "write_response": In(flits),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        config, names = self._config, {"identity": self._identity, "engine": self._engine}
+        m.submodules.registers = registers = EngineRegisters(config)
+        m.submodules.ring = ring = Ring(config)
+        m.submodules.sequencer = sequencer = Sequencer(config, identity=self._identity)
+        m.submodules.cutter = cutter = Cutter(config, identity=self._identity)
+        m.submodules.local = local = LocalReads(config)
+        m.submodules.landing = landing = Landing(config, **names)
+        m.submodules.jobs = jobs = Queue(write_job_layout(config), depth=2 * config.dma.segments)
+        m.submodules.realign = realign = Realign(config)
+        m.submodules.writer = writer = Writer(config, **names)
+
+        wiring.connect(m, wiring.flipped(self.bus), registers.bus)
+        for source, sink in (
+            (ring.burst, local.command),
+            (local.command_beat, ring.beat),
+            (ring.o, sequencer.i),
+            (sequencer.poll, local.poll),
+            (sequencer.o, cutter.i),
+            (cutter.read, landing.i),
+            (landing.burst, local.segment),
+            (local.segment_beat, landing.beat),
+            (landing.request, self.read_request),
+            (self.read_response, landing.response),
+            (cutter.job, jobs.i),
+            (jobs.o, realign.i),
+            (realign.packet, writer.packet),
+            (realign.o, writer.row),
+            (writer.o, self.write_request),
+            (self.write_response, writer.response),
+            (writer.burst, self.write_burst),
+            (writer.beat, self.write_beat),
+            (writer.addition, self.addition),
+            (local.burst, self.read_burst),
+            (self.read_beat, local.beat),
+        ):
+            connect_stream(m, source, sink)
+
+        failed, resetting, flush = Signal(), Signal(), Signal()
+        status = Signal(Status)
+        number = Signal(NUMBER_BITS)
+        started = Signal(32)
+        drained, quiet = Signal(), Signal()
+        generation = Signal(RequestTag.as_shape()["generation"].shape)
+        abort = Signal()
+        m.d.comb += [
+            ring.base.eq(registers.ring_base),
+            ring.size.eq(registers.ring_size),
+            ring.doorbell.eq(registers.doorbell),
+            ring.ring.eq(registers.ring),
+            ring.inline.eq(registers.inline),
+            ring.inline_valid.eq(registers.inline_valid),
+            ring.halt.eq(failed | resetting),
+            ring.flush.eq(resetting),
+            sequencer.word.eq(local.word),
+            sequencer.word_valid.eq(local.word_valid),
+            sequencer.word_error.eq(local.word_error),
+            sequencer.drained.eq(drained),
+            sequencer.halt.eq(failed | resetting),
+            sequencer.flush.eq(flush),
+            cutter.windows.eq(self.windows),
+            cutter.clock.eq(self.clock),
+            cutter.word_done.eq(writer.word_done),
+            cutter.stop.eq(resetting | abort),
+            local.segment_number.eq(landing.burst_segment),
+            landing.beat_segment.eq(local.beat_segment),
+            landing.beat_last.eq(local.beat_last),
+            landing.row.eq(realign.row),
+            landing.read_row.eq(realign.read_row),
+            realign.read_data.eq(landing.read_data),
+            realign.complete.eq(landing.complete),
+            realign.failed.eq(landing.failed),
+            *(into.eq(out) for into, out in zip(realign.arrived, landing.arrived, strict=True)),
+            landing.release.eq(realign.release),
+            landing.released.eq(realign.released),
+            writer.word.eq(cutter.word),
+            writer.written.eq(self.written),
+            writer.write_error.eq(self.write_error),
+            writer.added.eq(self.added),
+            writer.addition_error.eq(self.addition_error),
+            writer.halt.eq(failed | resetting),
+            landing.generation.eq(generation),
+            writer.generation.eq(generation),
+            landing.abort.eq(abort),
+            writer.abort.eq(abort),
+            drained.eq(
+                ~cutter.busy & landing.empty & (jobs.level == 0) & realign.empty & writer.empty
+            ),
+            quiet.eq(drained & ~sequencer.busy),
+        ]
+
+        # The first failure stays; the tag of a write holds the low bits of the number.
+        latest = (started - 1)[:NUMBER_BITS]
+        failures = [landing.failure, realign.failure, writer.failure]
+        for failure in failures:
+            with m.If(~failed & (failure.status != Status.OK)):
+                behind = (latest[: len(failure.command)] - failure.command)[: len(failure.command)]
+                m.d.sync += [failed.eq(1), status.eq(failure.status), number.eq(latest - behind)]
+        with m.If(~failed & (sequencer.failure != Status.OK)):
+            m.d.sync += [
+                failed.eq(1),
+                status.eq(sequencer.failure),
+                number.eq(sequencer.number),
+            ]
+        with m.If(~failed & (ring.failure != Status.OK)):
+            m.d.sync += [failed.eq(1), status.eq(ring.failure), number.eq(started)]
+
+        # The fabric owes something and nothing comes: give up on it.
+        silence = Signal(32)
+        owing = landing.waiting | writer.waiting
+        m.d.comb += abort.eq(owing & (silence >= registers.timeout))
+        m.d.sync += silence.eq(Mux(owing & ~landing.moved & ~writer.moved, silence + 1, 0))
+        with m.If(abort):
+            m.d.sync += [generation.eq(generation + 1), silence.eq(0)]
+            with m.If(~failed):
+                m.d.sync += [failed.eq(1), status.eq(Status.TIMEOUT), number.eq(latest)]
+
+        with m.If(registers.reset):
+            m.d.sync += resetting.eq(1)
+        m.d.comb += flush.eq(resetting & quiet & ring.idle)
+        with m.If(flush):
+            m.d.sync += [resetting.eq(0), failed.eq(0), status.eq(Status.OK)]
+
+        completed = Signal(32)
+        with m.If(flush):
+            m.d.sync += [started.eq(0), completed.eq(0)]
+        with m.Else():
+            m.d.sync += started.eq(started + sequencer.started)
+            with m.If(quiet & ~failed):
+                m.d.sync += completed.eq(started)
+        idle = quiet & (completed == started) & ring.idle & (ring.fetched == registers.doorbell)
+        m.d.comb += [
+            registers.cycles.eq(self.clock),
+            registers.state.eq(
+                Mux(
+                    failed & quiet,
+                    EngineState.HALTED,
+                    Mux(idle & ~failed, EngineState.IDLE, EngineState.RUNNING),
+                )
+            ),
+            registers.status.eq(status),
+            registers.number.eq(number),
+            registers.fetched_count.eq(ring.fetched),
+            registers.started.eq(started),
+            registers.completed.eq(completed),
+            registers.busy.eq(writer.busy),
+            registers.cleared.eq(flush),
+        ]
+        events = (sequencer.started, landing.asked, writer.acknowledged, writer.signalled)
+        for name, event in zip(MOMENTS[1:], events, strict=True):
+            m.d.comb += getattr(registers, f"{name}_event").eq(event)
+        return m

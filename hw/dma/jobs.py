@@ -1,0 +1,72 @@
+"""What the parts of a DMA engine hand to each other."""
+
+from amaranth.lib import data, enum
+
+from hw.spec.config import MAX_ENDPOINTS, Config
+from hw.spec.dma import RequestTag
+from hw.spec.packet import ADDRESS_BITS, LENGTH_BITS, NODE_BITS
+from hw.spec.status import Status
+
+NUMBER_BITS = 16
+"""Commands are numbered from reset on."""
+
+ITEM_BITS = RequestTag.as_shape()["item"].width
+
+FAILURE_LAYOUT = data.StructLayout({"status": Status, "command": ITEM_BITS})
+"""What went wrong, with the low bits of the command's number."""
+
+
+class JobKind(enum.IntEnum, shape=2):
+    DATA = 0
+    WORD = 1
+    """Write the signal's operand."""
+    ADD = 2
+    """Add the signal's operand."""
+
+
+def segment_bits(config: Config) -> int:
+    return (config.dma.segments - 1).bit_length()
+
+
+def read_layout(config: Config) -> data.StructLayout:
+    """A segment to read: at most one packet's payload, within an aligned block of that size.
+    ``status``: not to be read after all."""
+    return data.StructLayout(
+        {
+            "node": NODE_BITS,
+            "local": 1,
+            "address": ADDRESS_BITS,
+            "length": LENGTH_BITS,
+            "segment": segment_bits(config),
+            "command": ITEM_BITS,
+            "status": Status,
+        }
+    )
+
+
+def write_job_layout(config: Config) -> data.StructLayout:
+    """A segment, or a signal, to write.
+
+    ``offset``: where in its first row the segment begins. ``whole``: wait until all of it is
+    there; ``paired``: and all of the segment after it, whose job ``follows``: a swap writes
+    both or neither. ``release``: nobody else needs the segment. ``status``: not to be written
+    after all.
+    """
+    return data.StructLayout(
+        {
+            "kind": JobKind,
+            "local": 1,
+            "multicast": 1,
+            "node": MAX_ENDPOINTS,
+            "address": ADDRESS_BITS,
+            "length": LENGTH_BITS,
+            "command": ITEM_BITS,
+            "status": Status,
+            "segment": segment_bits(config),
+            "offset": (config.fabric.flit_bytes - 1).bit_length(),
+            "whole": 1,
+            "paired": 1,
+            "follows": 1,
+            "release": 1,
+        }
+    )

@@ -1,0 +1,165 @@
+"""Commands and registers of the DMA engines.
+
+A command is 64 bytes in a ring in memory, or written whole to the doorbell. Engine, driver,
+golden model and the tables in ``docs/dma.md`` derive from the layouts below. The command set
+is that of the engines measured in "DMA-Latte" (arXiv 2511.06605), plus the multicast copy and
+a completion carried in the copy itself.
+"""
+
+from amaranth.lib import data, enum
+
+from hw.spec.config import AXI_BOUNDARY_BYTES, MAX_ENDPOINTS, TAG_BITS
+from hw.spec.packet import ADDRESS_BITS, NODE_BITS
+from hw.spec.registers import Register, register_map
+
+COMMAND_BYTES = 64
+MAX_RING_COMMANDS = 1 << 16
+WORD_BITS = 64
+"""Width of signals, poll operands and the clock."""
+
+
+class DmaOpcode(enum.IntEnum, shape=8):
+    NOP = 0
+    COPY = 1
+    BROADCAST = 2
+    MULTICAST = 3
+    SWAP = 4
+    ATOMIC_ADD = 5
+    FENCE = 6
+    POLL = 7
+    TIMESTAMP = 8
+
+
+OPCODE_DOC = {
+    DmaOpcode.NOP: "nothing",
+    DmaOpcode.COPY: "`length` bytes from `source` to `destination`; they may overlap",
+    DmaOpcode.BROADCAST: "`length` bytes from `source`, read once, to `destination` and `second`",
+    DmaOpcode.MULTICAST: "`length` bytes from `source` to `destination` at every endpoint of "
+    "`targets`; crosses the link once, the switch replicates",
+    DmaOpcode.SWAP: "exchange `length` bytes at `source` and `destination`",
+    DmaOpcode.ATOMIC_ADD: "add `operand` to the 64-bit word at `destination`",
+    DmaOpcode.FENCE: "write the low 32 bits of `operand` at `destination`",
+    DmaOpcode.POLL: "wait until (64-bit word at `source` AND `mask`) compares with `operand`",
+    DmaOpcode.TIMESTAMP: "write the engine's 64-bit cycle counter at `destination`",
+}
+
+
+class SignalKind(enum.IntEnum, shape=2):
+    """What a copy does once it is complete."""
+
+    NONE = 0
+    ADD = 1
+    WRITE = 2
+
+
+SIGNAL_DOC = {
+    SignalKind.NONE: "nothing",
+    SignalKind.ADD: "add `operand` to the 64-bit word at `signal`, as ATOMIC_ADD",
+    SignalKind.WRITE: "write the low 32 bits of `operand` at `signal`, as FENCE",
+}
+
+
+class Compare(enum.IntEnum, shape=3):
+    """(memory AND mask) against the operand, unsigned."""
+
+    ALWAYS = 0
+    LESS = 1
+    LESS_EQUAL = 2
+    EQUAL = 3
+    NOT_EQUAL = 4
+    GREATER_EQUAL = 5
+    GREATER = 6
+
+
+class Command(data.Struct):
+    opcode: DmaOpcode
+    signal_kind: SignalKind
+    compare: Compare
+    reserved_0: 3
+    targets: MAX_ENDPOINTS
+    length: 32
+    source_node: NODE_BITS
+    destination_node: NODE_BITS
+    second_node: NODE_BITS
+    signal_node: NODE_BITS
+    interval: 16
+    reserved_1: 24
+    source: ADDRESS_BITS
+    destination: ADDRESS_BITS
+    second: ADDRESS_BITS
+    signal: ADDRESS_BITS
+    operand: WORD_BITS
+    mask: WORD_BITS
+    timeout: 32
+    reserved_2: 32
+
+
+COMMAND_DOC = {
+    "opcode": "what to do",
+    "signal_kind": "copies: what follows the data",
+    "compare": "POLL: comparison",
+    "reserved_0": "zero",
+    "targets": "MULTICAST: one bit per endpoint",
+    "length": "copies: bytes, 1 … 4 GiB less one",
+    "source_node": "endpoint whose memory `source` is in",
+    "destination_node": "endpoint whose memory `destination` is in",
+    "second_node": "endpoint whose memory `second` is in",
+    "signal_node": "endpoint whose memory `signal` is in",
+    "interval": "POLL: cycles between two looks",
+    "reserved_1": "zero",
+    "source": "byte address",
+    "destination": "byte address",
+    "second": "BROADCAST: byte address of the second destination",
+    "signal": "byte address of the signal",
+    "operand": "ATOMIC_ADD, FENCE, signals: the value; POLL: the reference",
+    "mask": "POLL: bits that count",
+    "timeout": "POLL: cycles until it fails; 0: never",
+    "reserved_2": "zero",
+}
+
+COPIES = (DmaOpcode.COPY, DmaOpcode.BROADCAST, DmaOpcode.MULTICAST, DmaOpcode.SWAP)
+
+
+class EngineState(enum.IntEnum, shape=2):
+    IDLE = 0
+    """Every command it knows of is complete."""
+    RUNNING = 1
+    HALTED = 2
+    """A command failed; nothing moves until the engine is reset."""
+
+
+TAG_ENGINE_BITS = 5
+TRAFFIC_ENGINE = 1 << (TAG_ENGINE_BITS - 1)
+"""Engine number in the tags of ordinary traffic that no engine makes."""
+
+
+class RequestTag(data.Struct):
+    """Tag of an endpoint's own requests: whose, of which generation, and which one: the
+    segment of a read, the command of a write."""
+
+    item: 8
+    generation: TAG_BITS - 8 - TAG_ENGINE_BITS
+    engine: TAG_ENGINE_BITS
+
+
+ENGINE_BYTES = AXI_BOUNDARY_BYTES // MAX_ENDPOINTS
+"""An engine's part of the endpoint's DMA register page."""
+
+ENGINE = register_map(
+    Register("STATE", 0x00, "r", "bits 1..0: state; 8..4: status; 31..16: number of the command"),
+    Register("RESET", 0x04, "w", "forget a failure and every command; zero the pointers"),
+    Register("RING_BASE", 0x08, "rw", "address of the ring, 64-byte aligned, low and high word", 2),
+    Register("RING_SIZE", 0x10, "rw", "commands in the ring, a power of two"),
+    Register("DOORBELL", 0x14, "rw", "commands ever put into the ring; writing starts them"),
+    Register("FETCHED", 0x18, "r", "commands ever taken out of the ring: their places are free"),
+    Register("STARTED", 0x1C, "r", "commands begun since reset"),
+    Register("COMPLETED", 0x20, "r", "commands known complete; equals STARTED when idle"),
+    Register("TIMEOUT", 0x24, "rw", "cycles without progress of the fabric until it fails"),
+    Register("RUNG_AT", 0x28, "r", "cycle of the latest doorbell"),
+    Register("FETCHED_AT", 0x2C, "r", "cycle the first command after it was begun"),
+    Register("FIRST_READ_AT", 0x30, "r", "cycle its first read was issued"),
+    Register("LAST_WRITE_AT", 0x34, "r", "cycle the latest write was acknowledged"),
+    Register("SIGNALLED_AT", 0x38, "r", "cycle the latest signal was visible"),
+    Register("BUSY_CYCLES", 0x3C, "r", "cycles data left for a memory, since reset"),
+    Register("INLINE", 0x40, "w", "a whole command; the last word starts it", 16),
+)

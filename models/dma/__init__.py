@@ -1,0 +1,1 @@
+"""Golden model and timing model of the DMA engine."""

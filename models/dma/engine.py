@@ -1,0 +1,165 @@
+"""Golden DMA engine: what a list of commands makes of the endpoints' memories.
+
+Commands are dictionaries of :class:`hw.spec.dma.Command`'s fields. They take effect one after
+the other, each whole before the next.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from hw.spec.config import Config
+from hw.spec.dma import COPIES, Compare, DmaOpcode, SignalKind
+from hw.spec.status import Status
+from models.dma.check import check, overlap
+from models.endpoint.endpoint import EndpointModel
+
+Command = dict[str, Any]
+
+COMPARISONS: dict[Compare, Callable[[int, int], bool]] = {
+    Compare.ALWAYS: lambda found, reference: True,
+    Compare.LESS: lambda found, reference: found < reference,
+    Compare.LESS_EQUAL: lambda found, reference: found <= reference,
+    Compare.EQUAL: lambda found, reference: found == reference,
+    Compare.NOT_EQUAL: lambda found, reference: found != reference,
+    Compare.GREATER_EQUAL: lambda found, reference: found >= reference,
+    Compare.GREATER: lambda found, reference: found > reference,
+}
+
+
+class Deadlock(RuntimeError):  # noqa: N818
+    """A poll without timeout waits for something that nobody will write."""
+
+
+@dataclass
+class Outcome:
+    """``failed`` is the number of the command that did not end with OK, if any.
+    ``timestamps`` are the places (endpoint, address) a clock was written to."""
+
+    status: Status = Status.OK
+    failed: int | None = None
+    timestamps: list[tuple[int, int]] = field(default_factory=list)
+
+
+@dataclass
+class EngineModel:
+    """One engine of endpoint ``identity``. A failed command is carried out as far as its
+    segments allow; nothing after it is."""
+
+    config: Config
+    identity: int
+    endpoints: list[EndpointModel]
+
+    def execute(self, commands: Iterable[Command]) -> Outcome:
+        outcome = Outcome()
+        for number, command in enumerate(commands):
+            status = check(self.config, command, self.identity)
+            if status == Status.OK:
+                status = self._carry_out(command, outcome)
+            if status != Status.OK:
+                outcome.status, outcome.failed = status, number
+                break
+        return outcome
+
+    def _carry_out(self, command: Command, outcome: Outcome) -> Status:
+        opcode = DmaOpcode(command["opcode"])
+        if opcode == DmaOpcode.NOP:
+            return Status.OK
+        if opcode == DmaOpcode.POLL:
+            return self._poll(command)
+        node, address = command.get("destination_node", 0), command.get("destination", 0)
+        operand = command.get("operand", 0)
+        if opcode == DmaOpcode.ATOMIC_ADD:
+            return self._add(node, address, operand)
+        if opcode == DmaOpcode.FENCE:
+            return self._store(node, address, operand, 4)
+        if opcode == DmaOpcode.TIMESTAMP:
+            outcome.timestamps.append((node, address))
+            return self._store(node, address, 0, 8)
+        assert opcode in COPIES
+        status = self._copy(command, opcode)
+        kind = command.get("signal_kind", SignalKind.NONE)
+        if status != Status.OK or kind == SignalKind.NONE:
+            return status
+        node, address = command.get("signal_node", 0), command.get("signal", 0)
+        if kind == SignalKind.ADD:
+            return self._add(node, address, operand)
+        return self._store(node, address, operand, 4)
+
+    def _poll(self, command: Command) -> Status:
+        address = command.get("source", 0)
+        word = int.from_bytes(self.endpoints[self.identity].read(address, 8).tobytes(), "little")
+        compare = COMPARISONS[Compare(command.get("compare", 0))]
+        if compare(word & command.get("mask", 0), command.get("operand", 0)):
+            return Status.OK
+        if not command.get("timeout", 0):
+            raise Deadlock(f"poll of {address:#x} at endpoint {self.identity}")
+        return Status.POLL_TIMEOUT
+
+    def _store(self, node: int, address: int, value: int, size: int) -> Status:
+        endpoint = self.endpoints[node]
+        if not endpoint.writable(address, size):
+            return Status.WINDOW_VIOLATION
+        raw = (value % (1 << 8 * size)).to_bytes(size, "little")
+        endpoint.write(address, np.frombuffer(raw, np.uint8))
+        return Status.OK
+
+    def _add(self, node: int, address: int, operand: int) -> Status:
+        if not self.endpoints[node].writable(address, 8):
+            return Status.WINDOW_VIOLATION
+        self.endpoints[node].add(address, operand)
+        return Status.OK
+
+    def _copy(self, command: Command, opcode: DmaOpcode) -> Status:
+        status = Status.OK
+        targets = self._targets(command, opcode)
+        source_node, source = command.get("source_node", 0), command.get("source", 0)
+        for offset, length in self._segments(command, opcode):
+            here = (source_node, source + offset)
+            if opcode == DmaOpcode.SWAP:
+                there = (targets[0][0], targets[0][1] + offset)
+                moves = [(here, there), (there, here)]
+            else:
+                moves = [(here, (node, address + offset)) for node, address in targets]
+            readable = [
+                self.endpoints[node].readable(address, length) for (node, address), _ in moves
+            ]
+            if not all(readable):
+                status = status or Status.WINDOW_VIOLATION
+                continue
+            contents = [
+                self.endpoints[node].read(address, length).copy() for (node, address), _ in moves
+            ]
+            for (_, (node, address)), content in zip(moves, contents, strict=True):
+                if self.endpoints[node].writable(address, length):
+                    self.endpoints[node].write(address, content)
+                else:
+                    status = status or Status.WINDOW_VIOLATION
+        return status
+
+    def _targets(self, command: Command, opcode: DmaOpcode) -> list[tuple[int, int]]:
+        address = command.get("destination", 0)
+        if opcode == DmaOpcode.MULTICAST:
+            mask = command["targets"]
+            return [(node, address) for node in range(len(self.endpoints)) if mask >> node & 1]
+        targets = [(command.get("destination_node", 0), address)]
+        if opcode == DmaOpcode.BROADCAST:
+            targets.append((command.get("second_node", 0), command.get("second", 0)))
+        return targets
+
+    def _segments(self, command: Command, opcode: DmaOpcode) -> Iterator[tuple[int, int]]:
+        """(offset, length) in the order they are moved."""
+        limit = self.config.fabric.max_payload_bytes
+        source, destination = command.get("source", 0), command.get("destination", 0)
+        borders = {0, command["length"]}
+        for start in {source, destination} if opcode == DmaOpcode.SWAP else {source}:
+            borders |= set(range(-start % limit, command["length"], limit))
+        ordered = sorted(borders)
+        segments = [(low, high - low) for low, high in itertools.pairwise(ordered)]
+        upwards = opcode == DmaOpcode.COPY and overlap(command) and destination > source
+        return iter(segments[::-1] if upwards else segments)

@@ -1,0 +1,1 @@
+"""Host side of the DMA engines: commands, driver, collectives, the command line."""
