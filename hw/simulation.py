@@ -6,6 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from hw.csr.axi_lite import AxiLiteSignature
 from hw.csr.bus import ADDRESS_BITS
+from hw.dma.dma import engine_domain
 from hw.endpoint.axi import id_bits
 from hw.spec.config import Config
 from hw.spec.registers import pages
@@ -20,9 +21,10 @@ MEMORY_PORTS_OUT = (*B, *R, "awready", "wready", "arready")
 class SimulatedSystem(wiring.Component):
     """:class:`hw.top.System` with ``rtl/sim/axi_memory.sv`` at every AXI4 port.
 
-    Ports: ``clk``, ``rst`` (synchronous) in; ``quantize_clk`` in, the same clock, which may
-    rest while ``quantizing`` (out) is low: a simulator then passes over the quantizing
-    datapath; ``host`` (AXI4-Lite in).
+    Ports: ``clk``, ``rst`` (synchronous) in; ``quantize_clk``, ``engine_clk`` (a bit per DMA
+    engine) in, the same clock, which may rest while ``quantizing``, or the engine's bit of
+    ``awake`` (both out), is low: a simulator then passes over that part; ``host`` (AXI4-Lite
+    in).
 
     Reset goes through a register, so that no gate hangs on an input of the simulation: a
     simulator looks at those whenever any input changes, the clock included.
@@ -31,11 +33,14 @@ class SimulatedSystem(wiring.Component):
     def __init__(self, config: Config):
         self._config = config
         page_bits = (pages(config.system.endpoints) - 1).bit_length()
+        engines = config.system.endpoints * config.dma.engines
         super().__init__(
             {
                 "clk": In(1),
                 "rst": In(1),
                 "quantize_clk": In(1),
+                "engine_clk": In(engines),
+                "awake": Out(engines),
                 "host": In(AxiLiteSignature(ADDRESS_BITS + page_bits)),
                 "quantizing": Out(1),
             }
@@ -57,7 +62,17 @@ class SimulatedSystem(wiring.Component):
             ResetSignal("quantize").eq(reset),
         ]
         m.submodules.system = system = System(config, gated=True)
-        m.d.comb += self.quantizing.eq(system.quantizing)
+        m.d.comb += [
+            self.quantizing.eq(system.quantizing),
+            self.awake.eq(system.awake | reset.replicate(len(self.awake))),
+        ]
+        for number in range(len(self.awake)):
+            domain = engine_domain(*divmod(number, config.dma.engines))
+            m.domains += ClockDomain(domain)
+            m.d.comb += [
+                ClockSignal(domain).eq(self.engine_clk[number]),
+                ResetSignal(domain).eq(reset),
+            ]
         wiring.connect(m, wiring.flipped(self.host), system.host)
         for i, port in enumerate(system.axi):
             m.submodules[f"memory_{i}"] = Instance(

@@ -19,10 +19,12 @@ from hw.switch.switch import Switch
 
 
 class System(wiring.Component):
-    """Parameters: ``gated``: see :class:`hw.isa.reduction.Reduction`.
+    """Parameters: ``gated``: see :class:`hw.isa.reduction.Reduction` and
+    :class:`hw.dma.dma.Dma`.
 
     Ports: ``axi`` (AXI4 out per endpoint, to its memory), ``host`` (AXI4-Lite in, pages as in
-    :mod:`hw.spec.registers`), ``quantizing`` out."""
+    :mod:`hw.spec.registers`), ``quantizing`` and ``awake`` (DMA engines, those of
+    endpoint 0 first) out."""
 
     def __init__(self, config: Config, *, gated: bool = False):
         self._gated = gated
@@ -35,6 +37,7 @@ class System(wiring.Component):
                 "axi": Out(AxiSignature(config)).array(endpoints),
                 "host": In(AxiLiteSignature(ADDRESS_BITS + page_bits)),
                 "quantizing": Out(1),
+                "awake": Out(endpoints * config.dma.engines),
             }
         )
 
@@ -48,9 +51,10 @@ class System(wiring.Component):
         wiring.connect(m, wiring.flipped(self.host), bridge.axi)
         wiring.connect(m, bridge.page[0], switch.bus)
         for i in range(endpoints):
-            endpoint = Endpoint(config, identity=i)
+            endpoint = Endpoint(config, identity=i, gated=self._gated)
             transport = Transport(config, transmit=TO_SWITCH, receive=TO_ENDPOINT)
             m.submodules[f"endpoint_{i}"] = endpoint
+            m.d.comb += self.awake.word_select(i, config.dma.engines).eq(endpoint.awake)
             m.submodules[f"transport_{i}"] = transport
             wiring.connect(m, wiring.flipped(self.axi[i]), endpoint.axi)
             wiring.connect(m, bridge.page[endpoint_page(i)], endpoint.bus)

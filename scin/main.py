@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from scin.accuracy import accuracy
+from scin.dma.cli import dma
 from scin.doctor import doctor
 from scin.emit import emit
 from scin.run import run
@@ -17,5 +18,5 @@ def main() -> None:
     """Switch-centric in-network collectives: run them on RTL, measure, check."""
 
 
-for command in (run, sweep, accuracy, emit, doctor):
+for command in (run, sweep, dma, accuracy, emit, doctor):
     main.add_command(command)

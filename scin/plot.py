@@ -7,6 +7,7 @@ from pathlib import Path
 
 from hw.spec.config import Config
 from models.accuracy import Sqnr
+from scin.dma.measurement import DmaMeasurement
 from scin.options import InputError, write_atomically
 from scin.runner import Measurement
 
@@ -38,6 +39,30 @@ def plot_bandwidth(
     axes.set_xscale("log", base=2)
     axes.set_xlabel("size (B)")
     axes.set_ylabel("algorithm bandwidth (GB/s)")
+    axes.set_title(title)
+    axes.grid(True, alpha=0.3)
+    axes.legend()
+    _write(target, figure)
+
+
+def plot_dma(target: str, title: str, measurements: list[DmaMeasurement]) -> None:
+    """Time over size, a line per variant; dashed what was launched ahead."""
+    figure, (axes,) = _figure(1)
+    names = list(dict.fromkeys(item.variant for item in measurements))
+    for name, ahead in dict.fromkeys((i.variant, i.prelaunch) for i in measurements):
+        line = [i for i in measurements if (i.variant, i.prelaunch) == (name, ahead)]
+        axes.plot(
+            [item.size_bytes for item in line],
+            [item.time_s * 1e6 for item in line],
+            marker="o",
+            linestyle="--" if ahead else "-",
+            color=f"C{names.index(name)}",
+            label=name + (", launched ahead" if ahead else ""),
+        )
+    axes.set_xscale("log", base=2)
+    axes.set_yscale("log")
+    axes.set_xlabel("size (B)")
+    axes.set_ylabel("time (us)")
     axes.set_title(title)
     axes.grid(True, alpha=0.3)
     axes.legend()

@@ -5,6 +5,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.csr.bus import CsrBus, Decoder
+from hw.dma.jobs import NUMBER_BITS
 from hw.spec.config import Config
 from hw.spec.dma import ENGINE, Command, EngineState
 from hw.spec.packet import ADDRESS_BITS
@@ -14,79 +15,88 @@ MOMENTS = ("rung", "fetched", "first_read", "last_write", "signalled")
 """Events whose cycle is kept."""
 
 
-class EngineRegisters(wiring.Component):
-    """Register block of an engine; the map is ``hw.spec.dma.ENGINE``.
+class Control(wiring.Signature):
+    """Between the registers of an engine and the engine, seen from the registers.
 
-    Ports: ``bus``; what the engine needs and tells, by the registers' names. ``rung`` : pulse,
-    the doorbell was written; ``reset`` : pulse. The events are pulses; of ``fetched`` and
-    ``first_read`` only the first after a doorbell is kept.
+    ``ring``, ``reset`` and the events are pulses; ``inline_valid`` comes with a command written
+    to the doorbell; ``cleared`` tells that a reset is complete.
     """
 
-    def __init__(self, config: Config):
-        self._config = config
+    def __init__(self):
         super().__init__(
             {
-                "bus": In(CsrBus()),
-                "cycles": In(32),
-                "state": In(EngineState),
-                "status": In(Status),
-                "number": In(16),
-                "fetched_count": In(32),
-                "started": In(32),
-                "completed": In(32),
-                "busy": In(1),
-                "reset": Out(1),
-                "cleared": In(1),
                 "ring_base": Out(ADDRESS_BITS),
                 "ring_size": Out(32),
                 "doorbell": Out(32),
                 "ring": Out(1),
                 "inline": Out(Command),
                 "inline_valid": Out(1),
+                "reset": Out(1),
                 "timeout": Out(32),
+                "state": In(EngineState),
+                "status": In(Status),
+                "number": In(NUMBER_BITS),
+                "fetched_count": In(32),
+                "started": In(32),
+                "completed": In(32),
+                "busy": In(1),
+                "cleared": In(1),
                 **{f"{name}_event": In(1) for name in MOMENTS[1:]},
             }
         )
 
+
+class EngineRegisters(wiring.Component):
+    """Register block of an engine; the map is ``hw.spec.dma.ENGINE``.
+
+    Ports: ``bus``; ``cycles`` (counter) in; ``control``, to the engine. Of the moments
+    ``fetched`` and ``first_read`` only the first after a doorbell is kept.
+    """
+
+    def __init__(self, config: Config):
+        self._config = config
+        super().__init__({"bus": In(CsrBus()), "cycles": In(32), "control": Out(Control())})
+
     def elaborate(self, platform):
         m = Module()
         registers = Decoder(m, self.bus, ENGINE)
-        written = self.bus.write_data
-        registers.read("STATE", Cat(self.state, Signal(2), self.status, Signal(7), self.number))
+        written, control = self.bus.write_data, self.control
+        registers.read(
+            "STATE", Cat(control.state, Signal(2), control.status, Signal(7), control.number)
+        )
         m.d.comb += [
-            self.reset.eq(registers.written("RESET")),
-            self.ring_base.eq(
+            control.ring_base.eq(
                 Cat(
                     registers.storage("RING_BASE", index=0), registers.storage("RING_BASE", index=1)
                 )
             ),
-            self.ring_size.eq(registers.storage("RING_SIZE")),
-            self.timeout.eq(registers.storage("TIMEOUT", init=self._config.dma.timeout_cycles)),
+            control.ring_size.eq(registers.storage("RING_SIZE")),
+            control.timeout.eq(registers.storage("TIMEOUT", init=self._config.dma.timeout_cycles)),
         ]
-        registers.read("DOORBELL", self.doorbell)
-        m.d.sync += self.ring.eq(0)
+        registers.read("DOORBELL", control.doorbell)
+        m.d.sync += [control.ring.eq(0), control.reset.eq(registers.written("RESET"))]
         with m.If(registers.written("DOORBELL")):
-            m.d.sync += [self.doorbell.eq(written), self.ring.eq(1)]
-        with m.If(self.cleared):
-            m.d.sync += self.doorbell.eq(0)
-        registers.read("FETCHED", self.fetched_count)
-        registers.read("STARTED", self.started)
-        registers.read("COMPLETED", self.completed)
+            m.d.sync += [control.doorbell.eq(written), control.ring.eq(1)]
+        with m.If(control.cleared):
+            m.d.sync += control.doorbell.eq(0)
+        registers.read("FETCHED", control.fetched_count)
+        registers.read("STARTED", control.started)
+        registers.read("COMPLETED", control.completed)
 
         if self._config.dma.inline_doorbell:
             words = [Signal(32, name=f"inline_{index}") for index in range(ENGINE["INLINE"].count)]
             for index, word in enumerate(words):
                 with m.If(registers.written("INLINE", index)):
                     m.d.sync += word.eq(written)
-            m.d.comb += self.inline.eq(Cat(*words))
-            m.d.sync += self.inline_valid.eq(registers.written("INLINE", len(words) - 1))
+            m.d.comb += control.inline.eq(Cat(*words))
+            m.d.sync += control.inline_valid.eq(registers.written("INLINE", len(words) - 1))
 
         # Once per doorbell.
         fresh = Signal(len(MOMENTS))
         rung = Signal()
-        m.d.comb += rung.eq(self.ring | self.inline_valid)
+        m.d.comb += rung.eq(control.ring | control.inline_valid)
         for index, name in enumerate(MOMENTS):
-            event = rung if name == "rung" else getattr(self, f"{name}_event")
+            event = rung if name == "rung" else getattr(control, f"{name}_event")
             taken = Signal(name=f"{name}_taken")
             once = name in ("fetched", "first_read")
             m.d.comb += taken.eq(event & (fresh[index] if once else 1))
@@ -98,9 +108,9 @@ class EngineRegisters(wiring.Component):
             m.d.sync += moment.eq(Mux(taken, self.cycles, moment))
             registers.read(f"{name.upper()}_AT", moment)
         busy = Signal(32)
-        with m.If(self.cleared):
+        with m.If(control.cleared):
             m.d.sync += busy.eq(0)
-        with m.Elif(self.busy):
+        with m.Elif(control.busy):
             m.d.sync += busy.eq(busy + 1)
         registers.read("BUSY_CYCLES", busy)
         return m

@@ -1,10 +1,11 @@
 """The DMA engines of an endpoint, and how they share its ports."""
 
-from amaranth import Cat, Module, Mux, Signal
+from amaranth import Cat, DomainRenamer, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.csr.bus import CsrBus
+from hw.dma.csr import EngineRegisters
 from hw.dma.engine import Engine
 from hw.endpoint.atomic import ADDITION_LAYOUT
 from hw.endpoint.axi import BURST_LAYOUT, read_beat_layout, write_beat_layout
@@ -12,13 +13,23 @@ from hw.endpoint.windows import WINDOW_LAYOUT
 from hw.fabric.merge import PacketArbiter
 from hw.fabric.packets import header_of
 from hw.spec.config import Config
-from hw.spec.dma import ENGINE_BYTES, WORD_BITS, RequestTag
+from hw.spec.dma import ENGINE_BYTES, WORD_BITS, EngineState, RequestTag
 from hw.spec.packet import flit_layout
 from hw.stream.connect import connect_stream
 
+LINGER_CYCLES = 15
+"""How long the clock of an engine goes on after its last activity."""
+
+
+def engine_domain(endpoint: int, engine: int) -> str:
+    """Clock domain of an engine whose clock may rest."""
+    return f"engine_{endpoint}_{engine}"
+
 
 class Dma(wiring.Component):
-    """Parameters: ``identity``, id of the endpoint.
+    """Parameters: ``identity``, id of the endpoint; ``gated``: each engine runs in a clock
+    domain of its own, the same clock, which may rest while its bit of ``awake`` is low.
+    Otherwise in ``sync``.
 
     Ports: as :class:`hw.dma.engine.Engine`, arrays over the engines for memory and additions;
     ``bus`` is a page with ``ENGINE_BYTES`` for each engine. Packets to the fabric are merged
@@ -26,7 +37,8 @@ class Dma(wiring.Component):
     there are dropped.
     """
 
-    def __init__(self, config: Config, *, identity: int):
+    def __init__(self, config: Config, *, identity: int, gated: bool = False):
+        self._gated = gated
         self._config = config
         self._identity = identity
         engines = config.dma.engines
@@ -35,6 +47,7 @@ class Dma(wiring.Component):
         super().__init__(
             {
                 "bus": In(CsrBus()),
+                "awake": Out(engines),
                 "clock": In(WORD_BITS),
                 "windows": In(data.ArrayLayout(WINDOW_LAYOUT, config.endpoint.windows)),
                 "read_burst": Out(bursts).array(engines),
@@ -67,12 +80,20 @@ class Dma(wiring.Component):
         m.d.sync += answered.eq(chosen)
         for index in range(count):
             engine = Engine(config, identity=self._identity, engine=index)
-            m.submodules[f"engine_{index}"] = engine
+            m.submodules[f"engine_{index}"] = (
+                DomainRenamer(engine_domain(self._identity, index))(engine)
+                if self._gated
+                else engine
+            )
+            m.submodules[f"registers_{index}"] = registers = EngineRegisters(config)
             engines.append(engine)
+            wiring.connect(m, registers.control, engine.control)
             m.d.comb += [
-                engine.bus.address.eq(self.bus.address[:page_bits]),
-                engine.bus.write.eq(self.bus.write & (chosen == index)),
-                engine.bus.write_data.eq(self.bus.write_data),
+                registers.bus.address.eq(self.bus.address[:page_bits]),
+                registers.bus.write.eq(self.bus.write & (chosen == index)),
+                registers.bus.write_data.eq(self.bus.write_data),
+                registers.cycles.eq(self.clock),
+                self.awake[index].eq(self._awake(m, engine)),
                 engine.clock.eq(self.clock),
                 engine.windows.eq(self.windows),
                 engine.written.eq(self.written[index]),
@@ -81,7 +102,7 @@ class Dma(wiring.Component):
                 engine.addition_error.eq(self.addition_error),
             ]
             with m.If(answered == index):
-                m.d.comb += self.bus.read_data.eq(engine.bus.read_data)
+                m.d.comb += self.bus.read_data.eq(registers.bus.read_data)
             connect_stream(m, engine.read_burst, self.read_burst[index])
             connect_stream(m, self.read_beat[index], engine.read_beat)
             connect_stream(m, engine.write_burst, self.write_burst[index])
@@ -92,6 +113,21 @@ class Dma(wiring.Component):
         self._distribute(m, self.read_response, [e.read_response for e in engines], "read")
         self._distribute(m, self.write_response, [e.write_response for e in engines], "write")
         return m
+
+    def _awake(self, m, engine):
+        """Does the engine have anything to do, or has it just had?"""
+        control = engine.control
+        active, left = Signal(), Signal(range(LINGER_CYCLES + 1), init=LINGER_CYCLES)
+        m.d.comb += active.eq(
+            (control.state == EngineState.RUNNING)
+            | control.ring
+            | control.inline_valid
+            | control.reset
+            | engine.read_response.valid
+            | engine.write_response.valid
+        )
+        m.d.sync += left.eq(Mux(active, LINGER_CYCLES, Mux(left != 0, left - 1, 0)))
+        return active | (left != 0)
 
     def _distribute(self, m, source, sinks, name):
         """A packet to the engine that its header's tag names."""

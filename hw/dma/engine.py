@@ -4,8 +4,7 @@ from amaranth import Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.csr.bus import CsrBus
-from hw.dma.csr import MOMENTS, EngineRegisters
+from hw.dma.csr import MOMENTS, Control
 from hw.dma.cutter import Cutter
 from hw.dma.jobs import NUMBER_BITS, write_job_layout
 from hw.dma.landing import Landing
@@ -30,7 +29,7 @@ class Engine(wiring.Component):
 
     Ports
     -----
-    bus : registers
+    control : to and from the registers
     clock : in, 64-bit cycle counter
     windows : in, memory windows
     read_burst, read_beat, write_burst, write_beat, written, write_error : own memory
@@ -54,7 +53,7 @@ class Engine(wiring.Component):
         bursts = stream.Signature(BURST_LAYOUT)
         super().__init__(
             {
-                "bus": In(CsrBus()),
+                "control": In(Control()),
                 "clock": In(WORD_BITS),
                 "windows": In(data.ArrayLayout(WINDOW_LAYOUT, config.endpoint.windows)),
                 "read_burst": Out(bursts),
@@ -76,7 +75,7 @@ class Engine(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         config, names = self._config, {"identity": self._identity, "engine": self._engine}
-        m.submodules.registers = registers = EngineRegisters(config)
+        registers = self.control
         m.submodules.ring = ring = Ring(config)
         m.submodules.sequencer = sequencer = Sequencer(config, identity=self._identity)
         m.submodules.cutter = cutter = Cutter(config, identity=self._identity)
@@ -86,7 +85,6 @@ class Engine(wiring.Component):
         m.submodules.realign = realign = Realign(config)
         m.submodules.writer = writer = Writer(config, **names)
 
-        wiring.connect(m, wiring.flipped(self.bus), registers.bus)
         for source, sink in (
             (ring.burst, local.command),
             (local.command_beat, ring.beat),
@@ -206,7 +204,6 @@ class Engine(wiring.Component):
                 m.d.sync += completed.eq(started)
         idle = quiet & (completed == started) & ring.idle & (ring.fetched == registers.doorbell)
         m.d.comb += [
-            registers.cycles.eq(self.clock),
             registers.state.eq(
                 Mux(
                     failed & quiet,

@@ -1,6 +1,6 @@
 """Turns segments as they were read into rows as they will be written."""
 
-from amaranth import Cat, Module, Mux, Signal
+from amaranth import Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -8,6 +8,7 @@ from hw.dma.jobs import FAILURE_LAYOUT, JobKind, segment_bits, write_job_layout
 from hw.spec.config import Config
 from hw.spec.packet import LENGTH_BITS
 from hw.spec.status import Status
+from hw.stream.bytes import first_bytes
 from hw.stream.queue import Queue
 
 
@@ -179,7 +180,7 @@ class Realign(wiring.Component):
             m.d.sync += [fetched.eq(issued), rotated.eq(fetched)]
             with m.If(fetched.valid):
                 m.d.sync += [current.eq(word), previous.eq(current)]
-        from_previous = (1 << rotated.shift) - 1
+        from_previous = first_bytes(rotated.shift, config.flit_bits)
         after_start = Mux(rotated.first, ~((1 << rotated.start) - 1), ~0)
         before_end = Mux(rotated.last & (rotated.end != 0), (1 << rotated.end) - 1, ~0)
         m.d.comb += [
@@ -187,15 +188,6 @@ class Realign(wiring.Component):
             self.o.valid.eq(rotated.valid & rotated.emits),
             self.o.payload.last.eq(rotated.last),
             self.o.payload.strobe.eq(after_start & before_end),
-            self.o.payload.data.eq(
-                Cat(
-                    Mux(
-                        from_previous[index] if index < flit_bytes - 1 else 0,
-                        previous.word_select(index, 8),
-                        current.word_select(index, 8),
-                    )
-                    for index in range(flit_bytes)
-                )
-            ),
+            self.o.payload.data.eq((previous & from_previous) | (current & ~from_previous)),
         ]
         return fetched.valid | rotated.valid

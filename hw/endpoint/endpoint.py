@@ -24,7 +24,7 @@ from hw.stream.connect import connect_stream
 class Endpoint(wiring.Component):
     """Translate between packets and AXI4, synchronise, move data, make ordinary traffic.
 
-    Parameters: ``identity``, id of the endpoint.
+    Parameters: ``identity``, id of the endpoint; ``gated``: see :class:`hw.dma.dma.Dma`.
 
     Ports
     -----
@@ -32,13 +32,15 @@ class Endpoint(wiring.Component):
         ``TO_ENDPOINT``
     axi : AXI4 out, the memory
     bus, dma_bus : registers of the endpoint, and of its DMA engines
+    awake : out, DMA engines that have something to do
     transmitted, received, payload_transmitted, payload_received : pulses, a flit, or one
         that is no header or credit, crossed the link (counted in registers)
 
     The two queue sets have servers of their own, so that neither blocks the other.
     """
 
-    def __init__(self, config: Config, *, identity: int):
+    def __init__(self, config: Config, *, identity: int, gated: bool = False):
+        self._gated = gated
         self._config = config
         self._identity = identity
         flits = stream.Signature(flit_layout(config))
@@ -49,6 +51,7 @@ class Endpoint(wiring.Component):
                 "axi": Out(AxiSignature(config)),
                 "bus": In(CsrBus()),
                 "dma_bus": In(CsrBus()),
+                "awake": Out(config.dma.engines),
                 "transmitted": In(1),
                 "received": In(1),
                 "payload_transmitted": In(1),
@@ -124,7 +127,7 @@ class Endpoint(wiring.Component):
         """DMA engines, and the atomic additions they share with the fabric."""
         config = self._config
         reads, writes = readers(config), writers(config)
-        m.submodules.dma = dma = Dma(config, identity=self._identity)
+        m.submodules.dma = dma = Dma(config, identity=self._identity, gated=self._gated)
         requesters = [writers_of[queue_set] for queue_set in QueueSet]
         m.submodules.atomic = atomic = Atomic(
             config, requesters=len(requesters) + config.dma.engines
@@ -162,6 +165,7 @@ class Endpoint(wiring.Component):
         m.d.comb += [
             atomic.written.eq(memory.written[write]),
             atomic.write_error.eq(memory.write_error),
+            self.awake.eq(dma.awake),
             dma.clock.eq(clock),
             dma.windows.eq(registers.windows),
             dma.written.eq(memory.written[first_write:]),

@@ -19,6 +19,7 @@ from hw.spec.packet import (
     flit_layout,
 )
 from hw.spec.status import Status
+from hw.stream.bytes import all_but_last_bytes, first_bytes
 from hw.stream.queue import Queue
 
 PACKET_LAYOUT = data.StructLayout(
@@ -223,11 +224,12 @@ class ReadServer(wiring.Component):
         sending = Signal(range(config.rows_per_packet + 1))
         error = Signal()
         head = headers.o.payload
-        # Which bytes of the flit were asked for: from ``skipped``, and of the last up to ``end``.
-        skipped, end = Signal(shift), Signal(shift)
-        asked = Signal(flit_bytes)
+        # Bytes nobody asked for: the first of the first flit, the last of the last.
+        skipped, surplus = Signal(shift), Signal(shift)
+        asked = Signal(config.flit_bits)
         m.d.comb += asked.eq(
-            Mux((sending == 1) & (end != 0), (1 << end) - 1, ~0) & ~((1 << skipped) - 1)
+            ~first_bytes(skipped, config.flit_bits)
+            & all_but_last_bytes(Mux(sending == 1, surplus, 0), config.flit_bits)
         )
         with m.If(sending == 0):
             m.d.comb += [
@@ -257,16 +259,14 @@ class ReadServer(wiring.Component):
                         )
                     ),
                     skipped.eq(head.address[:shift]),
-                    end.eq((head.address + head.length)[:shift]),
+                    surplus.eq(-(head.address + head.length)),
                     error.eq(0),
                 ]
         with m.Else():
             bad = error | beats.o.payload.error
             m.d.comb += [
                 self.o.valid.eq(beats.o.valid),
-                self.o.payload.data.eq(
-                    beats.o.payload.data & Cat(byte.replicate(8) for byte in asked)
-                ),
+                self.o.payload.data.eq(beats.o.payload.data & asked),
                 self.o.payload.first.eq(0),
                 self.o.payload.last.eq(sending == 1),
                 self.o.payload.poison.eq(bad & (sending == 1)),

@@ -12,6 +12,10 @@ from hw.stream.connect import connect_stream
 from hw.stream.queue import Buffer
 from hw.switch.replay import Replay
 
+PATIENCE = 8
+"""Cycles a multicast packet waits for another to pass: longer than link stalls pull packets
+apart, short beside a packet."""
+
 
 class Crossbar(wiring.Component):
     """Forward packets of one message class, every port at once.
@@ -27,9 +31,11 @@ class Crossbar(wiring.Component):
     A packet holds its outputs from first to last flit; outputs are granted round robin. A
     multicast packet goes at once to those of its outputs that are free, and again to the
     others (see :class:`hw.switch.replay.Replay`): nobody waits holding an output, which
-    rules out deadlock, and the round robin rules out starvation. One flit per cycle and port,
-    no gap between packets; latency 1 cycle. Message classes use separate crossbars, so none
-    blocks another.
+    rules out deadlock, and the round robin rules out starvation. While another multicast
+    packet passes, the next one waits up to ``PATIENCE`` cycles for it: passes that begin
+    together take each other's outputs in turn, and none of them idles. One flit per cycle and
+    port, no gap between packets; latency 1 cycle. Message classes use separate crossbars, so
+    none blocks another.
     """
 
     def __init__(self, config: Config, *, multicast: bool):
@@ -57,13 +63,16 @@ class Crossbar(wiring.Component):
             connect_stream(m, buffer.o, self.o[o])
             outputs.append(buffer.i)
         sources = []
+        spreads, together = Signal(ports), Signal(init=1)
         for i in range(ports):
-            source, targets = self._input(m, i, granted[i])
+            source, targets = self._input(m, i, granted[i], spreads[i])
             sources.append(source)
             nowhere, dropping = Signal(name=f"nowhere_{i}"), Signal(name=f"dropping_{i}")
             m.d.comb += [
                 nowhere.eq(Mux(source.payload.first, ~targets.any(), dropping)),
-                asks[i].eq(Mux(source.valid & source.payload.first, targets, 0)),
+                asks[i].eq(
+                    Mux(source.valid & source.payload.first & (together | ~spreads[i]), targets, 0)
+                ),
                 self.misrouted[i].eq(source.valid & source.payload.first & nowhere),
             ]
             all_ready = Cat(~granted[i][o] | outputs[o].ready for o in range(ports)).all()
@@ -88,15 +97,36 @@ class Crossbar(wiring.Component):
             m.d.sync += holder.eq(Mux((grant & moves & last).any(), 0, grant))
             for i in range(ports):
                 m.d.comb += granted[i][o].eq(grant[i])
+        if self._multicast:
+            self._begin_together(m, sources, moves, spreads, together)
         return m
 
-    def _input(self, m, index, granted):
-        """The stream of an input, and which outputs its packet still has to go to."""
+    def _begin_together(self, m, sources, moves, spreads, together):
+        """May a pass of a multicast packet begin?"""
+        passing = Signal(len(sources))
+        patience = Signal(range(PATIENCE + 1))
+        begins = Signal()
+        for i, source in enumerate(sources):
+            with m.If(moves[i]):
+                m.d.sync += passing[i].eq(spreads[i] & ~source.payload.last)
+        first = Cat(source.valid & source.payload.first for source in sources)
+        m.d.comb += [
+            together.eq(~passing.any() | (patience == PATIENCE)),
+            begins.eq((moves & first & spreads).any()),
+        ]
+        with m.If(begins | ~passing.any()):
+            m.d.sync += patience.eq(0)
+        with m.Elif((first & spreads).any() & (patience != PATIENCE)):
+            m.d.sync += patience.eq(patience + 1)
+
+    def _input(self, m, index, granted, spreads):
+        """The stream of an input, and which outputs its packet still has to go to;
+        ``spreads`` becomes true for a multicast packet."""
         source = self.i[index]
         if self._multicast:
             m.submodules[f"replay_{index}"] = replay = Replay(self._config)
             connect_stream(m, source, replay.i)
-            m.d.comb += replay.taken.eq(granted)
+            m.d.comb += [replay.taken.eq(granted), spreads.eq(replay.spreads)]
             return replay.o, replay.targets
         header = header_of(source.payload)
         unicast = Cat(header.destination == o for o in range(self._config.system.endpoints))

@@ -17,6 +17,7 @@ class Replay(wiring.Component):
     i, o : flit streams in and out
     targets : out, with the first flit: outputs that have not had the packet
     taken : in, with the first flit: those that take this pass of it
+    spreads : out, with every flit: the packet is a multicast
 
     A pass follows the one before without a gap, and a packet for one output, or whose outputs
     are all free, passes once; so an input is never held by outputs it waits for, and outputs
@@ -28,7 +29,13 @@ class Replay(wiring.Component):
         flits = stream.Signature(flit_layout(config))
         ports = config.system.endpoints
         super().__init__(
-            {"i": In(flits), "o": Out(flits), "targets": Out(ports), "taken": In(ports)}
+            {
+                "i": In(flits),
+                "o": Out(flits),
+                "targets": Out(ports),
+                "taken": In(ports),
+                "spreads": Out(1),
+            }
         )
 
     def elaborate(self, platform):
@@ -42,6 +49,7 @@ class Replay(wiring.Component):
         read = copy.read_port(transparent_for=(write,))
         position, following = Signal(range(depth)), Signal(range(depth))
         again = Signal()
+        spread = Signal()
         owed, left = Signal.like(self.targets), Signal.like(self.targets)
         moves = Signal()
         header = header_of(self.i.payload)
@@ -52,6 +60,7 @@ class Replay(wiring.Component):
             self.o.payload.eq(Mux(again, read.data.as_value(), self.i.payload.as_value())),
             self.i.ready.eq(~again & self.o.ready),
             self.targets.eq(Mux(again, owed, Mux(header.multicast, header.destination, unicast))),
+            self.spreads.eq(Mux(~again & self.i.payload.first, header.multicast, spread)),
             moves.eq(self.o.valid & self.o.ready),
             left.eq(Mux(self.o.payload.first, self.targets & ~self.taken, owed)),
             following.eq(Mux(moves, Mux(ends, 0, position + 1), position)),
@@ -62,7 +71,7 @@ class Replay(wiring.Component):
             read.en.eq(1),
         ]
         with m.If(moves):
-            m.d.sync += [position.eq(following), owed.eq(left)]
+            m.d.sync += [position.eq(following), owed.eq(left), spread.eq(self.spreads)]
             with m.If(ends):
                 m.d.sync += again.eq(left.any())
         return m

@@ -47,12 +47,14 @@ struct Simulation {
 
   void step() {
     top->clk = 1;
-    // Rests while nothing is quantized; what it clocks then costs no time.
+    // Clocks that rest while they have nothing to do; what they drive then costs no time.
     top->quantize_clk = top->quantizing || cycle < kResetCycles;
+    std::memcpy(&top->engine_clk, &top->awake, sizeof(top->awake));
     top->eval();
     dump(0);
     top->clk = 0;
     top->quantize_clk = 0;
+    std::memset(&top->engine_clk, 0, sizeof(top->engine_clk));
     top->eval();
     dump(1);
     ++cycle;

@@ -1,0 +1,206 @@
+"""``scin dma``: DMA collectives and copies, on RTL or by the timing model."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from collections.abc import Callable
+
+import click
+
+from hw.spec.buildable import check_buildable
+from hw.spec.config import Config
+from models.dma.platform import Platform, PlatformError
+from models.dma.timing import VariantError, predict
+from models.dma.timing import shape as shape_of
+from scin.collectives import bus_factor
+from scin.dma.collectives import OPERATIONS, build
+from scin.dma.host import HostModel
+from scin.dma.measurement import DmaMeasurement
+from scin.dma.runner import DmaRunner
+from scin.dma.table import DmaTable
+from scin.driver import Driver
+from scin.options import EXIT_WRONG, InputError, common, parse_size, write_json
+from scin.plot import plot_dma, plot_format
+from scin.simulator import Simulator
+from scin.table import Spinner
+
+BACKENDS = ("rtl", "model")
+PRELAUNCH = {"off": (False,), "on": (True,), "both": (False, True)}
+
+Measure = Callable[[str, int, bool], DmaMeasurement]
+
+
+@click.command()
+@click.argument("operation", metavar="OP")
+@click.option("--variant", default=None, help="pcpy, bcst, swap, b2b, mcast; comma-separated.")
+@click.option("--prelaunch", default="both", show_default=True, help="off, on or both.")
+@click.option("--platform", default=None, help="mi300x or fpga4; default: --config.")
+@click.option("--backend", default=None, help="rtl or model; default: rtl where there is one.")
+@click.option("--min", "smallest", default="1K", show_default=True, help="Smallest size.")
+@click.option("--max", "largest", default="1M", show_default=True, help="Largest size.")
+@click.option("--factor", default=4, show_default=True, help="From one size to the next.")
+@click.option("--host-command", default=100.0, show_default=True, help="Host: ns per command.")
+@click.option("--host-access", default=50.0, show_default=True, help="Host: ns per poll.")
+@click.option("--inline", is_flag=True, help="Commands go through the doorbell, unfetched.")
+@click.option("--plot", metavar="FILE.png|svg", help="Draw time over size.")
+@common
+def dma(
+    *,
+    config: Config,
+    operation: str,
+    variant: str | None,
+    prelaunch: str,
+    platform: str | None,
+    backend: str | None,
+    smallest: str,
+    largest: str,
+    factor: int,
+    host_command: float,
+    host_access: float,
+    inline: bool,
+    plot: str | None,
+    json_path: str | None,
+    seed: int,
+    quiet: bool,
+) -> None:
+    """DMA engines run OP: allgather, alltoall or p2p. Sizes count the whole collective.
+
+    On RTL the contents are checked at every endpoint. The model predicts, for a platform whose
+    parameters are in configs/dma/.
+    """
+    if operation not in OPERATIONS:
+        raise InputError(f"operation {operation!r}: supported here are {', '.join(OPERATIONS)}")
+    variants = _variants(operation, variant)
+    if prelaunch not in PRELAUNCH:
+        raise InputError(f"prelaunch {prelaunch!r}: must be one of {', '.join(PRELAUNCH)}")
+    if inline and prelaunch != "off":
+        raise InputError("inline: only with --prelaunch off")
+    platform = platform or config.name
+    backend = backend or ("rtl" if platform == config.name else "model")
+    if backend not in BACKENDS:
+        raise InputError(f"backend {backend!r}: must be one of {', '.join(BACKENDS)}")
+    sizes = _sizes(smallest, largest, factor)
+    for name, value in (("host-command", host_command), ("host-access", host_access)):
+        if not 1 <= value <= 1e6:
+            raise InputError(f"{name} {value}: must be between 1 and 1e6 ns")
+    if plot is not None:
+        plot_format(plot)
+
+    table = DmaTable(quiet=quiet, error=json_path == "-")
+    if backend == "model":
+        description = _platform(platform)
+        if not description.switched and variant is None:
+            variants = [name for name in variants if name != "mcast"]
+        measure = _model(description, operation)
+        title = f"{operation} by the timing model, {platform}"
+        measurements = _sweep(measure, variants, sizes, PRELAUNCH[prelaunch], table, title)
+    else:
+        if platform != config.name:
+            raise InputError(f"platform {platform!r}: RTL runs --config {config.name}")
+        check_buildable(config)
+        host = HostModel(host_command, host_access)
+        spinner = Spinner(quiet=quiet)
+        with Simulator(config, seed=seed, report=table.line) as simulator:
+            driver = Driver(simulator, config, progress=spinner)
+            driver.configure()
+            runner = DmaRunner(config, simulator, driver, host=host, inline=inline)
+
+            def measure(name: str, size: int, ahead: bool) -> DmaMeasurement:
+                return runner.run(build(config, operation, name, size), prelaunch=ahead, seed=seed)
+
+            title = (
+                f"{operation} on RTL, {config.name}, {config.system.endpoints} endpoints, host "
+                f"{host_command:g} ns per command, {host_access:g} ns per poll, seed {seed}"
+            )
+            measurements = _sweep(measure, variants, sizes, PRELAUNCH[prelaunch], table, title)
+    if plot is not None:
+        plot_dma(plot, f"{operation}, {platform}, {backend}", measurements)
+    write_json(json_path, f"dma {operation}", config, [item.as_dict() for item in measurements])
+    if any(item.wrong or item.status != "OK" for item in measurements):
+        sys.exit(EXIT_WRONG)
+
+
+def _variants(operation: str, text: str | None) -> list[str]:
+    known = OPERATIONS[operation][1]
+    chosen = text.split(",") if text else list(known)
+    for name in chosen:
+        if name not in known:
+            raise InputError(f"variant {name!r}: {operation} has {', '.join(known)}")
+    return chosen
+
+
+def _sizes(smallest: str, largest: str, factor: int) -> list[int]:
+    low, high = parse_size(smallest), parse_size(largest)
+    if factor < 2:
+        raise InputError(f"factor {factor}: must be at least 2")
+    if not 0 < low <= high:
+        raise InputError(f"min {low}: must be positive and at most max {high}")
+    sizes = []
+    while low <= high:
+        sizes.append(low)
+        low *= factor
+    return sizes
+
+
+def _sweep(
+    measure: Measure,
+    variants: list[str],
+    sizes: list[int],
+    prelaunch: tuple[bool, ...],
+    table: DmaTable,
+    title: str,
+) -> list[DmaMeasurement]:
+    """Every variant at every size, compared with pcpy at that size if it is among them."""
+    measurements = []
+    table.head(title)
+    for size in sizes:
+        reference = None
+        for name in variants:
+            for ahead in prelaunch:
+                item = measure(name, size, ahead)
+                if name == "pcpy" and not ahead:
+                    reference = item.time_s
+                if reference is not None:
+                    item = dataclasses.replace(item, speedup_vs_pcpy=reference / item.time_s)
+                table.measurement(item)
+                measurements.append(item)
+    return measurements
+
+
+def _platform(name: str) -> Platform:
+    try:
+        return Platform.load(name)
+    except PlatformError as error:
+        raise InputError(str(error)) from error
+
+
+def _model(platform: Platform, operation: str) -> Measure:
+    def measure(variant: str, size: int, ahead: bool) -> DmaMeasurement:
+        try:
+            phases = predict(platform, operation, variant, size, prelaunch=ahead)
+        except VariantError as error:
+            raise InputError(str(error)) from error
+        chunk = shape_of(platform, operation, variant, size).chunk
+        whole = size if operation == "p2p" else chunk * platform.endpoints
+        algbw = whole / phases.total / 1e9
+        return DmaMeasurement(
+            op=operation,
+            variant=variant,
+            prelaunch=ahead,
+            backend="model",
+            platform=platform.name,
+            endpoints=platform.endpoints,
+            size_bytes=whole,
+            cycles=None,
+            time_s=phases.total,
+            algbw_GBps=algbw,
+            busbw_GBps=algbw * bus_factor(operation, platform.endpoints),
+            util=algbw * 1e9 / (platform.bandwidth * 1e6),
+            wrong=None,
+            status="OK",
+            seed=None,
+            phases=phases,
+        )
+
+    return measure

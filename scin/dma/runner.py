@@ -1,0 +1,232 @@
+"""Runs DMA collectives on the simulated hardware and measures their phases."""
+
+from __future__ import annotations
+
+import itertools
+from functools import partial
+
+import numpy as np
+
+from hw.spec.config import Config
+from hw.spec.dma import ENGINE, EngineState
+from hw.spec.status import Status
+from models.dma.phases import Phases
+from scin.collectives import bus_factor
+from scin.dma.collectives import Layout, Plan, Work, launched_ahead
+from scin.dma.engine import EngineDriver, Moments
+from scin.dma.host import HostModel, Timeline
+from scin.dma.measurement import DmaMeasurement
+from scin.driver import Driver
+from scin.runner import CapacityError
+from scin.simulator import Simulator
+
+SETTLE_CYCLES = 400
+"""For engines that were launched ahead to reach their poll."""
+
+INLINE_CYCLES = ENGINE["INLINE"].count
+"""To write a command to the doorbell: a word per cycle."""
+
+STATE_EVERY = 256
+"""Polls of a signal between two looks at the engines' states."""
+
+
+class DmaRunner:
+    """Executes plans on one simulation. ``inline``: commands go through the doorbell."""
+
+    def __init__(
+        self,
+        config: Config,
+        simulator: Simulator,
+        driver: Driver,
+        *,
+        host: HostModel | None = None,
+        inline: bool = False,
+    ) -> None:
+        self.config, self.simulator, self.driver = config, simulator, driver
+        self.host = host or HostModel()
+        self.inline = inline
+        driver.open_whole_memory()
+        self.engines = {
+            (endpoint, engine): EngineDriver(driver, endpoint, engine, memory)
+            for endpoint, memory in enumerate(simulator.memory)
+            for engine in range(config.dma.engines)
+        }
+        # A register is sampled in the cycle its address is taken.
+        cycle = simulator.cycle
+        self._clock_offset = cycle - driver.read_endpoint(0, "CYCLES")
+
+    def run(self, plan: Plan, *, prelaunch: bool = False, seed: int = 1) -> DmaMeasurement:
+        """Fill the memories, execute, compare every output piece at every endpoint."""
+        layout = Layout.of(self.config)
+        if plan.footprint > layout.room:
+            raise CapacityError(
+                f"size {plan.size}: needs {plan.footprint} B of every endpoint's memory, of "
+                f"which {layout.room} are for data (endpoint.memory_bytes = "
+                f"{self.config.endpoint.memory_bytes})"
+            )
+        before = self._fill(plan, layout, seed)
+        sent = self._flits()
+        finished, released, origin, status = self._execute(plan, layout, prelaunch)
+        injected = [
+            (now - then) & 0xFFFFFFFF for now, then in zip(self._flits(), sent, strict=True)
+        ]
+        cycles = round(max(finished))
+        time = cycles / (self.config.isa.clock_MHz * 1e6)
+        algbw = plan.size / time / 1e9
+        return DmaMeasurement(
+            op=plan.operation,
+            variant=plan.variant,
+            prelaunch=prelaunch,
+            backend="rtl",
+            platform=self.config.name,
+            endpoints=self.config.system.endpoints,
+            size_bytes=plan.size,
+            cycles=cycles,
+            time_s=time,
+            algbw_GBps=algbw,
+            busbw_GBps=algbw * bus_factor(plan.operation, self.config.system.endpoints),
+            util=algbw / self.config.link.gigabytes_per_second,
+            wrong=self._wrong(plan, before),
+            status=status.name,
+            seed=seed,
+            phases=self._phases(plan, origin, released, finished),
+            injected_flits=injected,
+        )
+
+    def _fill(self, plan: Plan, layout: Layout, seed: int) -> list[list[np.ndarray]]:
+        """Random data; signals that wait; the input pieces as they are now."""
+        rng = np.random.default_rng(seed)
+        for endpoint, memory in enumerate(self.simulator.memory):
+            memory[: plan.footprint] = rng.integers(0, 256, plan.footprint, dtype=np.uint8)
+            self._store(endpoint, layout.release, 0)
+            for address in plan.signals[endpoint]:
+                self._store(endpoint, address, 1)
+        return [
+            [memory[start : start + length].copy() for start, length in pieces]
+            for memory, pieces in zip(self.simulator.memory, plan.inputs, strict=True)
+        ]
+
+    def _wrong(self, plan: Plan, before: list[list[np.ndarray]]) -> int:
+        return sum(
+            int((memory[start : start + length] != before[endpoint][piece]).sum())
+            for memory, pieces, origins in zip(
+                self.simulator.memory, plan.outputs, plan.origins, strict=True
+            )
+            for (start, length), (endpoint, piece) in zip(pieces, origins, strict=True)
+        )
+
+    def _execute(
+        self, plan: Plan, layout: Layout, prelaunch: bool
+    ) -> tuple[list[float], float | None, int, Status]:
+        """Times at which each endpoint's host saw its last signal, and released what was
+        launched ahead; the engines' clock at the start; the first failure, if any."""
+        if prelaunch:
+            for work in launched_ahead(self.config, plan).works:
+                self.engines[work.endpoint, work.engine].submit(work.commands)
+            self.simulator.step(SETTLE_CYCLES)
+        timeline = Timeline(self.simulator)
+        waiters = []
+        for endpoint, signals in enumerate(plan.signals):
+            mine = [work for work in plan.works if work.endpoint == endpoint]
+            launched = self._launch(mine, layout, timeline, prelaunch)
+            waiter = Waiter(self, timeline, endpoint, signals)
+            waiters.append(waiter)
+            if mine:
+                waiter.start(launched + waiter.interval)
+        timeline.run(limit=1 << 40)
+        status = next((w.status for w in waiters if w.status != Status.OK), Status.OK)
+        if status != Status.OK:
+            for engine in self.engines.values():
+                engine.reset()
+        finished = [waiter.finished for waiter in waiters]
+        released = self.host.access_cycles(self.config) if prelaunch else None
+        return finished, released, timeline.origin - self._clock_offset, status
+
+    def _launch(
+        self, works: list[Work], layout: Layout, timeline: Timeline, prelaunch: bool
+    ) -> float:
+        """Enter what one host does into the timeline; when it has done all."""
+        if not works:
+            return 0.0
+        if prelaunch:
+            time = self.host.access_cycles(self.config)
+            endpoint = works[0].endpoint
+            timeline.at(time, partial(self._store, endpoint, layout.release, 1))
+            return time
+        cost = self.host.command_cycles(self.config)
+        time = 0.0
+        for work in works:
+            engine = self.engines[work.endpoint, work.engine]
+            if self.inline:
+                for command in work.commands:
+                    time += cost
+                    # The command's words are written while it is made.
+                    begin = max(time - cost, time - INLINE_CYCLES)
+                    timeline.at(begin, partial(engine.submit_inline, command))
+            else:
+                time += cost * len(work.commands)
+                timeline.at(time, partial(engine.submit, work.commands))
+        return time
+
+    def _phases(
+        self, plan: Plan, origin: int, released: float | None, finished: list[float]
+    ) -> Phases:
+        """Of the engine whose last write was acknowledged last; what was launched ahead
+        starts with its release instead of a doorbell."""
+        moments: list[tuple[Moments, float]] = [
+            (self.engines[work.endpoint, work.engine].moments(), finished[work.endpoint])
+            for work in plan.works
+        ]
+        last, seen = max(moments, key=lambda item: (item[0].last_write - origin) & 0xFFFFFFFF)
+        rung, *others = (
+            float((moment - origin) & 0xFFFFFFFF)
+            for moment in (last.rung, last.first_read, last.last_write)
+        )
+        marks = [0.0, rung if released is None else released, *others, seen]
+        second = 1 / (self.config.isa.clock_MHz * 1e6)
+        return Phases(*((after - b) * second for b, after in itertools.pairwise(marks)))
+
+    def _store(self, endpoint: int, address: int, value: int) -> None:
+        self.simulator.memory[endpoint][address : address + 8].view("<u8")[0] = value
+
+    def load(self, endpoint: int, address: int) -> int:
+        return int(self.simulator.memory[endpoint][address : address + 8].view("<u8")[0])
+
+    def _flits(self) -> list[int]:
+        members = range(self.config.system.endpoints)
+        return [self.driver.read_endpoint(i, "PAYLOAD_TRANSMITTED") for i in members]
+
+
+class Waiter:
+    """A host that polls its endpoint's signals, one after the other, until all are zero."""
+
+    def __init__(
+        self, runner: DmaRunner, timeline: Timeline, endpoint: int, signals: list[int]
+    ) -> None:
+        self._runner, self._timeline = runner, timeline
+        self._endpoint, self._signals = endpoint, list(signals)
+        self._polls = 0
+        self.interval = runner.host.access_cycles(runner.config)
+        self.finished = 0.0
+        self.status = Status.OK
+
+    def start(self, time: float) -> None:
+        self._timeline.at(time, partial(self._poll, time))
+
+    def _poll(self, time: float) -> None:
+        self._polls += 1
+        if self._runner.load(self._endpoint, self._signals[0]) == 0:
+            self._signals.pop(0)
+            if not self._signals:
+                self.finished = time
+                return
+        elif self._polls % STATE_EVERY == 0 and self._halted():
+            return
+        self.start(time + self.interval)
+
+    def _halted(self) -> bool:
+        for (endpoint, _), engine in self._runner.engines.items():
+            if endpoint == self._endpoint and engine.read("STATE") & 3 == EngineState.HALTED:
+                self.status = engine.wait().status
+                return True
+        return False

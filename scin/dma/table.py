@@ -1,0 +1,65 @@
+"""Tables of DMA measurements and predictions."""
+
+from __future__ import annotations
+
+from rich.console import Console
+
+from scin.dma.measurement import DmaMeasurement
+
+COLUMNS = (
+    ("size", "(B)", 10),
+    ("variant", "", 9),
+    ("time(us)", "", 12),
+    ("algbw", "(GB/s)", 9),
+    ("busbw", "(GB/s)", 9),
+    ("#wrong", "", 7),
+    ("cycles", "", 9),
+    ("util", "", 8),
+    ("control", "(us)", 9),
+    ("schedule", "(us)", 9),
+    ("copy", "(us)", 11),
+    ("sync", "(us)", 9),
+    ("non-copy", "", 9),
+    ("vs pcpy", "", 8),
+)
+
+
+class DmaTable:
+    """A line per measurement as it comes. ``error`` keeps stdout free for JSON."""
+
+    def __init__(self, *, quiet: bool, error: bool) -> None:
+        self._quiet = quiet
+        self._console = Console(stderr=error, highlight=False, soft_wrap=True)
+
+    def line(self, text: str) -> None:
+        if not self._quiet:
+            self._console.print(text, markup=False)
+
+    def head(self, title: str) -> None:
+        self.line(f"# {title}")
+        self._row([name for name, _, _ in COLUMNS], prefix="#")
+        self._row([unit for _, unit, _ in COLUMNS], prefix="#")
+
+    def measurement(self, item: DmaMeasurement) -> None:
+        phases = item.phases
+        self._row(
+            [
+                str(item.size_bytes),
+                item.variant + ("_pl" if item.prelaunch else ""),
+                f"{item.time_s * 1e6:.3f}",
+                f"{item.algbw_GBps:.3f}",
+                f"{item.busbw_GBps:.3f}",
+                "-" if item.wrong is None else str(item.wrong),
+                "-" if item.cycles is None else str(item.cycles),
+                f"{item.util:.2%}",
+                *(f"{1e6 * value:.3f}" for value in phases.as_tuple()),
+                f"{phases.non_copy_share:.1%}",
+                "-" if item.speedup_vs_pcpy is None else f"{item.speedup_vs_pcpy:.2f}",
+            ]
+        )
+        if item.status != "OK":
+            self.line(f"# status {item.status}")
+
+    def _row(self, cells: list[str], prefix: str = " ") -> None:
+        widths = [width for _, _, width in COLUMNS]
+        self.line(prefix + "".join(c.rjust(w) for c, w in zip(cells, widths, strict=True)))
