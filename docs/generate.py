@@ -17,6 +17,18 @@ from amaranth import Shape
 from amaranth.lib import data
 
 from hw.spec.config import Config, load, preset_names
+from hw.spec.dma import (
+    COMMAND_DOC,
+    ENGINE,
+    OPCODE_DOC,
+    SIGNAL_DOC,
+    STATE_DOC,
+    Command,
+    Compare,
+    DmaOpcode,
+    EngineState,
+    SignalKind,
+)
 from hw.spec.instruction import (
     COMPLETION_DOC,
     INSTRUCTION_DOC,
@@ -101,6 +113,12 @@ TABLES: dict[str, Callable[[], str]] = {
     "switch-registers": lambda: register_table(SWITCH),
     "endpoint-registers": lambda: register_table(ENDPOINT),
     "features": feature_table,
+    "dma-opcode": lambda: enum_table(DmaOpcode, OPCODE_DOC),
+    "dma-command": lambda: layout_table(Command, COMMAND_DOC),
+    "dma-signal": lambda: enum_table(SignalKind, SIGNAL_DOC),
+    "dma-compare": lambda: enum_table(Compare),
+    "dma-registers": lambda: register_table(ENGINE),
+    "dma-state": lambda: enum_table(EngineState, STATE_DOC),
     "config": config_table,
 }
 

@@ -24,7 +24,7 @@ CLOSED = [Window(0, 0x2000), Window(0x2000, 0x1000, write=False)]
 
 @pytest.fixture
 def system():
-    system = open_system()
+    system = open_system(dma__engines=2)
     rng = np.random.default_rng(3)
     with system.simulator:
         system.fill(rng, SIZE)

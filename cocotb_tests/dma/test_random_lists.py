@@ -25,6 +25,7 @@ def test_random_lists(seed):
         jitter=int(rng.integers(0, 40)),
         stall=int(rng.integers(0, 50)),
         system__endpoints=2 if seed % 2 else 4,
+        dma__engines=2,
     )
     config = system.config
     endpoints, engines = config.system.endpoints, config.dma.engines

@@ -21,7 +21,7 @@ from hw.spec.dma import WORD_BITS, EngineState, RequestTag
 from hw.spec.packet import flit_layout
 from hw.spec.status import Status
 from hw.stream.connect import connect_stream
-from hw.stream.queue import Queue
+from hw.stream.queue import Buffer, Queue
 
 
 class Engine(wiring.Component):
@@ -41,8 +41,7 @@ class Engine(wiring.Component):
     before them. A failure halts the engine: commands that were begun end, no signal is given
     any more, other engines go on. It comes back with a reset.
 
-    From the doorbell to the first read 8 cycles and a read of own memory; 11 in all with an
-    inline command. Throughput: one flit or beat per cycle.
+    Throughput: one flit or beat per cycle.
     """
 
     def __init__(self, config: Config, *, identity: int, engine: int):
@@ -94,21 +93,13 @@ class Engine(wiring.Component):
             (cutter.read, landing.i),
             (landing.burst, local.segment),
             (local.segment_beat, landing.beat),
-            (landing.request, self.read_request),
-            (self.read_response, landing.response),
             (cutter.job, jobs.i),
             (jobs.o, realign.i),
             (realign.packet, writer.packet),
             (realign.o, writer.row),
-            (writer.o, self.write_request),
-            (self.write_response, writer.response),
-            (writer.burst, self.write_burst),
-            (writer.beat, self.write_beat),
-            (writer.addition, self.addition),
-            (local.burst, self.read_burst),
-            (self.read_beat, local.beat),
         ):
             connect_stream(m, source, sink)
+        windows = self._ports(m, local, landing, writer)
 
         failed, resetting, flush = Signal(), Signal(), Signal()
         status = Signal(Status)
@@ -132,7 +123,7 @@ class Engine(wiring.Component):
             sequencer.drained.eq(drained),
             sequencer.halt.eq(failed | resetting),
             sequencer.flush.eq(flush),
-            cutter.windows.eq(self.windows),
+            cutter.windows.eq(windows),
             cutter.clock.eq(self.clock),
             cutter.word_done.eq(writer.word_done),
             cutter.stop.eq(resetting | abort),
@@ -148,10 +139,6 @@ class Engine(wiring.Component):
             landing.release.eq(realign.release),
             landing.released.eq(realign.released),
             writer.word.eq(cutter.word),
-            writer.written.eq(self.written),
-            writer.write_error.eq(self.write_error),
-            writer.added.eq(self.added),
-            writer.addition_error.eq(self.addition_error),
             writer.halt.eq(failed | resetting),
             landing.generation.eq(generation),
             writer.generation.eq(generation),
@@ -223,3 +210,44 @@ class Engine(wiring.Component):
         for name, event in zip(MOMENTS[1:], events, strict=True):
             m.d.comb += getattr(registers, f"{name}_event").eq(event)
         return m
+
+    def _ports(self, m, local, landing, writer):
+        """Everything that enters or leaves the engine passes a register: no path runs through
+        it, and while its clock rests nothing in it moves. Returns the windows."""
+        for name, source, sink in (
+            ("read_request", landing.request, self.read_request),
+            ("read_response", self.read_response, landing.response),
+            ("write_request", writer.o, self.write_request),
+            ("write_response", self.write_response, writer.response),
+            ("addition", writer.addition, self.addition),
+            ("read_burst", local.burst, self.read_burst),
+            ("write_burst", writer.burst, self.write_burst),
+        ):
+            m.submodules[f"{name}_buffer"] = buffer = Buffer(source.payload.shape())
+            connect_stream(m, source, buffer.i)
+            connect_stream(m, buffer.o, sink)
+        # Data of own memory cannot be held up.
+        m.d.comb += self.read_beat.ready.eq(1)
+        m.d.sync += [
+            local.beat.valid.eq(self.read_beat.valid),
+            local.beat.payload.eq(self.read_beat.payload),
+        ]
+        for name in ("written", "write_error", "added", "addition_error"):
+            m.d.sync += getattr(writer, name).eq(getattr(self, name))
+
+        # A beat is offered no earlier than its burst is taken.
+        m.submodules.write_beat_buffer = beats = Buffer(writer.beat.payload.shape())
+        connect_stream(m, writer.beat, beats.i)
+        taken, ended = Signal(), Signal()
+        bursts = Signal(range(4))
+        m.d.comb += [
+            taken.eq(self.write_burst.valid & self.write_burst.ready),
+            ended.eq(self.write_beat.valid & self.write_beat.ready & beats.o.payload.last),
+            self.write_beat.payload.eq(beats.o.payload),
+            self.write_beat.valid.eq(beats.o.valid & ((bursts != 0) | taken)),
+            beats.o.ready.eq(self.write_beat.ready & ((bursts != 0) | taken)),
+        ]
+        m.d.sync += bursts.eq(bursts + taken - ended)
+        windows = Signal.like(self.windows)
+        m.d.sync += windows.eq(self.windows)
+        return windows

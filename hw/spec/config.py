@@ -178,9 +178,9 @@ class EndpointConfig:
 
 @dataclass(frozen=True)
 class DmaConfig:
-    engines: int = parameter("DMA engines beside every memory", 3, low=1, high=16)
+    engines: int = parameter("DMA engines beside every memory", 1, low=1, high=16)
     segments: int = parameter(
-        "packets' worth of data a DMA engine holds", 4, low=2, high=16, power_of_two=True
+        "packets' worth of data a DMA engine holds", 8, low=2, high=16, power_of_two=True
     )
     prefetch: int = parameter("commands a DMA engine fetches ahead", 8, low=2, high=32)
     inline_doorbell: bool = parameter(

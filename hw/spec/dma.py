@@ -122,10 +122,15 @@ COPIES = (DmaOpcode.COPY, DmaOpcode.BROADCAST, DmaOpcode.MULTICAST, DmaOpcode.SW
 
 class EngineState(enum.IntEnum, shape=2):
     IDLE = 0
-    """Every command it knows of is complete."""
     RUNNING = 1
     HALTED = 2
-    """A command failed; nothing moves until the engine is reset."""
+
+
+STATE_DOC = {
+    EngineState.IDLE: "every command it knows of is complete",
+    EngineState.RUNNING: "commands are under way, or wait for a poll",
+    EngineState.HALTED: "a command failed; nothing moves until the engine is reset",
+}
 
 
 TAG_ENGINE_BITS = 5

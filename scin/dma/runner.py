@@ -165,7 +165,8 @@ class DmaRunner:
                     timeline.at(begin, partial(engine.submit_inline, command))
             else:
                 time += cost * len(work.commands)
-                timeline.at(time, partial(engine.submit, work.commands))
+                engine.queue(work.commands)
+                timeline.at(time, engine.ring)
         return time
 
     def _phases(
