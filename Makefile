@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 PIP    := $(BIN)/pip install --quiet --disable-pip-version-check
 
-.PHONY: help setup demo test test-slow lint example accuracy ecp5 bench setup-ecp5 setup-example clean distclean
+.PHONY: help setup demo test test-slow lint example kv-example accuracy ecp5 bench setup-ecp5 setup-example clean distclean
 
 help:           ## list the targets
 	@grep -E '^[a-z0-9-]+:.*##' Makefile | sed 's/:.*##/\t/' | expand -t 18
@@ -34,6 +34,9 @@ lint: setup     ## format, lint, types
 
 example: setup setup-example ## a real transformer, tensor-parallel, through RTL All-Reduces
 	$(BIN)/python examples/transformer.py
+
+kv-example: setup ## a paged KV cache fetched by DMA, command by command and back to back
+	$(BIN)/python examples/kv_fetch.py
 
 accuracy: setup setup-example ## what quantization costs, in the switch and around a ring
 	@mkdir -p build

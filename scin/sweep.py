@@ -11,6 +11,8 @@ from hw.formats import is_block_scaled
 from hw.formats.data_type import DataType
 from hw.spec.buildable import check_buildable
 from hw.spec.config import Config
+from scin.dma.ring import RingRunner
+from scin.dma.runner import DmaRunner
 from scin.driver import Driver
 from scin.options import (
     EXIT_WRONG,
@@ -30,7 +32,7 @@ from scin.table import Spinner, Table
 from scin.tensors import random_tensors
 
 BACKENDS = ("rtl",)
-ALGORITHMS = ("scin", "scin-inq")
+ALGORITHMS = ("scin", "scin-inq", "ring")
 
 
 @click.command()
@@ -39,7 +41,9 @@ ALGORITHMS = ("scin", "scin-inq")
 @click.option("--min", "smallest", default="4K", show_default=True, help="Smallest size.")
 @click.option("--max", "largest", default="1M", show_default=True, help="Largest size.")
 @click.option("--factor", default=2, show_default=True, help="From one size to the next.")
-@click.option("--algo", default="scin", show_default=True, help="scin, scin-inq, or both.")
+@click.option(
+    "--algo", default="scin", show_default=True, help="scin, scin-inq, ring; comma-separated."
+)
 @click.option("--dtype", default="fp16", show_default=True, help="fp16 or bf16.")
 @click.option(
     "--inq-format",
@@ -72,7 +76,8 @@ def sweep(
     """Run OP at sizes from --min to --max, each --factor times the one before.
 
     scin-inq quantizes the same FP16 tensors; its sizes and bandwidths are those of the FP16
-    data it stands for.
+    data it stands for. ring is the software baseline: DMA engines around a ring, with a flag
+    behind each chunk.
     """
     check_operation(operation)
     if backend not in BACKENDS:
@@ -92,6 +97,8 @@ def sweep(
         if not is_block_scaled(wire_type):
             raise InputError(f"inq-format {inq_format}: must be a block-scaled format")
         check_quantized(config, operation, wire_type, reduce_op)
+    if "ring" in algorithms and (operation != "allreduce" or no_sync):
+        raise InputError(f"algo ring: only allreduce, with synchronisation, not {operation}")
     endpoints = config.system.endpoints
     low, high = parse_size(smallest), parse_size(largest)
     if factor < 2:
@@ -111,13 +118,22 @@ def sweep(
     spinner = Spinner(quiet=quiet)
     measurements = []
     with Simulator(config, seed=seed, report=table.line) as simulator:
-        runner = CollectiveRunner(config, simulator, Driver(simulator, config, progress=spinner))
+        driver = Driver(simulator, config, progress=spinner)
+        runner = CollectiveRunner(config, simulator, driver)
+        ring = RingRunner(DmaRunner(config, simulator, driver))
         table.head(f"{operation} on RTL, {config.name}, {endpoints} endpoints, seed {seed}")
         try:
             for name, size in itertools.product(algorithms, sizes):
+                if len(algorithms) > 1 and size == sizes[0]:
+                    table.line(f"# {name}")
                 spinner.watch(simulator, f"{operation} {name} {size} B")
                 count = element_count(config, operation, size, data_type)
                 inputs = random_tensors(data_type, count, endpoints, seed)
+                if name == "ring":
+                    measurement = ring.run(inputs, data_type, reduce_op, seed=seed)
+                    table.measurement(measurement)
+                    measurements.append(measurement)
+                    continue
                 kind = wire_type if name == "scin-inq" else data_type
                 measurement, _ = run_tensors(
                     runner,

@@ -130,3 +130,36 @@ def _host_sees(platform: Platform, done: list[float], launched: float) -> float:
         else:
             now = max(now, time) + platform.next_signal
     return now if platform.poll else now + platform.signal
+
+
+@dataclass(frozen=True)
+class Fetch:
+    """How scattered blocks are fetched: ``chained``: all by one doorbell, with one signal at
+    the end; ``prelaunch``: queued beforehand, behind a poll."""
+
+    name: str
+    chained: bool
+    prelaunch: bool = False
+
+
+FETCHES = (
+    Fetch("one by one", chained=False),
+    Fetch("b2b", chained=True),
+    Fetch("b2b launched ahead", chained=True, prelaunch=True),
+)
+
+
+def fetch_time(platform: Platform, blocks: int, block_bytes: int, how: Fetch) -> float:
+    """Seconds until the host knows that ``blocks`` blocks have come, by one engine."""
+    each = platform.occupancy + platform.wire_time(block_bytes)
+    if how.chained:
+        launched = 0.0 if how.prelaunch else platform.host * blocks + platform.doorbell
+        begun = launched + (platform.release if how.prelaunch else platform.fetch)
+        done = [begun + platform.start + blocks * each]
+        return _host_sees(platform, done, launched) * MICRO
+    cost = platform.host + platform.doorbell
+    end, done = 0.0, []
+    for index in range(blocks):
+        end = max(end, cost * (index + 1) + platform.fetch) + each
+        done.append(end + platform.start)
+    return _host_sees(platform, done, cost * blocks) * MICRO

@@ -16,6 +16,7 @@ from models.dma.timing import shape as shape_of
 from scin.collectives import bus_factor
 from scin.dma.collectives import OPERATIONS, build
 from scin.dma.host import HostModel
+from scin.dma.kvfetch import kvfetch
 from scin.dma.measurement import DmaMeasurement
 from scin.dma.runner import DmaRunner
 from scin.dma.table import DmaTable
@@ -25,6 +26,8 @@ from scin.plot import plot_dma, plot_format
 from scin.simulator import Simulator
 from scin.table import Spinner
 
+KVFETCH = "kvfetch"
+MIN_BLOCK, MAX_BLOCK = 1 << 10, 1 << 24
 BACKENDS = ("rtl", "model")
 PRELAUNCH = {"off": (False,), "on": (True,), "both": (False, True)}
 
@@ -43,6 +46,7 @@ Measure = Callable[[str, int, bool], DmaMeasurement]
 @click.option("--host-command", default=100.0, show_default=True, help="Host: ns per command.")
 @click.option("--host-access", default=50.0, show_default=True, help="Host: ns per poll.")
 @click.option("--inline", is_flag=True, help="Commands go through the doorbell, unfetched.")
+@click.option("--block", default="128K", show_default=True, help="kvfetch: size of a block.")
 @click.option("--plot", metavar="FILE.png|svg", help="Draw time over size.")
 @common
 def dma(
@@ -59,18 +63,23 @@ def dma(
     host_command: float,
     host_access: float,
     inline: bool,
+    block: str,
     plot: str | None,
     json_path: str | None,
     seed: int,
     quiet: bool,
 ) -> None:
-    """DMA engines run OP: allgather, alltoall or p2p. Sizes count the whole collective.
+    """DMA engines run OP: allgather, alltoall, p2p, or kvfetch. Sizes count the whole collective.
 
     On RTL the contents are checked at every endpoint. The model predicts, for a platform whose
-    parameters are in configs/dma/.
+    parameters are in configs/dma/; kvfetch, a paged KV cache from another memory, is model only.
     """
+    if operation == KVFETCH:
+        _kvfetch(config, platform or config.name, block, json_path, quiet)
+        return
     if operation not in OPERATIONS:
-        raise InputError(f"operation {operation!r}: supported here are {', '.join(OPERATIONS)}")
+        supported = ", ".join([*OPERATIONS, KVFETCH])
+        raise InputError(f"operation {operation!r}: supported here are {supported}")
     variants = _variants(operation, variant)
     if prelaunch not in PRELAUNCH:
         raise InputError(f"prelaunch {prelaunch!r}: must be one of {', '.join(PRELAUNCH)}")
@@ -119,6 +128,14 @@ def dma(
     write_json(json_path, f"dma {operation}", config, [item.as_dict() for item in measurements])
     if any(item.wrong or item.status != "OK" for item in measurements):
         sys.exit(EXIT_WRONG)
+
+
+def _kvfetch(config: Config, platform: str, block: str, json_path: str | None, quiet: bool) -> None:
+    block_bytes = parse_size(block)
+    if not MIN_BLOCK <= block_bytes <= MAX_BLOCK:
+        raise InputError(f"block {block_bytes}: must be between {MIN_BLOCK} and {MAX_BLOCK} B")
+    table = DmaTable(quiet=quiet, error=json_path == "-")
+    write_json(json_path, "dma kvfetch", config, kvfetch(_platform(platform), block_bytes, table))
 
 
 def _variants(operation: str, text: str | None) -> list[str]:

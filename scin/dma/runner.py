@@ -65,11 +65,9 @@ class DmaRunner:
                 f"{self.config.endpoint.memory_bytes})"
             )
         before = self._fill(plan, layout, seed)
-        sent = self._flits()
+        sent = self.flits()
         finished, released, origin, status = self._execute(plan, layout, prelaunch)
-        injected = [
-            (now - then) & 0xFFFFFFFF for now, then in zip(self._flits(), sent, strict=True)
-        ]
+        injected = [(now - then) & 0xFFFFFFFF for now, then in zip(self.flits(), sent, strict=True)]
         cycles = round(max(finished))
         time = cycles / (self.config.isa.clock_MHz * 1e6)
         algbw = plan.size / time / 1e9
@@ -98,9 +96,9 @@ class DmaRunner:
         rng = np.random.default_rng(seed)
         for endpoint, memory in enumerate(self.simulator.memory):
             memory[: plan.footprint] = rng.integers(0, 256, plan.footprint, dtype=np.uint8)
-            self._store(endpoint, layout.release, 0)
+            self.store(endpoint, layout.release, 0)
             for address in plan.signals[endpoint]:
-                self._store(endpoint, address, 1)
+                self.store(endpoint, address, 1)
         return [
             [memory[start : start + length].copy() for start, length in pieces]
             for memory, pieces in zip(self.simulator.memory, plan.inputs, strict=True)
@@ -151,7 +149,7 @@ class DmaRunner:
         if prelaunch:
             time = self.host.access_cycles(self.config)
             endpoint = works[0].endpoint
-            timeline.at(time, partial(self._store, endpoint, layout.release, 1))
+            timeline.at(time, partial(self.store, endpoint, layout.release, 1))
             return time
         cost = self.host.command_cycles(self.config)
         time = 0.0
@@ -187,13 +185,16 @@ class DmaRunner:
         second = 1 / (self.config.isa.clock_MHz * 1e6)
         return Phases(*((after - b) * second for b, after in itertools.pairwise(marks)))
 
-    def _store(self, endpoint: int, address: int, value: int) -> None:
+    def store(self, endpoint: int, address: int, value: int) -> None:
+        """Write a 64-bit word as a host does, at once."""
         self.simulator.memory[endpoint][address : address + 8].view("<u8")[0] = value
 
     def load(self, endpoint: int, address: int) -> int:
+        """Read a 64-bit word as a host does."""
         return int(self.simulator.memory[endpoint][address : address + 8].view("<u8")[0])
 
-    def _flits(self) -> list[int]:
+    def flits(self) -> list[int]:
+        """Payload flits every endpoint has sent so far."""
         members = range(self.config.system.endpoints)
         return [self.driver.read_endpoint(i, "PAYLOAD_TRANSMITTED") for i in members]
 

@@ -1,0 +1,105 @@
+"""scin dma: every variant on RTL and by the model, records, bad input."""
+
+import json
+
+import pytest
+from click.testing import CliRunner
+
+from scin.dma.collectives import OPERATIONS
+from scin.main import main
+
+RECORD_FIELDS = {
+    "op",
+    "algo",
+    "backend",
+    "dtype",
+    "redop",
+    "endpoints",
+    "size_bytes",
+    "cycles",
+    "time_s",
+    "algbw_GBps",
+    "busbw_GBps",
+    "util",
+    "wrong",
+    "status",
+    "sync_included",
+    "seed",
+    "variant",
+    "prelaunch",
+    "phases_s",
+    "speedup_vs_pcpy",
+}
+
+
+def scin_dma(*arguments):
+    return CliRunner().invoke(main, ["dma", *arguments])
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_every_variant_on_rtl(operation):
+    """Contents are checked at every endpoint, from 1 byte on, unaligned sizes included."""
+    sizes = ("--min", "1", "--max", "30000", "--factor", "7")
+    result = scin_dma(operation, "--config", "tiny", *sizes, "--json", "-")
+    assert result.exit_code == 0, result.output
+    records = json.loads(result.stdout)["records"]
+    variants = OPERATIONS[operation][1]
+    assert {(r["variant"], r["prelaunch"]) for r in records} == {
+        (name, ahead) for name in variants for ahead in (False, True)
+    }
+    for record in records:
+        assert set(record) >= RECORD_FIELDS
+        assert record["wrong"] == 0
+        assert record["status"] == "OK"
+        assert sum(record["phases_s"].values()) == pytest.approx(record["time_s"], rel=0.02)
+        assert all(value >= 0 for value in record["phases_s"].values())
+
+
+def test_inline_doorbell_saves_the_fetch():
+    """Against the same copy through the ring; both by the engine's own clock."""
+    sizes = ("--min", "64", "--max", "64", "--prelaunch", "off", "--variant", "pcpy")
+    records = []
+    for options in ((), ("--inline",)):
+        result = scin_dma("p2p", "--config", "tiny", *sizes, *options, "--json", "-")
+        assert result.exit_code == 0, result.output
+        records += json.loads(result.stdout)["records"]
+    fetched, inline = records
+    assert inline["wrong"] == fetched["wrong"] == 0
+    assert inline["phases_s"]["schedule"] < 0.6 * fetched["phases_s"]["schedule"]
+
+
+def test_prediction_table():
+    result = scin_dma("alltoall", "--platform", "mi300x", "--max", "4K")
+    assert result.exit_code == 0, result.output
+    assert "timing model, mi300x" in result.output
+    assert "swap_pl" in result.output
+
+
+def test_plot(tmp_path):
+    target = tmp_path / "dma.svg"
+    result = scin_dma("allgather", "--platform", "mi300x", "--plot", str(target), "--quiet")
+    assert result.exit_code == 0, result.output
+    assert b"<svg" in target.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("allreduce",), "supported here are allgather, alltoall, p2p, kvfetch"),
+        (("allgather", "--variant", "swap"), "allgather has pcpy, bcst, b2b, mcast"),
+        (("allgather", "--prelaunch", "maybe"), "must be one of off, on, both"),
+        (("p2p", "--platform", "abacus"), "must be one of fpga4, mi300x"),
+        (("p2p", "--platform", "mi300x", "--backend", "rtl"), "RTL runs --config fpga4"),
+        (("p2p", "--backend", "guess"), "must be one of rtl, model"),
+        (("allgather", "--platform", "mi300x", "--variant", "mcast"), "not on platform mi300x"),
+        (("p2p", "--min", "0"), "must be positive"),
+        (("p2p", "--factor", "1"), "must be at least 2"),
+        (("p2p", "--inline"), "only with --prelaunch off"),
+        (("p2p", "--host-command", "0"), "must be between 1 and 1e6 ns"),
+        (("alltoall", "--config", "tiny", "--min", "1M", "--max", "1M"), "memory_bytes"),
+    ],
+)
+def test_bad_input(arguments, message):
+    result = scin_dma(*arguments)
+    assert result.exit_code == 2
+    assert message in result.output
