@@ -15,6 +15,10 @@ MOMENTS = ("rung", "fetched", "first_read", "last_write", "signalled")
 """Events whose cycle is kept."""
 
 
+SETTLE_CYCLES = 4
+"""From a write to a register until the engine's state accounts for it, at most."""
+
+
 class Control(wiring.Signature):
     """Between the registers of an engine and the engine, seen from the registers.
 
@@ -61,9 +65,15 @@ class EngineRegisters(wiring.Component):
         m = Module()
         registers = Decoder(m, self.bus, ENGINE)
         written, control = self.bus.write_data, self.control
-        registers.read(
-            "STATE", Cat(control.state, Signal(2), control.status, Signal(7), control.number)
-        )
+        # What was just written takes some cycles to show in the engine's state.
+        settling = Signal(range(SETTLE_CYCLES + 1))
+        with m.If(control.ring | control.inline_valid | control.reset):
+            m.d.sync += settling.eq(SETTLE_CYCLES)
+        with m.Elif(settling != 0):
+            m.d.sync += settling.eq(settling - 1)
+        busy_soon = control.ring | control.inline_valid | control.reset | (settling != 0)
+        state = Mux(busy_soon, EngineState.RUNNING, control.state)
+        registers.read("STATE", Cat(state, Signal(2), control.status, Signal(7), control.number))
         m.d.comb += [
             control.ring_base.eq(
                 Cat(

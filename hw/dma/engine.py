@@ -74,7 +74,15 @@ class Engine(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         config, names = self._config, {"identity": self._identity, "engine": self._engine}
-        registers = self.control
+        # Registered like everything that enters, see :meth:`_ports`.
+        registers = Control().flip().create(path=("control_held",))
+        for name, member in registers.signature.members.items():
+            if member.flow == In:
+                m.d.sync += getattr(registers, name).eq(getattr(self.control, name))
+            else:
+                m.d.comb += getattr(self.control, name).eq(getattr(registers, name))
+        clock = Signal.like(self.clock)
+        m.d.sync += clock.eq(self.clock)
         m.submodules.ring = ring = Ring(config)
         m.submodules.sequencer = sequencer = Sequencer(config, identity=self._identity)
         m.submodules.cutter = cutter = Cutter(config, identity=self._identity)
@@ -124,7 +132,7 @@ class Engine(wiring.Component):
             sequencer.halt.eq(failed | resetting),
             sequencer.flush.eq(flush),
             cutter.windows.eq(windows),
-            cutter.clock.eq(self.clock),
+            cutter.clock.eq(clock),
             cutter.word_done.eq(writer.word_done),
             cutter.stop.eq(resetting | abort),
             local.segment_number.eq(landing.burst_segment),
@@ -179,7 +187,7 @@ class Engine(wiring.Component):
         with m.If(registers.reset):
             m.d.sync += resetting.eq(1)
         m.d.comb += flush.eq(resetting & quiet & ring.idle)
-        with m.If(flush):
+        with m.If(flush & (registers.doorbell == 0)):
             m.d.sync += [resetting.eq(0), failed.eq(0), status.eq(Status.OK)]
 
         completed = Signal(32)
@@ -189,7 +197,13 @@ class Engine(wiring.Component):
             m.d.sync += started.eq(started + sequencer.started)
             with m.If(quiet & ~failed):
                 m.d.sync += completed.eq(started)
-        idle = quiet & (completed == started) & ring.idle & (ring.fetched == registers.doorbell)
+        idle = (
+            ~resetting
+            & quiet
+            & (completed == started)
+            & ring.idle
+            & (ring.fetched == registers.doorbell)
+        )
         m.d.comb += [
             registers.state.eq(
                 Mux(

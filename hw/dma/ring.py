@@ -26,6 +26,7 @@ class Ring(wiring.Component):
     failure : out, OK or why the engine must halt: BAD_RING, RING_OVERRUN, POISONED
     flush : in, forget everything and zero the pointers; ``idle`` : out, no read under way
     halt : in, ask for nothing more
+    lost : out, a command came for which there was no room; never, as is proved
 
     ``prefetch`` commands are asked for ahead, one burst each. From doorbell to ``burst`` 1
     cycle, from the last beat to ``o`` 3; an inline command takes 3. The ring is only ever
@@ -50,6 +51,7 @@ class Ring(wiring.Component):
                 "flush": In(1),
                 "idle": Out(1),
                 "halt": In(1),
+                "lost": Out(1),
             }
         )
 
@@ -58,7 +60,8 @@ class Ring(wiring.Component):
         config = self._config
         depth = config.dma.prefetch
         beats = COMMAND_BYTES // config.fabric.flit_bytes
-        m.submodules.queue = queue = Queue(Command, depth=depth)
+        # One place more than there is room for: an item on its way to the output takes two.
+        m.submodules.queue = queue = Queue(Command, depth=depth + 1)
         room = Signal(range(depth + 1), init=depth)
         asked = Signal(32)
         below_size = Signal(32)
@@ -88,7 +91,9 @@ class Ring(wiring.Component):
             wanted.eq(
                 ~self.halt
                 & (asked != self.doorbell)
-                & (room != 0)
+                & ~offered
+                # An inline command of this cycle takes a place, too.
+                & (room > self.inline_valid)
                 & (self.failure == Status.OK)
                 & ~malformed
             ),
@@ -127,6 +132,7 @@ class Ring(wiring.Component):
             refused.eq(self.inline_valid & ((room == 0) | (waiting & whole))),
             queue.i.valid.eq((whole & ~bad) | push_inline),
             queue.i.payload.eq(self.inline),
+            self.lost.eq(queue.i.valid & ~queue.i.ready),
         ]
         with m.If(whole):
             m.d.comb += queue.i.payload.eq(Cat(*parts))
@@ -146,7 +152,7 @@ class Ring(wiring.Component):
             left.eq(queue.o.valid & queue.o.ready),
             self.idle.eq((asked == self.fetched) & ~whole & ~waiting & ~offered & (room == depth)),
         ]
-        m.d.sync += room.eq(room + left + (whole & bad) - issued - taken)
+        m.d.sync += room.eq(room + left + (whole & bad) - wanted - taken)
         with m.If(self.flush & (asked == self.fetched) & ~whole & ~offered):
             m.d.sync += [asked.eq(0), self.fetched.eq(0)]
         return m

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from scipy.optimize import least_squares
 
-from models.dma.platform import FOLDER, Platform
+from models.dma.platform import FOLDER, Platform, as_toml
 from models.dma.timing import predict
 
 REFERENCE = Path(__file__).resolve().parent / "reference"
@@ -41,6 +41,7 @@ FITTED = {
 
 FITTED_VARIANTS = ("pcpy_pl", "bcst", "bcst_pl")
 PREDICTED_VARIANTS = ("b2b", "b2b_pl")
+TITLE = "AMD Instinct MI300X, 8 GPUs: written by `python -m models.dma.fit --write`."
 PHASES = ("control", "schedule", "copy", "sync")
 PHASE_WEIGHT = 1.3
 """Worth of an error of a share, against a relative error of a speed-up. Shares are published
@@ -155,21 +156,6 @@ def advice(platform: Platform) -> list[tuple[int, str, float]]:
     return result
 
 
-def as_toml(platform: Platform) -> str:
-    lines = ["# AMD Instinct MI300X, 8 GPUs: written by `python -m models.dma.fit --write`."]
-    default = Platform(name="")
-    for item in dataclasses.fields(platform):
-        value = getattr(platform, item.name)
-        if item.name == "name" or value == getattr(default, item.name):
-            continue
-        shown = str(value).lower() if isinstance(value, bool | int) else f"{value:.4g}"
-        if isinstance(value, float) and shown.isdigit():
-            shown += ".0"
-        unit = f"  # {item.metadata['unit']}" if item.metadata["unit"] else ""
-        lines.append(f"{item.name} = {shown}{unit}")
-    return "\n".join(lines) + "\n"
-
-
 def report(platform: Platform, spread: dict[str, float]) -> str:
     """Parameters and residuals as text."""
     units = {item.name: item.metadata for item in dataclasses.fields(platform) if item.metadata}
@@ -207,7 +193,8 @@ def main() -> None:
     platform, spread = fit()
     print(report(platform, spread))
     if "--write" in sys.argv:
-        (FOLDER / "mi300x.toml").write_text(as_toml(platform), encoding="utf-8")
+        text = as_toml(platform, TITLE)
+        (FOLDER / "mi300x.toml").write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -66,3 +66,19 @@ class PlatformError(ValueError):
 
 def platform_names() -> list[str]:
     return sorted(path.stem for path in FOLDER.glob("*.toml"))
+
+
+def as_toml(platform: Platform, title: str) -> str:
+    """The platform's file; fields at their default are left out."""
+    lines = [f"# {title}"]
+    default = Platform(name="")
+    for item in dataclasses.fields(platform):
+        value = getattr(platform, item.name)
+        if item.name == "name" or value == getattr(default, item.name):
+            continue
+        shown = str(value).lower() if isinstance(value, bool | int) else f"{value:.4g}"
+        if isinstance(value, float) and shown.isdigit():
+            shown += ".0"
+        unit = f"  # {item.metadata['unit']}" if item.metadata["unit"] else ""
+        lines.append(f"{item.name} = {shown}{unit}")
+    return "\n".join(lines) + "\n"

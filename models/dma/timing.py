@@ -60,7 +60,8 @@ def predict(
     """Phases of the engine that ends last."""
     work = shape(platform, operation, variant, size)
     each = platform.host * work.commands + platform.doorbell
-    rung = [0.0 if prelaunch else each * (index + 1) for index in range(work.engines)]
+    # What was launched ahead is released by one access to memory.
+    rung = [platform.poll if prelaunch else each * (index + 1) for index in range(work.engines)]
     schedule = platform.release if prelaunch else platform.fetch
     begun = [time + schedule for time in rung]
     done = _last_writes(platform, work, variant, begun)
