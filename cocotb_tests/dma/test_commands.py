@@ -103,3 +103,16 @@ def test_bad_input(arguments, message):
     result = scin_dma(*arguments)
     assert result.exit_code == 2
     assert message in result.output
+
+
+def test_kv_fetch():
+    """More blocks take longer, and chaining them never does."""
+    result = scin_dma("kvfetch", "--platform", "mi300x", "--block", "64K", "--json", "-")
+    assert result.exit_code == 0, result.output
+    records = json.loads(result.stdout)["records"]
+    assert len(records) == 12
+    for record in records:
+        one, chained, ahead = record["time_s"].values()
+        assert one > chained > ahead > 0
+        assert record["blocks"] == record["tokens"] * record["hit_rate"] * 8
+    assert scin_dma("kvfetch", "--block", "3").exit_code == 2
