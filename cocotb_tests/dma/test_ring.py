@@ -60,7 +60,20 @@ def test_ring_beside_the_switch():
     """One table, one system: the switch is faster, the ring moves more."""
     result = CliRunner().invoke(
         main,
-        "sweep allreduce --config tiny --algo scin,ring --min 4K --max 4K --json -".split(),
+        [
+            "sweep",
+            "allreduce",
+            "--config",
+            "tiny",
+            "--algo",
+            "scin,ring",
+            "--min",
+            "4K",
+            "--max",
+            "4K",
+            "--json",
+            "-",
+        ],
     )
     assert result.exit_code == 0, result.output
     scin, ring = json.loads(result.stdout)["records"]
