@@ -78,7 +78,11 @@ def predict(
 def _last_writes(platform: Platform, work: Shape, variant: str, begun: list[float]) -> list[float]:
     """When each engine's last write is acknowledged, given when it first reads."""
     wire = platform.wire_time(work.chunk)
+    first = platform.wire_time(min(work.chunk, platform.packet_bytes))
     start = platform.swap_start if work.swaps else platform.start
+    if work.swaps and work.chunk > platform.packet_bytes:
+        # A segment is written once its partner is there, while the next ones come.
+        start += first
     fixed = start + platform.occupancy * work.destinations * work.commands
     if not platform.switched:
         rate = platform.swap_rate if work.swaps else 1.0
@@ -86,8 +90,9 @@ def _last_writes(platform: Platform, work: Shape, variant: str, begun: list[floa
             rate = platform.broadcast_rate
         return [time + fixed + work.commands * wire / rate for time in begun]
     if variant == "mcast":
-        # Sent once, but everybody receives from all others.
-        return [begun[0] + fixed + work.arriving * wire]
+        # Sent once, but everybody receives from all others; and where all begin at a time, some
+        # wait for the first packets of the others.
+        return [begun[0] + fixed + work.arriving * wire + first]
     rate = platform.swap_rate if work.swaps else 1.0
     loads, left = [], work.arriving
     for _ in begun:

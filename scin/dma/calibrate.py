@@ -73,7 +73,9 @@ class Calibration:
         rate = empty.wire_time(LARGE) / (_us(large.phases.copy) - start - occupancy)
         swap_one, swap = self.run("p2p", "swap", 1), self.run("p2p", "swap", LARGE)
         swap_start = _us(swap_one.phases.copy) - per_copy
-        swap_rate = empty.wire_time(LARGE) / (_us(swap.phases.copy) - swap_start - occupancy) / rate
+        first = empty.wire_time(fabric.max_payload_bytes)
+        swapping = _us(swap.phases.copy) - swap_start - occupancy - first / rate
+        swap_rate = empty.wire_time(LARGE) / swapping / rate
         # Copies that end a cycle later each: one of them just before a look of the host.
         seen = [
             _us(self.run("p2p", "pcpy", fabric.flit_bytes * rows).phases.sync)
