@@ -1,14 +1,15 @@
 """A DMA engine: commands in, data moved, signals given. Wiring, in the order of a command."""
 
-from amaranth import Module, Mux, Signal
+from amaranth import Module, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.dma.csr import MOMENTS, Control
 from hw.dma.cutter import Cutter
-from hw.dma.jobs import NUMBER_BITS, write_job_layout
+from hw.dma.jobs import write_job_layout
 from hw.dma.landing import Landing
 from hw.dma.local_reads import LocalReads
+from hw.dma.outcome import Outcome
 from hw.dma.realign import Realign
 from hw.dma.ring import Ring
 from hw.dma.sequencer import Sequencer
@@ -17,9 +18,8 @@ from hw.endpoint.atomic import ADDITION_LAYOUT
 from hw.endpoint.axi import BURST_LAYOUT, read_beat_layout, write_beat_layout
 from hw.endpoint.windows import WINDOW_LAYOUT
 from hw.spec.config import Config
-from hw.spec.dma import WORD_BITS, EngineState, RequestTag
+from hw.spec.dma import WORD_BITS
 from hw.spec.packet import flit_layout
-from hw.spec.status import Status
 from hw.stream.connect import connect_stream
 from hw.stream.queue import Buffer, Queue
 
@@ -109,32 +109,31 @@ class Engine(wiring.Component):
             connect_stream(m, source, sink)
         windows = self._ports(m, local, landing, writer)
 
-        failed, resetting, flush = Signal(), Signal(), Signal()
-        status = Signal(Status)
-        number = Signal(NUMBER_BITS)
-        started = Signal(32)
-        drained, quiet = Signal(), Signal()
-        generation = Signal(RequestTag.as_shape()["generation"].shape)
-        abort = Signal()
+        m.submodules.outcome = outcome = Outcome(config)
+        stopped, drained = Signal(), Signal()
         m.d.comb += [
+            stopped.eq(outcome.failed | outcome.resetting),
+            drained.eq(
+                ~cutter.busy & landing.empty & (jobs.level == 0) & realign.empty & writer.empty
+            ),
             ring.base.eq(registers.ring_base),
             ring.size.eq(registers.ring_size),
             ring.doorbell.eq(registers.doorbell),
             ring.ring.eq(registers.ring),
             ring.inline.eq(registers.inline),
             ring.inline_valid.eq(registers.inline_valid),
-            ring.halt.eq(failed | resetting),
-            ring.flush.eq(resetting),
+            ring.halt.eq(stopped),
+            ring.flush.eq(outcome.resetting),
             sequencer.word.eq(local.word),
             sequencer.word_valid.eq(local.word_valid),
             sequencer.word_error.eq(local.word_error),
             sequencer.drained.eq(drained),
-            sequencer.halt.eq(failed | resetting),
-            sequencer.flush.eq(flush),
+            sequencer.halt.eq(stopped),
+            sequencer.flush.eq(outcome.flush),
             cutter.windows.eq(windows),
             cutter.clock.eq(clock),
             cutter.word_done.eq(writer.word_done),
-            cutter.stop.eq(resetting | abort),
+            cutter.stop.eq(outcome.resetting | outcome.abort),
             local.segment_number.eq(landing.burst_segment),
             landing.beat_segment.eq(local.beat_segment),
             landing.beat_last.eq(local.beat_last),
@@ -147,78 +146,32 @@ class Engine(wiring.Component):
             landing.release.eq(realign.release),
             landing.released.eq(realign.released),
             writer.word.eq(cutter.word),
-            writer.halt.eq(failed | resetting),
-            landing.generation.eq(generation),
-            writer.generation.eq(generation),
-            landing.abort.eq(abort),
-            writer.abort.eq(abort),
-            drained.eq(
-                ~cutter.busy & landing.empty & (jobs.level == 0) & realign.empty & writer.empty
+            writer.halt.eq(stopped),
+            *(part.generation.eq(outcome.generation) for part in (landing, writer)),
+            *(part.abort.eq(outcome.abort) for part in (landing, writer)),
+            *(
+                sink.eq(part.failure)
+                for sink, part in zip(outcome.failure, (landing, realign, writer), strict=True)
             ),
-            quiet.eq(drained & ~sequencer.busy),
-        ]
-
-        # The first failure stays; the tag of a write holds the low bits of the number.
-        latest = (started - 1)[:NUMBER_BITS]
-        failures = [landing.failure, realign.failure, writer.failure]
-        for failure in failures:
-            with m.If(~failed & (failure.status != Status.OK)):
-                behind = (latest[: len(failure.command)] - failure.command)[: len(failure.command)]
-                m.d.sync += [failed.eq(1), status.eq(failure.status), number.eq(latest - behind)]
-        with m.If(~failed & (sequencer.failure != Status.OK)):
-            m.d.sync += [
-                failed.eq(1),
-                status.eq(sequencer.failure),
-                number.eq(sequencer.number),
-            ]
-        with m.If(~failed & (ring.failure != Status.OK)):
-            m.d.sync += [failed.eq(1), status.eq(ring.failure), number.eq(started)]
-
-        # The fabric owes something and nothing comes: give up on it.
-        silence = Signal(32)
-        owing = landing.waiting | writer.waiting
-        m.d.comb += abort.eq(owing & (silence >= registers.timeout))
-        m.d.sync += silence.eq(Mux(owing & ~landing.moved & ~writer.moved, silence + 1, 0))
-        with m.If(abort):
-            m.d.sync += [generation.eq(generation + 1), silence.eq(0)]
-            with m.If(~failed):
-                m.d.sync += [failed.eq(1), status.eq(Status.TIMEOUT), number.eq(latest)]
-
-        with m.If(registers.reset):
-            m.d.sync += resetting.eq(1)
-        m.d.comb += flush.eq(resetting & quiet & ring.idle)
-        with m.If(flush & (registers.doorbell == 0)):
-            m.d.sync += [resetting.eq(0), failed.eq(0), status.eq(Status.OK)]
-
-        completed = Signal(32)
-        with m.If(flush):
-            m.d.sync += [started.eq(0), completed.eq(0)]
-        with m.Else():
-            m.d.sync += started.eq(started + sequencer.started)
-            with m.If(quiet & ~failed):
-                m.d.sync += completed.eq(started)
-        idle = (
-            ~resetting
-            & quiet
-            & (completed == started)
-            & ring.idle
-            & (ring.fetched == registers.doorbell)
-        )
-        m.d.comb += [
-            registers.state.eq(
-                Mux(
-                    failed & quiet,
-                    EngineState.HALTED,
-                    Mux(idle & ~failed, EngineState.IDLE, EngineState.RUNNING),
-                )
-            ),
-            registers.status.eq(status),
-            registers.number.eq(number),
+            outcome.sequencer_failure.eq(sequencer.failure),
+            outcome.sequencer_number.eq(sequencer.number),
+            outcome.ring_failure.eq(ring.failure),
+            outcome.begun.eq(sequencer.started),
+            outcome.quiet.eq(drained & ~sequencer.busy),
+            outcome.waiting.eq(landing.waiting | writer.waiting),
+            outcome.moved.eq(landing.moved | writer.moved),
+            outcome.fetching.eq(~ring.idle),
+            outcome.announced.eq(ring.fetched != registers.doorbell),
+            outcome.reset.eq(registers.reset),
+            outcome.timeout.eq(registers.timeout),
+            outcome.rung.eq(registers.doorbell != 0),
             registers.fetched_count.eq(ring.fetched),
-            registers.started.eq(started),
-            registers.completed.eq(completed),
             registers.busy.eq(writer.busy),
-            registers.cleared.eq(flush),
+            registers.cleared.eq(outcome.flush),
+            *(
+                getattr(registers, name).eq(getattr(outcome, name))
+                for name in ("state", "status", "number", "started", "completed")
+            ),
         ]
         events = (sequencer.started, landing.asked, writer.acknowledged, writer.signalled)
         for name, event in zip(MOMENTS[1:], events, strict=True):
