@@ -223,7 +223,7 @@ BAD = {
     "format name": (("run", "allreduce", "--set", "isa.block_formats=['x']"), "no such format"),
     "formats": (("run", "allreduce", "--set", "isa.block_formats='int8'"), "a list of names"),
     "wave of scales": (("run", "allreduce", "--set", "isa.wave_bytes=512"), "multiple of 1024"),
-    "algorithm": (("sweep", "allreduce", *TINY, "--algo", "scin,ring"), "algo 'ring'"),
+    "algorithm": (("sweep", "allreduce", *TINY, "--algo", "scin,token-ring"), "algo 'token-ring'"),
     "wire": (
         ("sweep", "allreduce", *TINY, "--algo", "scin-inq", "--inq-format", "fp16"),
         "block-scaled format",
