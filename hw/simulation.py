@@ -51,28 +51,23 @@ class SimulatedSystem(wiring.Component):
         config = self._config
         m.domains.start = ClockDomain(reset_less=True)
         m.domains.sync = ClockDomain()
-        m.domains.quantize = ClockDomain()
         reset = Signal(init=1)
         m.d.start += reset.eq(self.rst)
         m.d.comb += [
             ClockSignal("start").eq(self.clk),
             ClockSignal("sync").eq(self.clk),
-            ClockSignal("quantize").eq(self.quantize_clk),
             ResetSignal("sync").eq(reset),
-            ResetSignal("quantize").eq(reset),
         ]
         m.submodules.system = system = System(config, gated=True)
         m.d.comb += [
-            self.quantizing.eq(system.quantizing),
-            self.awake.eq(system.awake | reset.replicate(len(self.awake))),
+            self.quantizing.eq(
+                system.quantizing | self._resting_domain(m, "quantize", self.quantize_clk, reset)
+            ),
         ]
         for number in range(len(self.awake)):
             domain = engine_domain(*divmod(number, config.dma.engines))
-            m.domains += ClockDomain(domain)
-            m.d.comb += [
-                ClockSignal(domain).eq(self.engine_clk[number]),
-                ResetSignal(domain).eq(reset),
-            ]
+            held = self._resting_domain(m, domain, self.engine_clk[number], reset)
+            m.d.comb += self.awake[number].eq(system.awake[number] | held)
         wiring.connect(m, wiring.flipped(self.host), system.host)
         for i, port in enumerate(system.axi):
             m.submodules[f"memory_{i}"] = Instance(
@@ -88,3 +83,18 @@ class SimulatedSystem(wiring.Component):
                 *(("o", name, getattr(port, name)) for name in MEMORY_PORTS_OUT),
             )
         return m
+
+    def _resting_domain(self, m, name: str, clock, reset):
+        """A domain whose clock may rest, with a reset of its own: all its logic hangs on the
+        reset, and would not rest if that came from a clock that goes on. True while the clock
+        is needed for it."""
+        held = Signal(init=1, name=f"{name}_reset")
+        start = f"{name}_start"
+        m.domains += [ClockDomain(name), ClockDomain(start, reset_less=True)]
+        m.d[start] += held.eq(reset)
+        m.d.comb += [
+            ClockSignal(name).eq(clock),
+            ClockSignal(start).eq(clock),
+            ResetSignal(name).eq(held),
+        ]
+        return held | reset
