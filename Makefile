@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
+# One process per core, but no more than memory surely carries: a simulator takes 1 GiB.
+PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal
 PIP    := $(BIN)/pip install --quiet --disable-pip-version-check
 
 .PHONY: help setup demo test test-slow lint example kv-example accuracy ecp5 bench setup-ecp5 setup-example clean distclean
@@ -22,10 +24,10 @@ demo: setup     ## All-Reduce of random tensors on RTL, checked against the gold
 	$(BIN)/scin run allreduce --config fpga4 --size 4KiB --size 64KiB --size 1MiB
 
 test: setup setup-ecp5 ## the tests
-	$(BIN)/python -m pytest -m 'not slow'
+	$(PYTEST) -m 'not slow'
 
 test-slow: setup setup-ecp5 ## long tests: 16 MiB, every block through place and route
-	$(BIN)/python -m pytest -m slow
+	$(PYTEST) -m slow
 
 lint: setup     ## format, lint, types
 	$(BIN)/ruff format --check .

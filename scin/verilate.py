@@ -12,11 +12,14 @@ from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
+from filelock import FileLock
+
 from hw.spec.config import Config
 from scin.toolchain import (
     BUILD_FOLDER,
     MAKE_VARIABLES,
     REPOSITORY,
+    Verilator,
     find_verilator,
     fst_headers_present,
     require_program,
@@ -39,6 +42,8 @@ WAIVED_WARNINGS = (
 )
 
 Report = Callable[[str], None]
+
+MAKE_OPTIONS = {"OPT_FAST": "-O2", "OPT_SLOW": "-O0"}
 
 
 class BuildError(RuntimeError):
@@ -66,20 +71,26 @@ def _hardware_key(config: Config) -> str:
 def emitted_verilog(config: Config, report: Report = print) -> Path:
     """Verilog of the simulated system, emitted unless an up-to-date copy is there."""
     target = BUILD_FOLDER / "verilog" / f"{_hardware_key(config)}.v"
-    if not target.is_file():
-        report(f"emitting Verilog of {config.name}")
-        from amaranth.back import verilog
+    with _alone(target):
+        if not target.is_file():
+            report(f"emitting Verilog of {config.name}")
+            from amaranth.back import verilog
 
-        from hw.simulation import SimulatedSystem
+            from hw.simulation import SimulatedSystem
 
-        text = verilog.convert(SimulatedSystem(config), name=TOP, emit_src=False)
-        _place(target, text.encode())
+            text = verilog.convert(SimulatedSystem(config), name=TOP, emit_src=False)
+            _place(target, text.encode())
     return target
+
+
+def _alone(target: Path) -> FileLock:
+    """Held by the process that makes the file; others wait and find it made."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    return FileLock(target.with_suffix(".lock"))
 
 
 def _place(target: Path, content: bytes) -> None:
     """Write a file so that it is either whole or absent."""
-    target.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=target.parent)
     try:
         with os.fdopen(handle, "wb") as file:
@@ -106,20 +117,22 @@ def simulator_library(
     options += ["--x-assign", "fast", "--x-initial", "fast", "--no-assert", "-Wall"]
     options += [f"-Wno-{name}" for name in WAIVED_WARNINGS]
     options += ["-CFLAGS", "-fPIC", "-LDFLAGS", "-shared", "-o", "libscin.so"]
-    make_variables = {"OPT_FAST": "-O2", "OPT_SLOW": "-O0"}
     if trace_format:
         options += [f"--trace-{trace_format}", "-CFLAGS", f"-DSCIN_TRACE_{trace_format.upper()}"]
     key = _digest(
         source.read_bytes(),
         *(path.read_bytes() for path in SHELL_SOURCES),
-        json.dumps([options, make_variables, verilator.version]).encode(),
+        json.dumps([options, MAKE_OPTIONS, verilator.version]).encode(),
     )
     target = BUILD_FOLDER / "simulator" / key / "libscin.so"
-    if target.is_file():
-        return target, trace_format
+    with _alone(target):
+        if not target.is_file():
+            report(f"building the simulator of {config.name} with {verilator.version}")
+            _build(source, verilator, options, target)
+    return target, trace_format
 
-    report(f"building the simulator of {config.name} with {verilator.version}")
-    BUILD_FOLDER.mkdir(exist_ok=True)
+
+def _build(source: Path, verilator: Verilator, options: list[str], target: Path) -> None:
     work = Path(tempfile.mkdtemp(prefix="verilate-", dir=BUILD_FOLDER))
     try:
         jobs = str(os.cpu_count() or 1)
@@ -127,7 +140,7 @@ def simulator_library(
         # MAKEFLAGS of an outer make would hand its job server to an inner one.
         environment = verilator.environment()
         environment.pop("MAKEFLAGS", None)
-        variables = MAKE_VARIABLES | make_variables
+        variables = MAKE_VARIABLES | MAKE_OPTIONS
         command += ["-MAKEFLAGS", " ".join(f"{k}={v}" for k, v in variables.items())]
         command += [str(path) for path in (source, *SHELL_SOURCES)]
         result = subprocess.run(command, env=environment, capture_output=True, text=True)
@@ -137,4 +150,3 @@ def simulator_library(
         _place(target, (work / "obj" / "libscin.so").read_bytes())
     finally:
         shutil.rmtree(work, ignore_errors=True)
-    return target, trace_format

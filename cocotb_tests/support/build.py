@@ -14,6 +14,7 @@ from unittest import mock
 
 from amaranth.back import verilog
 from cocotb_tools.runner import Verilator, get_results
+from filelock import FileLock
 
 from scin.toolchain import BUILD_FOLDER, find_verilator
 from scin.verilate import WAIVED_WARNINGS
@@ -48,21 +49,11 @@ def simulate(component: Any, *, module: str, case: str, seed: int, **parameters:
     environment = tools.environment() | {"COCOTB_ANSI_OUTPUT": "0"}
     with mock.patch.dict(os.environ, environment):
         runner = _Runner()
-        if not (folder / "done").is_file():
-            shutil.rmtree(folder, ignore_errors=True)
-            folder.mkdir(parents=True)
-            source, control = folder / f"{TOP}.v", folder / "ports.vlt"
-            source.write_text(text)
-            control.write_text(_public_ports(text))
-            runner.build(
-                sources=[source, control],
-                hdl_toplevel=TOP,
-                build_dir=folder,
-                build_args=["-O3", "-Wall", *(f"-Wno-{name}" for name in WAIVED_WARNINGS)],
-                always=True,
-                log_file=folder / "build.log",
-            )
-            (folder / "done").touch()
+        # Tests run side by side; one of them builds.
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder.with_suffix(".lock")):
+            if not (folder / "done").is_file():
+                _build(runner, folder, text)
         results = runner.test(
             test_module=module,
             hdl_toplevel=TOP,
@@ -77,6 +68,23 @@ def simulate(component: Any, *, module: str, case: str, seed: int, **parameters:
     ran, failed = get_results(Path(results))
     assert ran == 1, f"{case}: cocotb ran {ran} tests instead of 1"
     assert failed == 0, f"{case} failed with seed {seed}, {parameters}"
+
+
+def _build(runner: _Runner, folder: Path, text: str) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    source, control = folder / f"{TOP}.v", folder / "ports.vlt"
+    source.write_text(text)
+    control.write_text(_public_ports(text))
+    runner.build(
+        sources=[source, control],
+        hdl_toplevel=TOP,
+        build_dir=folder,
+        build_args=["-O3", "-Wall", *(f"-Wno-{name}" for name in WAIVED_WARNINGS)],
+        always=True,
+        log_file=folder / "build.log",
+    )
+    (folder / "done").touch()
 
 
 def parameters_of_test() -> dict[str, Any]:
