@@ -6,29 +6,12 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from cocotb_tests.support.records import RECORD_FIELDS
 from hw.spec.instruction import DataType, ReduceOp
 from models.formats.floating import reduce
 from scin.main import main
 
 TINY = ("--config", "tiny")
-RECORD_FIELDS = {
-    "op",
-    "algo",
-    "backend",
-    "dtype",
-    "redop",
-    "endpoints",
-    "size_bytes",
-    "cycles",
-    "time_s",
-    "algbw_GBps",
-    "busbw_GBps",
-    "util",
-    "wrong",
-    "status",
-    "sync_included",
-    "seed",
-}
 
 
 def scin(*arguments):

@@ -20,7 +20,7 @@ from scin.dma import commands as dma
 from scin.dma.collectives import Layout
 from scin.dma.commands import Place, Signal
 from scin.dma.host import Timeline
-from scin.dma.runner import SETTLE_CYCLES, DmaRunner
+from scin.dma.runner import SETTLE_CYCLES, DmaRunner, Waiter
 from scin.driver import Driver
 from scin.simulator import Simulator
 
@@ -91,17 +91,14 @@ def fetch(runner: DmaRunner, size: int, count: int, how: Fetch) -> tuple[int, in
         for command in commands:
             launched += cost
             timeline.at(launched, lambda command=command: engine.submit([command]))
+    waiter = Waiter(runner, timeline, HERE, [layout.signal(0)])
+    waiter.start(launched + waiter.interval)
     timeline.run(limit=1 << 40)
-    interval = runner.host.access_cycles(config)
-    time = launched
-    while runner.load(HERE, layout.signal(0)) != 0:
-        time = max(time, timeline.now) + interval
-        runner.simulator.step(max(1, round(time) - timeline.now))
     wrong = sum(
         int((memory[HERE][t : t + size] != memory[THERE][s : s + size]).sum())
         for s, t in zip(sources, targets, strict=True)
     )
-    return timeline.now, wrong
+    return round(waiter.finished), wrong
 
 
 if __name__ == "__main__":

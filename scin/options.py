@@ -41,6 +41,20 @@ def parse_size(text: str) -> int:
     return int(match[1]) * UNITS[match[2].upper()]
 
 
+def parse_sizes(smallest: str, largest: str, factor: int) -> list[int]:
+    """Sizes from ``smallest`` to ``largest``, each ``factor`` times the one before."""
+    low, high = parse_size(smallest), parse_size(largest)
+    if factor < 2:
+        raise InputError(f"factor {factor}: must be at least 2")
+    if not 0 < low <= high:
+        raise InputError(f"min {low}: must be positive and at most max {high}")
+    sizes = []
+    while low <= high:
+        sizes.append(low)
+        low *= factor
+    return sizes
+
+
 def parse_data_type(text: str) -> DataType:
     names = {entry.name.lower(): entry for entry in DataType}
     if text not in names:
@@ -61,38 +75,41 @@ def check_operation(text: str) -> str:
     return text
 
 
-def common(command: Callable) -> Callable:
-    """Options of every command that takes a configuration."""
+def common(*, default: str = "fpga4") -> Callable[[Callable], Callable]:
+    """Options of every command that takes a configuration, ``default`` if none is named."""
 
-    @click.option(
-        "--config",
-        "config_name",
-        default="fpga4",
-        show_default=True,
-        metavar="NAME|FILE.toml",
-        help="Preset or file.",
-    )
-    @click.option(
-        "--set",
-        "overrides",
-        multiple=True,
-        metavar="SECTION.FIELD=VALUE",
-        help="Change a field; repeatable.",
-    )
-    @click.option("--show-config", is_flag=True, help="Print the full configuration and stop.")
-    @click.option("--json", "json_path", metavar="FILE", help="Write records; - for stdout.")
-    @click.option("--seed", default=1, show_default=True, help="Seed of random data.")
-    @click.option("--quiet", is_flag=True, help="No table, no progress.")
-    @functools.wraps(command)
-    def wrapped(config_name: str, overrides: tuple[str, ...], show_config: bool, **rest: Any):
-        with exit_status():
-            config = load(config_name, dict(parse_override(text) for text in overrides))
-            if show_config:
-                click.echo(json.dumps(config.as_dict(), indent=2))
-                return
-            command(config=config, **rest)
+    def decorate(command: Callable) -> Callable:
+        @click.option(
+            "--config",
+            "config_name",
+            default=default,
+            show_default=True,
+            metavar="NAME|FILE.toml",
+            help="Preset or file.",
+        )
+        @click.option(
+            "--set",
+            "overrides",
+            multiple=True,
+            metavar="SECTION.FIELD=VALUE",
+            help="Change a field; repeatable.",
+        )
+        @click.option("--show-config", is_flag=True, help="Print the full configuration and stop.")
+        @click.option("--json", "json_path", metavar="FILE", help="Write records; - for stdout.")
+        @click.option("--seed", default=1, show_default=True, help="Seed of random data.")
+        @click.option("--quiet", is_flag=True, help="No table, no progress.")
+        @functools.wraps(command)
+        def wrapped(config_name: str, overrides: tuple[str, ...], show_config: bool, **rest: Any):
+            with exit_status():
+                config = load(config_name, dict(parse_override(text) for text in overrides))
+                if show_config:
+                    click.echo(json.dumps(config.as_dict(), indent=2))
+                    return
+                command(config=config, **rest)
 
-    return wrapped
+        return wrapped
+
+    return decorate
 
 
 class exit_status:  # noqa: N801

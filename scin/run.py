@@ -52,7 +52,7 @@ WHOLE_VECTOR = ("allgather", "reducescatter")
 @click.option("--wave", metavar="FILE.fst", help="Write a waveform and a GTKWave save file.")
 @click.option("--steps", is_flag=True, help="Print the latency of each step, one-wave sizes.")
 @click.option("--no-sync", is_flag=True, help="Time from the first read to the last response.")
-@common
+@common()
 def run(
     *,
     config: Config,

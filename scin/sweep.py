@@ -21,7 +21,7 @@ from scin.options import (
     common,
     parse_data_type,
     parse_reduce_op,
-    parse_size,
+    parse_sizes,
     write_json,
 )
 from scin.plot import plot_bandwidth, plot_format
@@ -54,7 +54,7 @@ ALGORITHMS = ("scin", "scin-inq", "ring")
 @click.option("--redop", default="sum", show_default=True, help="sum, max or min.")
 @click.option("--plot", metavar="FILE.png|svg", help="Draw bandwidth over size.")
 @click.option("--no-sync", is_flag=True, help="Time from the first read to the last response.")
-@common
+@common()
 def sweep(
     *,
     config: Config,
@@ -100,19 +100,12 @@ def sweep(
     if "ring" in algorithms and (operation != "allreduce" or no_sync):
         raise InputError(f"algo ring: only allreduce, with synchronisation, not {operation}")
     endpoints = config.system.endpoints
-    low, high = parse_size(smallest), parse_size(largest)
-    if factor < 2:
-        raise InputError(f"factor {factor}: must be at least 2")
-    if not 0 < low <= high:
-        raise InputError(f"min {low}: must be positive and at most max {high}")
+    sizes = parse_sizes(smallest, largest, factor)
     if plot is not None:
         plot_format(plot)
-    check_capacity(config, operation, high)
-    sizes = []
-    while low <= high:
-        element_count(config, operation, low, data_type)
-        sizes.append(low)
-        low *= factor
+    for size in sizes:
+        element_count(config, operation, size, data_type)
+    check_capacity(config, operation, sizes[-1])
 
     table = Table(quiet=quiet, error=json_path == "-")
     spinner = Spinner(quiet=quiet)
@@ -120,7 +113,7 @@ def sweep(
     with Simulator(config, seed=seed, report=table.line) as simulator:
         driver = Driver(simulator, config, progress=spinner)
         runner = CollectiveRunner(config, simulator, driver)
-        ring = RingRunner(DmaRunner(config, simulator, driver))
+        ring = RingRunner(DmaRunner(config, simulator, driver)) if "ring" in algorithms else None
         table.head(f"{operation} on RTL, {config.name}, {endpoints} endpoints, seed {seed}")
         try:
             for name, size in itertools.product(algorithms, sizes):
@@ -129,21 +122,19 @@ def sweep(
                 spinner.watch(simulator, f"{operation} {name} {size} B")
                 count = element_count(config, operation, size, data_type)
                 inputs = random_tensors(data_type, count, endpoints, seed)
-                if name == "ring":
+                if name == "ring" and ring is not None:
                     measurement = ring.run(inputs, data_type, reduce_op, seed=seed)
-                    table.measurement(measurement)
-                    measurements.append(measurement)
-                    continue
-                kind = wire_type if name == "scin-inq" else data_type
-                measurement, _ = run_tensors(
-                    runner,
-                    operation,
-                    inputs,
-                    kind,
-                    reduce_op,
-                    synchronise=not no_sync,
-                    seed=seed,
-                )
+                else:
+                    kind = wire_type if name == "scin-inq" else data_type
+                    measurement, _ = run_tensors(
+                        runner,
+                        operation,
+                        inputs,
+                        kind,
+                        reduce_op,
+                        synchronise=not no_sync,
+                        seed=seed,
+                    )
                 if name == "scin-inq":
                     measurement = measurement.standing_for(size, data_type)
                 spinner.stop()

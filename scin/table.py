@@ -3,31 +3,35 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 from rich.console import Console
 
 from scin.runner import Measurement
 from scin.simulator import Simulator
 
-COLUMNS = (
-    "size",
-    "count",
-    "type",
-    "redop",
-    "time(us)",
-    "algbw",
-    "busbw",
-    "#wrong",
-    "cycles",
-    "util",
+Column = tuple[str, str, int]
+"""Name, unit, width."""
+
+COLUMNS: tuple[Column, ...] = (
+    ("size", "(B)", 12),
+    ("count", "(elements)", 11),
+    ("type", "", 6),
+    ("redop", "", 6),
+    ("time(us)", "", 11),
+    ("algbw", "(GB/s)", 9),
+    ("busbw", "(GB/s)", 9),
+    ("#wrong", "", 7),
+    ("cycles", "", 10),
+    ("util", "", 8),
 )
-WIDTHS = (12, 11, 6, 6, 11, 9, 9, 7, 10, 8)
 
 
-class Table:
-    """Prints a line per measurement as it comes. ``error`` keeps stdout free for JSON."""
+class TextTable:
+    """Prints a line as it comes, in columns. ``error`` keeps stdout free for JSON."""
 
-    def __init__(self, *, quiet: bool, error: bool) -> None:
+    def __init__(self, columns: Sequence[Column], *, quiet: bool, error: bool) -> None:
+        self._columns = columns
         self._quiet = quiet
         self._console = Console(stderr=error, highlight=False, soft_wrap=True)
 
@@ -37,11 +41,23 @@ class Table:
 
     def head(self, title: str) -> None:
         self.line(f"# {title}")
-        self._row(COLUMNS, prefix="#")
-        self._row(("(B)", "(elements)", "", "", "", "(GB/s)", "(GB/s)", "", "", ""), prefix="#")
+        self.row([name for name, _, _ in self._columns], prefix="#")
+        if any(unit for _, unit, _ in self._columns):
+            self.row([unit for _, unit, _ in self._columns], prefix="#")
+
+    def row(self, cells: Sequence[str], prefix: str = " ") -> None:
+        widths = [width for _, _, width in self._columns]
+        self.line(prefix + "".join(c.rjust(w) for c, w in zip(cells, widths, strict=True)))
+
+
+class Table(TextTable):
+    """Collectives, in nccl-tests' columns."""
+
+    def __init__(self, *, quiet: bool, error: bool) -> None:
+        super().__init__(COLUMNS, quiet=quiet, error=error)
 
     def measurement(self, item: Measurement) -> None:
-        self._row(
+        self.row(
             (
                 str(item.size_bytes),
                 str(item.count),
@@ -64,11 +80,6 @@ class Table:
             )
         if item.status != "OK":
             self.line(f"# status {item.status}")
-
-    def _row(self, cells, prefix: str = " ") -> None:
-        self.line(
-            prefix + "".join(cell.rjust(width) for cell, width in zip(cells, WIDTHS, strict=True))
-        )
 
 
 class Spinner:

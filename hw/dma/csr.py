@@ -67,12 +67,16 @@ class EngineRegisters(wiring.Component):
         written, control = self.bus.write_data, self.control
         # What was just written takes some cycles to show in the engine's state.
         settling = Signal(range(SETTLE_CYCLES + 1))
-        with m.If(control.ring | control.inline_valid | control.reset):
+        rung, changed = Signal(), Signal()
+        m.d.comb += [
+            rung.eq(control.ring | control.inline_valid),
+            changed.eq(rung | control.reset),
+        ]
+        with m.If(changed):
             m.d.sync += settling.eq(SETTLE_CYCLES)
         with m.Elif(settling != 0):
             m.d.sync += settling.eq(settling - 1)
-        busy_soon = control.ring | control.inline_valid | control.reset | (settling != 0)
-        state = Mux(busy_soon, EngineState.RUNNING, control.state)
+        state = Mux(changed | (settling != 0), EngineState.RUNNING, control.state)
         registers.read("STATE", Cat(state, Signal(2), control.status, Signal(7), control.number))
         m.d.comb += [
             control.ring_base.eq(
@@ -103,8 +107,6 @@ class EngineRegisters(wiring.Component):
 
         # Once per doorbell.
         fresh = Signal(len(MOMENTS))
-        rung = Signal()
-        m.d.comb += rung.eq(control.ring | control.inline_valid)
         for index, name in enumerate(MOMENTS):
             event = rung if name == "rung" else getattr(control, f"{name}_event")
             taken = Signal(name=f"{name}_taken")

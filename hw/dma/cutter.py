@@ -8,8 +8,8 @@ from hw.dma.jobs import JobKind, read_layout, segment_bits, write_job_layout
 from hw.dma.sequencer import STARTED_LAYOUT
 from hw.endpoint.windows import WINDOW_LAYOUT, WindowCheck
 from hw.spec.config import MAX_ENDPOINTS, Config
-from hw.spec.dma import COPIES, WORD_BITS, DmaOpcode, SignalKind
-from hw.spec.packet import ADDRESS_BITS, LENGTH_BITS, NODE_BITS
+from hw.spec.dma import COPIES, DmaOpcode, SignalKind
+from hw.spec.packet import ADDRESS_BITS, LENGTH_BITS, NODE_BITS, WORD_BITS
 from hw.spec.status import Status
 
 

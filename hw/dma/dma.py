@@ -13,8 +13,8 @@ from hw.endpoint.windows import WINDOW_LAYOUT
 from hw.fabric.merge import PacketArbiter
 from hw.fabric.packets import header_of
 from hw.spec.config import Config
-from hw.spec.dma import ENGINE_BYTES, WORD_BITS, EngineState, RequestTag
-from hw.spec.packet import flit_layout
+from hw.spec.dma import ENGINE_BYTES, EngineState, RequestTag
+from hw.spec.packet import WORD_BITS, flit_layout
 from hw.stream.connect import connect_stream
 
 LINGER_CYCLES = 15

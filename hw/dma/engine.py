@@ -18,8 +18,7 @@ from hw.endpoint.atomic import ADDITION_LAYOUT
 from hw.endpoint.axi import BURST_LAYOUT, read_beat_layout, write_beat_layout
 from hw.endpoint.windows import WINDOW_LAYOUT
 from hw.spec.config import Config
-from hw.spec.dma import WORD_BITS
-from hw.spec.packet import flit_layout
+from hw.spec.packet import WORD_BITS, flit_layout
 from hw.stream.connect import connect_stream
 from hw.stream.queue import Buffer, Queue
 

@@ -5,10 +5,8 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.spec.config import MAX_ENDPOINTS, Config
-from hw.spec.dma import COPIES, WORD_BITS, Command, DmaOpcode, SignalKind
-from hw.spec.packet import ADDRESS_BITS
-
-WORD_BYTES = WORD_BITS // 8
+from hw.spec.dma import COPIES, Command, DmaOpcode, SignalKind
+from hw.spec.packet import ADDRESS_BITS, WORD_BYTES
 
 
 class Hazard(wiring.Component):

@@ -1,6 +1,6 @@
 """Where segments land: asks for them, takes them in, keeps them until they are written."""
 
-from amaranth import Cat, Const, Module, Mux, Signal
+from amaranth import Array, Cat, Const, Module, Mux, Signal
 from amaranth.lib import memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -130,6 +130,7 @@ class Landing(wiring.Component):
             with m.If(self.release & (self.released == index)):
                 m.d.sync += self._open[index].eq(0)
 
+        commands = Array(self._commands)
         with m.If(self.i.valid & self.i.ready & (self.i.payload.status != Status.OK)):
             m.d.comb += [
                 self.failure.status.eq(self.i.payload.status),
@@ -138,12 +139,12 @@ class Landing(wiring.Component):
         with m.Elif(self.beat.valid & self.beat_last & local_error):
             m.d.comb += [
                 self.failure.status.eq(Status.POISONED),
-                self.failure.command.eq(self._of(self._commands, self.beat_segment)),
+                self.failure.command.eq(commands[self.beat_segment]),
             ]
         with m.Elif(last):
             m.d.comb += [
                 self.failure.status.eq(status),
-                self.failure.command.eq(self._of(self._commands, target)),
+                self.failure.command.eq(commands[target]),
             ]
         m.d.comb += [
             self.waiting.eq((self._open & self._fabric & ~self.complete).any()),
@@ -151,12 +152,6 @@ class Landing(wiring.Component):
             self.empty.eq(~self._open.any()),
         ]
         return m
-
-    def _of(self, values, index):
-        result = values[0]
-        for position, value in enumerate(values[1:], start=1):
-            result = Mux(index == position, value, result)
-        return result
 
     def _ask(self, m):
         config = self._config
@@ -226,7 +221,7 @@ class Landing(wiring.Component):
             number.eq(tag.item),
             expected.eq(
                 (tag.generation == self.generation)
-                & (turn == self._of(self._turns, number))
+                & (turn == Array(self._turns)[number])
                 & ((self._open & self._fabric & ~self.complete) >> number)[0]
             ),
             self.response.ready.eq(flit.first | ~memory_first),
@@ -243,7 +238,7 @@ class Landing(wiring.Component):
             m.d.sync += [
                 segment.eq(number),
                 inside.eq(expected & ~flit.last),
-                short.eq(header.length != self._of(self._lengths, number)),
+                short.eq(header.length != Array(self._lengths)[number]),
                 self._row.eq(0),
             ]
         with m.Else():

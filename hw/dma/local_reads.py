@@ -7,8 +7,7 @@ from amaranth.lib.wiring import In, Out
 from hw.dma.jobs import segment_bits
 from hw.endpoint.axi import BURST_LAYOUT, read_beat_layout
 from hw.spec.config import Config
-from hw.spec.dma import WORD_BITS
-from hw.spec.packet import ADDRESS_BITS
+from hw.spec.packet import ADDRESS_BITS, WORD_BITS
 from hw.stream.arbiter import StreamArbiter
 from hw.stream.queue import Queue
 

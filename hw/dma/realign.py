@@ -1,6 +1,6 @@
 """Turns segments as they were read into rows as they will be written."""
 
-from amaranth import Module, Mux, Signal
+from amaranth import Array, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -76,9 +76,7 @@ class Realign(wiring.Component):
             packets.i.payload.eq(job),
         ]
 
-        arrived = self.arrived[0]
-        for index in range(1, config.dma.segments):
-            arrived = Mux(job.segment == index, self.arrived[index], arrived)
+        arrived = Array(self.arrived)[job.segment]
         partner = (job.segment + 1)[: segment_bits(config)]
         complete, failed = (self.complete >> job.segment)[0], (self.failed >> job.segment)[0]
         partner_complete = (self.complete >> partner)[0]

@@ -8,8 +8,8 @@ from hw.dma.check import CommandCheck
 from hw.dma.hazard import Hazard
 from hw.dma.jobs import NUMBER_BITS
 from hw.spec.config import Config
-from hw.spec.dma import WORD_BITS, Command, Compare, DmaOpcode
-from hw.spec.packet import ADDRESS_BITS
+from hw.spec.dma import Command, Compare, DmaOpcode
+from hw.spec.packet import ADDRESS_BITS, WORD_BITS
 from hw.spec.status import Status
 
 STARTED_LAYOUT = data.StructLayout({"command": Command, "number": NUMBER_BITS, "descending": 1})

@@ -7,11 +7,11 @@ from amaranth.lib.wiring import In, Out
 from hw.dma.jobs import FAILURE_LAYOUT, ITEM_BITS, JobKind, write_job_layout
 from hw.dma.realign import row_layout
 from hw.endpoint.atomic import ADDITION_LAYOUT
-from hw.endpoint.axi import BURST_LAYOUT, write_beat_layout
+from hw.endpoint.axi import BURST_LAYOUT, beats_to_boundary, write_beat_layout
 from hw.fabric.packets import drive_header, header_of
-from hw.spec.config import AXI_BOUNDARY_BYTES, MAX_ENDPOINTS, Config
-from hw.spec.dma import TAG_ENGINE_BITS, WORD_BITS, RequestTag
-from hw.spec.packet import LENGTH_BITS, MessageClass, Operation, flit_layout
+from hw.spec.config import MAX_ENDPOINTS, Config
+from hw.spec.dma import TAG_ENGINE_BITS, RequestTag
+from hw.spec.packet import LENGTH_BITS, WORD_BITS, MessageClass, Operation, flit_layout
 from hw.spec.status import Status
 from hw.stream.queue import Queue
 
@@ -88,7 +88,6 @@ class Writer(wiring.Component):
 
         room = Signal()
         # Rows of the job in own memory, cut at 4 KiB.
-        to_page = AXI_BOUNDARY_BYTES // flit_bytes
         left, here = Signal(LENGTH_BITS), Signal.like(job.address)
         rows, to_boundary, beats_now = Signal(13), Signal(13), Signal(9)
         open_beats = Signal(9)
@@ -96,7 +95,7 @@ class Writer(wiring.Component):
         last_row = self.row.payload.last
         m.d.comb += [
             rows.eq((left + (flit_bytes - 1)) >> shift),
-            to_boundary.eq(to_page - here[shift : (AXI_BOUNDARY_BYTES - 1).bit_length()]),
+            to_boundary.eq(beats_to_boundary(here, self._config)),
             beats_now.eq(Mux(rows <= to_boundary, rows, to_boundary)),
             self.burst.payload.address.eq(Cat(Const(0, shift), here[shift:])),
             self.burst.payload.beats.eq(Mux(in_word, 1, beats_now)),

@@ -6,12 +6,10 @@ from amaranth.lib.wiring import In, Out
 
 from hw.endpoint.axi import BURST_LAYOUT, read_beat_layout, write_beat_layout
 from hw.spec.config import Config
-from hw.spec.packet import ADDRESS_BITS
+from hw.spec.packet import ADDRESS_BITS, WORD_BITS
 from hw.stream.arbiter import StreamArbiter
 
-OPERAND_BITS = 64
-
-ADDITION_LAYOUT = data.StructLayout({"address": ADDRESS_BITS, "operand": OPERAND_BITS})
+ADDITION_LAYOUT = data.StructLayout({"address": ADDRESS_BITS, "operand": WORD_BITS})
 """Add ``operand`` to the 64-bit word at ``address``, a multiple of 8."""
 
 
@@ -53,7 +51,7 @@ class Atomic(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         flit_bytes = self._config.fabric.flit_bytes
-        words = flit_bytes * 8 // OPERAND_BITS
+        words = flit_bytes * 8 // WORD_BITS
         shift = (flit_bytes - 1).bit_length()
         tagged = data.StructLayout({"addition": ADDITION_LAYOUT, "requester": self._requesters})
         m.submodules.turn = turn = StreamArbiter(tagged, count=self._requesters)
@@ -67,7 +65,7 @@ class Atomic(wiring.Component):
         job = Signal(tagged)
         address = job.addition.address
         word = address[3:shift]
-        total = Signal(OPERAND_BITS)
+        total = Signal(WORD_BITS)
         failed = Signal()
         m.d.comb += [
             self.read_beat.ready.eq(1),
@@ -90,7 +88,7 @@ class Atomic(wiring.Component):
                 with m.If(self.read_burst.ready):
                     m.next = "add"
             with m.State("add"), m.If(self.read_beat.valid):
-                found = self.read_beat.payload.data.word_select(word, OPERAND_BITS)
+                found = self.read_beat.payload.data.word_select(word, WORD_BITS)
                 m.d.sync += [
                     total.eq(found + job.addition.operand),
                     failed.eq(self.read_beat.payload.error),

@@ -1,9 +1,10 @@
 """AXI4 as the endpoint's memory port speaks it."""
 
+from amaranth import Value
 from amaranth.lib import data, enum, wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.spec.config import Config
+from hw.spec.config import AXI_BOUNDARY_BYTES, Config
 from hw.spec.packet import ADDRESS_BITS
 
 OKAY = 0
@@ -76,6 +77,13 @@ class AxiSignature(wiring.Signature):
             "rready": Out(1),
         }
         super().__init__(members)
+
+
+def beats_to_boundary(address, config: Config) -> Value:
+    """From ``address`` to the next 4 KiB boundary, which no burst crosses (AMBA AXI, A3.4.1)."""
+    beat = config.fabric.flit_bytes
+    low, high = (size.bit_length() - 1 for size in (beat, AXI_BOUNDARY_BYTES))
+    return AXI_BOUNDARY_BYTES // beat - address[low:high]
 
 
 BURST_LAYOUT = data.StructLayout({"address": ADDRESS_BITS, "beats": 9})

@@ -11,7 +11,14 @@ from hw.endpoint.windows import WINDOW_LAYOUT
 from hw.spec.config import Config
 from hw.spec.fault import Fault
 from hw.spec.packet import ADDRESS_BITS, QueueSet
-from hw.spec.registers import ENDPOINT, IDENTITY, WINDOW_READ, WINDOW_WORDS, WINDOW_WRITE
+from hw.spec.registers import (
+    ENDPOINT,
+    IDENTITY,
+    POLL_INTERVAL,
+    WINDOW_READ,
+    WINDOW_WORDS,
+    WINDOW_WRITE,
+)
 
 COUNTED = ("transmitted", "received", "payload_transmitted", "payload_received")
 
@@ -97,7 +104,7 @@ class EndpointRegisters(wiring.Component):
                     registers.storage("FLAG_BASE", init=base >> 32, index=1),
                 )
             ),
-            sync.interval.eq(registers.storage("POLL_INTERVAL", init=16)),
+            sync.interval.eq(registers.storage("POLL_INTERVAL", init=POLL_INTERVAL)),
         ]
         registers.read("SYNC_STATE", Cat(sync.waiting, Signal(3), sync.status))
         registers.read("FLAG_IDENTIFIER", sync.identifier)

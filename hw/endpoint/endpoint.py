@@ -16,8 +16,7 @@ from hw.endpoint.traffic import Traffic
 from hw.endpoint.write_server import WriteServer
 from hw.fabric.merge import PacketArbiter
 from hw.spec.config import Config
-from hw.spec.dma import WORD_BITS
-from hw.spec.packet import TO_ENDPOINT, TO_SWITCH, Channel, QueueSet, flit_layout
+from hw.spec.packet import TO_ENDPOINT, TO_SWITCH, WORD_BITS, Channel, QueueSet, flit_layout
 from hw.stream.connect import connect_stream
 
 

@@ -4,7 +4,7 @@ from amaranth import Cat, Const, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.endpoint.axi import BURST_LAYOUT, read_beat_layout
+from hw.endpoint.axi import BURST_LAYOUT, beats_to_boundary, read_beat_layout
 from hw.endpoint.shuffle import Shuffle
 from hw.endpoint.windows import WINDOW_LAYOUT, WindowCheck
 from hw.fabric.packets import drive_header, header_of
@@ -183,10 +183,7 @@ class ReadServer(wiring.Component):
             here.eq(Mux(begun, address, Cat(Const(0, shift), packet.address[shift:]))),
             still.eq(Mux(begun, left, packet.length + packet.address[:shift])),
             rows.eq((still + (flit_bytes - 1)) >> shift),
-            to_boundary.eq(
-                AXI_BOUNDARY_BYTES // flit_bytes
-                - here[shift : (AXI_BOUNDARY_BYTES - 1).bit_length()]
-            ),
+            to_boundary.eq(beats_to_boundary(here, config)),
             beats_now.eq(Mux(rows <= to_boundary, rows, to_boundary)),
             headers.i.payload.eq(packet),
             self.burst.payload.address.eq(here),

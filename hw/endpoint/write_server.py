@@ -4,16 +4,18 @@ from amaranth import Cat, Const, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.endpoint.atomic import ADDITION_LAYOUT, OPERAND_BITS
-from hw.endpoint.axi import BURST_LAYOUT, write_beat_layout
+from hw.endpoint.atomic import ADDITION_LAYOUT
+from hw.endpoint.axi import BURST_LAYOUT, beats_to_boundary, write_beat_layout
 from hw.endpoint.windows import WINDOW_LAYOUT, WindowCheck
 from hw.endpoint.write_answer import ANSWER_LAYOUT, WriteAnswer
 from hw.fabric.packets import header_of
-from hw.spec.config import AXI_BOUNDARY_BYTES, Config
+from hw.spec.config import Config
 from hw.spec.fault import Fault
 from hw.spec.packet import (
     ADDRESS_BITS,
     LENGTH_BITS,
+    WORD_BITS,
+    WORD_BYTES,
     FlagWord,
     Operation,
     QueueSet,
@@ -21,9 +23,6 @@ from hw.spec.packet import (
 )
 from hw.spec.status import Status
 from hw.stream.connect import connect_stream
-
-WORD_BYTES = 8
-"""Size of a completion flag and of the operand of an atomic addition."""
 
 
 class WriteServer(wiring.Component):
@@ -134,10 +133,7 @@ class WriteServer(wiring.Component):
         beats_now = Signal(9)
         m.d.comb += [
             rows.eq((left + (flit_bytes - 1)) >> shift),
-            to_boundary.eq(
-                AXI_BOUNDARY_BYTES // flit_bytes
-                - address[shift : (AXI_BOUNDARY_BYTES - 1).bit_length()]
-            ),
+            to_boundary.eq(beats_to_boundary(address, self._config)),
             beats_now.eq(Mux(rows <= to_boundary, rows, to_boundary)),
             self.burst.payload.address.eq(Cat(Const(0, shift), address[shift:])),
             self.burst.payload.beats.eq(beats_now),
@@ -146,7 +142,7 @@ class WriteServer(wiring.Component):
                 Mux(left >= flit_bytes, ~0, (1 << left[:shift]) - 1) & ~((1 << skipped) - 1)
             ),
             self.addition.payload.address.eq(address),
-            self.addition.payload.operand.eq(flit.data[:OPERAND_BITS]),
+            self.addition.payload.operand.eq(flit.data[:WORD_BITS]),
             to_answer.payload.eq(answer),
         ]
         word = Signal(FlagWord)

@@ -1,6 +1,6 @@
 """Look at a flit as a header, and make a flit from one."""
 
-from amaranth import Cat, Const, Shape
+from amaranth import Cat, Const, Shape, Value
 from amaranth.lib import data
 
 from hw.spec.packet import Header
@@ -9,6 +9,11 @@ from hw.spec.packet import Header
 def header_of(flit) -> data.View:
     """The header in the low bits of ``flit`` (meaningful when ``flit.first``)."""
     return data.View(Header, flit.data[: Shape.cast(Header).width])
+
+
+def destination_of(header, endpoints: int) -> Value:
+    """One-hot: the endpoint a unicast packet goes to; none if there is no such endpoint."""
+    return Cat(header.destination == endpoint for endpoint in range(endpoints))
 
 
 def drive_header(flit, *, last=1, **fields) -> list:

@@ -9,12 +9,11 @@ a completion carried in the copy itself.
 from amaranth.lib import data, enum
 
 from hw.spec.config import AXI_BOUNDARY_BYTES, MAX_ENDPOINTS, TAG_BITS
-from hw.spec.packet import ADDRESS_BITS, NODE_BITS
+from hw.spec.packet import ADDRESS_BITS, NODE_BITS, WORD_BITS
 from hw.spec.registers import Register, register_map
 
 COMMAND_BYTES = 64
 MAX_RING_COMMANDS = 1 << 16
-WORD_BITS = 64
 """Width of signals, poll operands and the clock."""
 
 

@@ -12,6 +12,9 @@ from hw.spec.status import Status
 ADDRESS_BITS = 48
 LENGTH_BITS = 17
 NODE_BITS = 6
+WORD_BITS = 64
+"""What an atomic addition, a signal or a poll works on."""
+WORD_BYTES = WORD_BITS // 8
 
 
 class MessageClass(enum.IntEnum, shape=2):

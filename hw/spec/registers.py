@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 PAGE_BYTES = 4096
 IDENTITY = 0x5C1E0001
+POLL_INTERVAL = 16
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ ENDPOINT = register_map(
     Register("ARRIVED_AT", 0x01C, "r", "cycle the arrival left"),
     Register("VISIBLE_AT", 0x020, "r", "cycle the latest flag was visible in memory"),
     Register("POLLED_AT", 0x024, "r", "cycle the poll saw the flag"),
-    Register("POLL_INTERVAL", 0x028, "rw", "cycles between polls"),
+    Register("POLL_INTERVAL", 0x028, "rw", f"cycles between polls, {POLL_INTERVAL} at reset"),
     Register("TRAFFIC_CONTROL", 0x040, "rw", "bit 0: send; bit 1: multicast"),
     Register("TRAFFIC_DESTINATION", 0x044, "rw", "endpoint id, or mask"),
     Register("TRAFFIC_ADDRESS", 0x048, "rw", "address written to, low and high word", 2),

@@ -4,7 +4,7 @@ from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.fabric.packets import header_of
+from hw.fabric.packets import destination_of, header_of
 from hw.spec.config import Config
 from hw.spec.packet import flit_layout
 from hw.stream.arbiter import RoundRobin, select
@@ -129,5 +129,5 @@ class Crossbar(wiring.Component):
             m.d.comb += [replay.taken.eq(granted), spreads.eq(replay.spreads)]
             return replay.o, replay.targets
         header = header_of(source.payload)
-        unicast = Cat(header.destination == o for o in range(self._config.system.endpoints))
+        unicast = destination_of(header, self._config.system.endpoints)
         return source, Mux(header.multicast, 0, unicast)

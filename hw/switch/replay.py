@@ -1,10 +1,10 @@
 """Gives a multicast packet to its destinations in as many passes as it takes."""
 
-from amaranth import Cat, Module, Mux, Signal
+from amaranth import Module, Mux, Signal
 from amaranth.lib import memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.fabric.packets import header_of
+from hw.fabric.packets import destination_of, header_of
 from hw.spec.config import Config
 from hw.spec.packet import flit_layout
 
@@ -53,7 +53,7 @@ class Replay(wiring.Component):
         owed, left = Signal.like(self.targets), Signal.like(self.targets)
         moves = Signal()
         header = header_of(self.i.payload)
-        unicast = Cat(header.destination == o for o in range(config.system.endpoints))
+        unicast = destination_of(header, config.system.endpoints)
         ends = self.o.payload.last
         m.d.comb += [
             self.o.valid.eq(again | self.i.valid),

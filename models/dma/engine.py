@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -38,12 +38,10 @@ class Deadlock(RuntimeError):  # noqa: N818
 
 @dataclass
 class Outcome:
-    """``failed`` is the number of the command that did not end with OK, if any.
-    ``timestamps`` are the places (endpoint, address) a clock was written to."""
+    """``failed`` is the number of the command that did not end with OK, if any."""
 
     status: Status = Status.OK
     failed: int | None = None
-    timestamps: list[tuple[int, int]] = field(default_factory=list)
 
 
 @dataclass
@@ -79,7 +77,6 @@ class EngineModel:
         if opcode == DmaOpcode.FENCE:
             return self._store(node, address, operand, 4)
         if opcode == DmaOpcode.TIMESTAMP:
-            outcome.timestamps.append((node, address))
             return self._store(node, address, 0, 8)
         assert opcode in COPIES
         status = self._copy(command, opcode)

@@ -9,11 +9,10 @@ from typing import Any
 import numpy as np
 
 from hw.spec.config import Config
-from hw.spec.packet import FlagWord, MessageClass, Operation
+from hw.spec.packet import WORD_BYTES, FlagWord, MessageClass, Operation
 from hw.spec.packing import pack
 from hw.spec.status import Status
 
-WORD_BYTES = 8
 """Size of the operand of an atomic addition."""
 
 

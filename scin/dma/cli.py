@@ -21,7 +21,7 @@ from scin.dma.measurement import DmaMeasurement
 from scin.dma.runner import DmaRunner
 from scin.dma.table import DmaTable
 from scin.driver import Driver
-from scin.options import EXIT_WRONG, InputError, common, parse_size, write_json
+from scin.options import EXIT_WRONG, InputError, common, parse_size, parse_sizes, write_json
 from scin.plot import plot_dma, plot_format
 from scin.simulator import Simulator
 from scin.table import Spinner
@@ -48,7 +48,7 @@ Measure = Callable[[str, int, bool], DmaMeasurement]
 @click.option("--inline", is_flag=True, help="Commands go through the doorbell, unfetched.")
 @click.option("--block", default="128K", show_default=True, help="kvfetch: size of a block.")
 @click.option("--plot", metavar="FILE.png|svg", help="Draw time over size.")
-@common
+@common()
 def dma(
     *,
     config: Config,
@@ -89,7 +89,7 @@ def dma(
     backend = backend or ("rtl" if platform == config.name else "model")
     if backend not in BACKENDS:
         raise InputError(f"backend {backend!r}: must be one of {', '.join(BACKENDS)}")
-    sizes = _sizes(smallest, largest, factor)
+    sizes = parse_sizes(smallest, largest, factor)
     for name, value in (("host-command", host_command), ("host-access", host_access)):
         if not 1 <= value <= 1e6:
             raise InputError(f"{name} {value}: must be between 1 and 1e6 ns")
@@ -134,8 +134,8 @@ def _kvfetch(config: Config, platform: str, block: str, json_path: str | None, q
     block_bytes = parse_size(block)
     if not MIN_BLOCK <= block_bytes <= MAX_BLOCK:
         raise InputError(f"block {block_bytes}: must be between {MIN_BLOCK} and {MAX_BLOCK} B")
-    table = DmaTable(quiet=quiet, error=json_path == "-")
-    write_json(json_path, "dma kvfetch", config, kvfetch(_platform(platform), block_bytes, table))
+    records = kvfetch(_platform(platform), block_bytes, quiet=quiet, error=json_path == "-")
+    write_json(json_path, "dma kvfetch", config, records)
 
 
 def _variants(operation: str, text: str | None) -> list[str]:
@@ -145,19 +145,6 @@ def _variants(operation: str, text: str | None) -> list[str]:
         if name not in known:
             raise InputError(f"variant {name!r}: {operation} has {', '.join(known)}")
     return chosen
-
-
-def _sizes(smallest: str, largest: str, factor: int) -> list[int]:
-    low, high = parse_size(smallest), parse_size(largest)
-    if factor < 2:
-        raise InputError(f"factor {factor}: must be at least 2")
-    if not 0 < low <= high:
-        raise InputError(f"min {low}: must be positive and at most max {high}")
-    sizes = []
-    while low <= high:
-        sizes.append(low)
-        low *= factor
-    return sizes
 
 
 def _sweep(

@@ -41,7 +41,7 @@ class Layout:
 
 @dataclass(frozen=True)
 class Work:
-    """Commands of one engine, in order, with ``signals`` signals among them."""
+    """Commands of one engine, in order."""
 
     endpoint: int
     engine: int

@@ -19,9 +19,6 @@ class Place(NamedTuple):
     node: int
     address: int
 
-    def __add__(self, offset: int) -> Place:  # type: ignore[override]
-        return Place(self.node, self.address + offset)
-
 
 @dataclass(frozen=True)
 class Signal:

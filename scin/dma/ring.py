@@ -22,7 +22,7 @@ from hw.spec.status import Status
 from models.formats.floating import reduce
 from scin.collectives import bus_factor
 from scin.dma import commands as dma
-from scin.dma.collectives import Layout
+from scin.dma.collectives import LINE_BYTES, Layout
 from scin.dma.commands import Command, Place, Signal
 from scin.dma.host import Timeline
 from scin.dma.runner import SETTLE_CYCLES, DmaRunner
@@ -62,7 +62,7 @@ class Ring:
 
     @property
     def footprint(self) -> int:
-        return self.staging(self.endpoints - 1, 0)[0]
+        return self.staging(self.endpoints - 1)
 
     def part(self, chunk: int, piece: int) -> tuple[int, int]:
         """Offset and bytes of slice ``piece`` of a chunk."""
@@ -70,11 +70,13 @@ class Ring:
         first, last = (low + (high - low) * (piece + end) // self.slices for end in (0, 1))
         return first * ELEMENT_BYTES, (last - first) * ELEMENT_BYTES
 
-    def staging(self, step: int, offset: int) -> tuple[int, int]:
+    def staging(self, step: int) -> int:
         """Where the chunk of a reducing step lands; a buffer per step, so none is reused."""
         room = (self.count // self.endpoints + 1) * ELEMENT_BYTES
-        stride = -(-room // 64) * 64
-        return -(-self.count * ELEMENT_BYTES // 64) * 64 + step * stride + offset, stride
+        return sum(
+            -(-size // LINE_BYTES) * LINE_BYTES
+            for size in (self.count * ELEMENT_BYTES, *[room] * step)
+        )
 
     def flag(self, step: int, piece: int) -> int:
         return Layout.of(self.config).signal(0) + 8 * (step * self.slices + piece)
@@ -88,8 +90,7 @@ class Ring:
             return self.part((rank - (step - self.endpoints + 1)) % self.endpoints, piece)
         chunk = (rank - 1 - step) % self.endpoints
         offset, length = self.part(chunk, piece)
-        base, _ = self.staging(step, offset - self.part(chunk, 0)[0])
-        return base, length
+        return self.staging(step) + offset - self.part(chunk, 0)[0], length
 
     def sends(self, rank: int, step: int, piece: int) -> tuple[int, int]:
         gathering = step - (self.endpoints - 1)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from rich.console import Console
-
 from scin.dma.measurement import DmaMeasurement
+from scin.table import Column, TextTable
 
-COLUMNS = (
+COLUMNS: tuple[Column, ...] = (
     ("size", "(B)", 10),
     ("variant", "", 9),
     ("time(us)", "", 12),
@@ -24,25 +23,15 @@ COLUMNS = (
 )
 
 
-class DmaTable:
-    """A line per measurement as it comes. ``error`` keeps stdout free for JSON."""
+class DmaTable(TextTable):
+    """DMA collectives, with the phases of each."""
 
     def __init__(self, *, quiet: bool, error: bool) -> None:
-        self._quiet = quiet
-        self._console = Console(stderr=error, highlight=False, soft_wrap=True)
-
-    def line(self, text: str) -> None:
-        if not self._quiet:
-            self._console.print(text, markup=False)
-
-    def head(self, title: str) -> None:
-        self.line(f"# {title}")
-        self._row([name for name, _, _ in COLUMNS], prefix="#")
-        self._row([unit for _, unit, _ in COLUMNS], prefix="#")
+        super().__init__(COLUMNS, quiet=quiet, error=error)
 
     def measurement(self, item: DmaMeasurement) -> None:
         phases = item.phases
-        self._row(
+        self.row(
             [
                 str(item.size_bytes),
                 item.variant + ("_pl" if item.prelaunch else ""),
@@ -59,7 +48,3 @@ class DmaTable:
         )
         if item.status != "OK":
             self.line(f"# status {item.status}")
-
-    def _row(self, cells: list[str], prefix: str = " ") -> None:
-        widths = [width for _, _, width in COLUMNS]
-        self.line(prefix + "".join(c.rjust(w) for c, w in zip(cells, widths, strict=True)))
