@@ -21,7 +21,7 @@ TOPS = ("system", "switch", "endpoint")
 @click.command()
 @click.option("--top", default="switch", show_default=True, help=f"One of {', '.join(TOPS)}.")
 @click.option("--output", metavar="DIR", default=None, help="[default: rtl/generated]")
-@common
+@common()
 def emit(
     *,
     config: Config,

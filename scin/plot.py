@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import io
+from dataclasses import dataclass
 from pathlib import Path
 
 from hw.spec.config import Config
 from models.accuracy import Sqnr
+from models.simulator.explain import Span
 from scin.dma.measurement import DmaMeasurement
 from scin.options import InputError, write_atomically
 from scin.runner import Measurement
@@ -20,6 +22,96 @@ def plot_format(target: str) -> str:
     if kind not in FORMATS:
         raise InputError(f"plot {target}: must end in one of {', '.join(FORMATS)}")
     return kind
+
+
+Point = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Line:
+    """``colour``: number of the colour, the next one if None."""
+
+    label: str
+    points: list[Point]
+    colour: int | None = None
+    marks_only: bool = False
+
+
+def plot_lines(
+    target: str,
+    title: str,
+    x_label: str,
+    y_label: str,
+    lines: list[Line],
+    *,
+    log_x: bool = True,
+    log_y: bool = False,
+) -> None:
+    figure, (axes,) = _figure(1)
+    for number, line in enumerate(lines):
+        axes.plot(
+            [x for x, _ in line.points],
+            [y for _, y in line.points],
+            linestyle="none" if line.marks_only else "-",
+            marker="x" if line.marks_only else "o",
+            markersize=4,
+            color=f"C{number if line.colour is None else line.colour}",
+            label=line.label,
+        )
+    if log_x:
+        axes.set_xscale("log", base=2)
+    if log_y:
+        axes.set_yscale("log")
+    axes.set_xlabel(x_label)
+    axes.set_ylabel(y_label)
+    axes.set_title(title)
+    axes.grid(True, alpha=0.3)
+    axes.legend(fontsize="small")
+    _write(target, figure)
+
+
+@dataclass(frozen=True)
+class Bar:
+    label: str
+    compute: float
+    communication: float
+
+
+def plot_bars(target: str, title: str, x_label: str, bars: list[Bar]) -> None:
+    """Communication behind compute, a bar per entry, the first on top."""
+    figure, (axes,) = _figure(1)
+    figure.set_size_inches(7, 1 + 0.45 * len(bars))
+    positions = range(len(bars))
+    compute = [bar.compute for bar in bars]
+    axes.barh(positions, compute, label="compute")
+    axes.barh(positions, [bar.communication for bar in bars], left=compute, label="All-Reduce")
+    axes.set_yticks(positions, [bar.label for bar in bars], fontsize="small")
+    axes.invert_yaxis()
+    axes.set_xlabel(x_label)
+    axes.set_title(title)
+    axes.grid(True, axis="x", alpha=0.3)
+    axes.legend(fontsize="small")
+    _write(target, figure)
+
+
+def plot_waterfall(target: str, title: str, spans: list[Span]) -> None:
+    """A bar per step, from its start to its end, by what its cycles are spent on."""
+    figure, (axes,) = _figure(1)
+    figure.set_size_inches(8, 1.2 + 0.45 * len(spans))
+    for position, span in enumerate(spans):
+        left = span.start
+        for number, part in enumerate(("links", "memory", "rows", "rest")):
+            width = getattr(span, part)
+            label = part if position == 0 else None
+            axes.barh(position, width, left=left, color=f"C{number}", label=label)
+            left += width
+    axes.set_yticks(range(len(spans)), [span.name for span in spans], fontsize="small")
+    axes.invert_yaxis()
+    axes.set_xlabel("cycles after the last arrival")
+    axes.set_title(title)
+    axes.grid(True, axis="x", alpha=0.3)
+    axes.legend(fontsize="small")
+    _write(target, figure)
 
 
 def plot_bandwidth(

@@ -36,7 +36,8 @@ class Measurement:
     algbw_GBps: float  # noqa: N815
     busbw_GBps: float  # noqa: N815
     util: float
-    wrong: int
+    wrong: int | None
+    """Elements; None where nothing is computed."""
     status: str
     sync_included: bool
     seed: int | None
@@ -46,8 +47,8 @@ class Measurement:
     visible: int | None
     wire: str
     """What crosses the fabric: the dtype, of a block-scaled one with its block."""
-    payload_flits_sent: int
-    payload_flits_received: int
+    payload_flits_sent: int | None
+    payload_flits_received: int | None
     """Of the endpoint with most: flits that are no header or credit, from its counters."""
     error: dict[str, float] | None = None
     """Of a quantized collective: largest and rms error against the exact sum, and SQNR."""

@@ -11,6 +11,9 @@ from hw.formats import is_block_scaled
 from hw.formats.data_type import DataType
 from hw.spec.buildable import check_buildable
 from hw.spec.config import Config
+from hw.spec.instruction import ReduceOp
+from models.baselines.parameters import Parameters
+from models.prediction import SCIN_INQ, predict
 from scin.dma.ring import RingRunner
 from scin.dma.runner import DmaRunner
 from scin.driver import Driver
@@ -26,18 +29,18 @@ from scin.options import (
 )
 from scin.plot import plot_bandwidth, plot_format
 from scin.run import check_quantized, element_count, run_tensors
-from scin.runner import CollectiveRunner, check_capacity
+from scin.runner import CollectiveRunner, Measurement, check_capacity
 from scin.simulator import Simulator
 from scin.table import Spinner, Table
 from scin.tensors import random_tensors
 
-BACKENDS = ("rtl",)
+BACKENDS = ("rtl", "sim")
 ALGORITHMS = ("scin", "scin-inq", "ring")
 
 
 @click.command()
 @click.argument("operation", metavar="OP")
-@click.option("--backend", default="rtl", show_default=True, help="rtl.")
+@click.option("--backend", default="rtl", show_default=True, help="rtl or sim.")
 @click.option("--min", "smallest", default="4K", show_default=True, help="Smallest size.")
 @click.option("--max", "largest", default="1M", show_default=True, help="Largest size.")
 @click.option("--factor", default=2, show_default=True, help="From one size to the next.")
@@ -75,6 +78,8 @@ def sweep(
 ) -> None:
     """Run OP at sizes from --min to --max, each --factor times the one before.
 
+    The backend sim predicts an All-Reduce instead of running it, at any size.
+
     scin-inq quantizes the same FP16 tensors; its sizes and bandwidths are those of the FP16
     data it stands for. ring is the software baseline: DMA engines around a ring, with a flag
     behind each chunk.
@@ -82,7 +87,6 @@ def sweep(
     check_operation(operation)
     if backend not in BACKENDS:
         raise InputError(f"backend {backend!r}: must be one of {', '.join(BACKENDS)}")
-    check_buildable(config)
     data_type, reduce_op = parse_data_type(dtype), parse_reduce_op(redop)
     wire_type = parse_data_type(inq_format)
     algorithms = algo.split(",")
@@ -97,6 +101,13 @@ def sweep(
         if not is_block_scaled(wire_type):
             raise InputError(f"inq-format {inq_format}: must be a block-scaled format")
         check_quantized(config, operation, wire_type, reduce_op)
+    if backend == "rtl":
+        check_buildable(config)
+    elif operation != "allreduce" or no_sync or "ring" in algorithms:
+        raise InputError(
+            "backend sim: allreduce with synchronisation, scin and scin-inq; for ring and other "
+            "baselines: scin compare"
+        )
     if "ring" in algorithms and (operation != "allreduce" or no_sync):
         raise InputError(f"algo ring: only allreduce, with synchronisation, not {operation}")
     endpoints = config.system.endpoints
@@ -105,11 +116,20 @@ def sweep(
         plot_format(plot)
     for size in sizes:
         element_count(config, operation, size, data_type)
-    check_capacity(config, operation, sizes[-1])
-
     table = Table(quiet=quiet, error=json_path == "-")
-    spinner = Spinner(quiet=quiet)
     measurements = []
+    if backend == "sim":
+        table.head(f"{operation} in the simulator, {config.name}, {endpoints} endpoints")
+        for name, size in itertools.product(algorithms, sizes):
+            if len(algorithms) > 1 and size == sizes[0]:
+                table.line(f"# {name}")
+            item = _simulated(config, name, size, data_type, reduce_op, wire_type)
+            table.measurement(item)
+            measurements.append(item)
+        _finish(config, operation, measurements, plot, json_path)
+        return
+    check_capacity(config, operation, sizes[-1])
+    spinner = Spinner(quiet=quiet)
     with Simulator(config, seed=seed, report=table.line) as simulator:
         driver = Driver(simulator, config, progress=spinner)
         runner = CollectiveRunner(config, simulator, driver)
@@ -142,9 +162,57 @@ def sweep(
                 measurements.append(measurement)
         finally:
             spinner.stop()
+    _finish(config, operation, measurements, plot, json_path)
+
+
+def _finish(
+    config: Config,
+    operation: str,
+    measurements: list[Measurement],
+    plot: str | None,
+    json_path: str | None,
+) -> None:
     records = [item.as_dict() for item in measurements]
     if plot is not None:
         plot_bandwidth(plot, f"{operation}, {config.name}", measurements, config)
     write_json(json_path, f"sweep {operation}", config, records)
     if any(item.wrong or item.status != "OK" for item in measurements):
         sys.exit(EXIT_WRONG)
+
+
+def _simulated(
+    config: Config,
+    algorithm: str,
+    size: int,
+    data_type: DataType,
+    reduce_op: ReduceOp,
+    wire_type: DataType,
+) -> Measurement:
+    """What the simulator says of an All-Reduce, in the terms of a measurement."""
+    item = predict(config, algorithm, size, Parameters(), wire_type)
+    rate = config.link.gigabytes_per_second * config.system.switches
+    return Measurement(
+        op="allreduce",
+        algo=algorithm,
+        backend="sim",
+        dtype=data_type.name.lower(),
+        redop=reduce_op.name.lower(),
+        endpoints=config.system.endpoints,
+        size_bytes=size,
+        count=element_count(config, "allreduce", size, data_type),
+        cycles=round(item.seconds * config.isa.clock_MHz * 1e6),
+        time_s=item.seconds,
+        algbw_GBps=item.algbw / 1e9,
+        busbw_GBps=item.busbw / 1e9,
+        util=item.algbw / 1e9 / rate,
+        wrong=None,
+        status="OK",
+        sync_included=True,
+        seed=None,
+        counters=[],
+        arrived=None,
+        visible=None,
+        wire=(wire_type if algorithm == SCIN_INQ else data_type).name.lower(),
+        payload_flits_sent=None,
+        payload_flits_received=None,
+    )

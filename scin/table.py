@@ -66,7 +66,7 @@ class Table(TextTable):
                 f"{item.time_s * 1e6:.3f}",
                 f"{item.algbw_GBps:.3f}",
                 f"{item.busbw_GBps:.3f}",
-                str(item.wrong),
+                "-" if item.wrong is None else str(item.wrong),
                 str(item.cycles),
                 f"{item.util:.2%}",
             )

@@ -19,7 +19,7 @@ from hw.endpoint.axi import (
 from hw.spec.config import Config
 from hw.stream.arbiter import RoundRobin, StreamArbiter, select
 from hw.stream.connect import connect_stream
-from hw.stream.queue import Buffer
+from hw.stream.queue import Buffer, Queue
 
 
 class MemoryPort(wiring.Component):
@@ -36,7 +36,8 @@ class MemoryPort(wiring.Component):
 
     Round robin between requesters, burst by burst. Each has an id of its own, so AXI4
     returns its answers in order. ``user`` is 1 for the accelerator's accesses (INC). One
-    beat per cycle each way, no gap between bursts; 1 cycle to the port, none back.
+    beat per cycle each way, no gap between bursts; 1 cycle to the port, 2 for data written, none
+    back.
     """
 
     def __init__(self, config: Config):
@@ -101,7 +102,9 @@ class MemoryPort(wiring.Component):
         axi = self.axi
         m.submodules.write_turn = turn = RoundRobin(len(self._writers))
         m.submodules.aw = addresses = Buffer(self._tagged)
-        m.submodules.w = beats = Buffer(write_beat_layout(self._config))
+        # Data follows its address by a cycle, for a memory that takes none before it knows where
+        # it goes; a shorter queue would then stall in every burst.
+        m.submodules.w = beats = Queue(write_beat_layout(self._config), depth=4)
         holder = Signal(len(self._writers))
         grant = Signal(len(self._writers))
         m.d.comb += [

@@ -1,0 +1,1 @@
+"""What the in-switch accelerator is compared with, on the same fabric."""

@@ -1,0 +1,104 @@
+"""All-Reduce without the in-switch accelerator: closed forms.
+
+Every algorithm below sends in permutations or in even all-to-all patterns, which this switch
+forwards at full rate on all ports, so a step is its latency and its bytes over a rate. N
+accelerators, message of S bytes per accelerator, N = 1 excluded.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+from models.baselines.fabric import Fabric
+from models.baselines.parameters import Parameters
+
+MICRO = 1e-6
+ISSUE_CYCLES = 2
+"""Of a ld_reduce in the switch: take the load, start the reads."""
+
+SWITCH_REDUCE_CYCLES = 20
+"""Compute latency in the switch (arXiv 2603.28239, 4.1)."""
+
+SMALLEST_SLICE = 1024
+SLICE_STEPS = 12
+"""Sizes of slice tried: from the smallest on, each twice the one before."""
+
+
+def ring(fabric: Fabric, given: Parameters, size: int) -> float:
+    """2 (N - 1) steps of a chunk of S / N: data, fence, flag; half of them also add."""
+    n = fabric.accelerators
+    chunk = size / n
+    steps = 2 * (n - 1)
+    data = chunk / fabric.rate()
+    adding = (n - 1) * chunk / (given.reduce_gigabytes_per_second * 1e9)
+    return steps * (fabric.step(given.fence) + data) + adding + given.software_us * MICRO
+
+
+def oneshot(fabric: Fabric, given: Parameters, size: int) -> float:
+    """Everybody writes all of its data to everybody, a flag behind it, and adds N messages."""
+    others = fabric.accelerators - 1
+    adding = others * size / (given.reduce_gigabytes_per_second * 1e9)
+    data = others * size / fabric.rate()
+    return fabric.step(given.fence) + data + adding + given.software_us * MICRO
+
+
+def twoshot(fabric: Fabric, given: Parameters, size: int) -> float:
+    """Reduce-scatter and all-gather, each by direct writes of S / N to everybody."""
+    n = fabric.accelerators
+    chunk = size / n
+    data = (n - 1) * chunk / fabric.rate()
+    adding = (n - 1) * chunk / (given.reduce_gigabytes_per_second * 1e9)
+    return 2 * (fabric.step(given.fence) + data) + adding + given.software_us * MICRO
+
+
+def nvls(fabric: Fabric, given: Parameters, size: int) -> float:
+    """Barrier between accelerators; each loads S / N reduced (to the switch, to all memories,
+    back to the switch, back to the caller) and stores it to all; barrier.
+
+    Per byte of S a link carries up a byte of operands and 1/N of results, down 1/N of reduced
+    data and a byte of results, and for each byte of results an answer.
+    """
+    n = fabric.accelerators
+    barrier = fabric.write
+    load = 4 * fabric.link + fabric.memory + (ISSUE_CYCLES + SWITCH_REDUCE_CYCLES) * fabric.cycle
+    store = fabric.write
+    wire = size / fabric.rate(data=1 + 1 / n, requests=1 + 1 / n, answers=1.0)
+    issue = size / n / given.nvls_outstanding_bytes * load
+    return 2 * barrier + load + store + max(wire, issue) + given.software_us * MICRO
+
+
+def tree(fabric: Fabric, given: Parameters, size: int) -> float:
+    """Double binary tree: two trees, half of the data each; a node of one is a leaf of the
+    other. Slices go up adding and down again; a link carries 2 S in all. Best slice size."""
+    depth = math.ceil(math.log2(fabric.accelerators))
+    step = fabric.step(given.fence)
+    best = math.inf
+    for exponent in range(SLICE_STEPS):
+        piece = min(size / 2, SMALLEST_SLICE << exponent)
+        per_slice = 4 * piece / fabric.rate()
+        adding = 2 * piece / (given.reduce_gigabytes_per_second * 1e9)
+        hops = 2 * depth * (step + piece / fabric.rate() + adding)
+        # Behind the first slice, whatever is longer: the link's share, or a fenced slice.
+        rest = (size / 2 / piece - 1) * max(per_slice, adding)
+        best = min(best, hops + max(rest, 0.0))
+    return best + given.software_us * MICRO
+
+
+def dma_ring(fabric: Fabric, given: Parameters, size: int) -> float:
+    """The ring by DMA engines: every copy queued ahead behind a poll, its signal behind its
+    data, so no fence; an adder beside the memory keeps up with the link."""
+    n = fabric.accelerators
+    chunk = size / n
+    steps = 2 * (n - 1)
+    return steps * (given.dma_start_ns * 1e-9 + fabric.write + chunk / fabric.rate())
+
+
+ALGORITHMS: dict[str, Callable[[Fabric, Parameters, int], float]] = {
+    "ring": ring,
+    "oneshot": oneshot,
+    "twoshot": twoshot,
+    "nvls": nvls,
+    "tree": tree,
+    "dma-ring": dma_ring,
+}

@@ -1,0 +1,85 @@
+"""What the baselines assume beside the fabric: each with unit, default and source."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+FENCES = ("none", "switch", "endpoint")
+"""Who acknowledges the data before a flag may follow it."""
+
+
+def parameter(doc: str, default: Any, *, unit: str, source: str) -> Any:
+    metadata = {"doc": doc, "unit": unit, "source": source}
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True)
+class Parameters:
+    fence: str = parameter(
+        "who acknowledges a step's data before its flag is sent: nobody (the flag follows on the "
+        "same ordered path), the switch, or the far endpoint",
+        "switch",
+        unit="none, switch, endpoint",
+        source="data, fence and flag per step as in arXiv 2603.28239, 4.1; of the three readings "
+        "the one whose ring is 8.7 times slower than the published accelerator on small messages",
+    )
+    software_us: float = parameter(
+        "launch and software barrier of an accelerator-driven collective, per call",
+        0.0,
+        unit="us",
+        source="off: hardware-level times; NCCL with CUDA graphs measures about 6 us from 128 B "
+        "to 64 KB on 2 H100 (NVIDIA/nccl issue 1259)",
+    )
+    nvls_outstanding_bytes: int = parameter(
+        "reduced bytes an accelerator's ld_reduce instructions have under way",
+        36864,
+        unit="B",
+        source="8 H200 reach 271 GB/s (NVIDIA/nccl-tests issue 272): an eighth of it times the "
+        "round trip of a ld_reduce, 1.05 us at 250 ns per link",
+    )
+    reduce_gigabytes_per_second: float = parameter(
+        "rate at which an accelerator's cores add received data",
+        1600.0,
+        unit="GB/s",
+        source="two reads and a write at the 4.8 TB/s of an H200's memory (NVIDIA H200 data sheet)",
+    )
+    dma_start_ns: float = parameter(
+        "from the release of a queued DMA copy to its first read, and back from its last write",
+        140.0,
+        unit="ns",
+        source="the DMA engine's RTL, configs/dma/fpga4.toml: release, start and signal",
+    )
+
+    def __post_init__(self) -> None:
+        if self.fence not in FENCES:
+            raise ParameterError(f"fence = {self.fence!r}: must be one of {', '.join(FENCES)}")
+        for item in dataclasses.fields(self):
+            value = getattr(self, item.name)
+            if isinstance(item.default, str):
+                continue
+            low = 0 if item.name.endswith(("_us", "_ns")) else 1
+            if not isinstance(value, int | float) or isinstance(value, bool) or value < low:
+                raise ParameterError(f"{item.name} = {value!r}: must be at least {low}")
+
+
+class ParameterError(ValueError):
+    """A parameter out of its bounds."""
+
+
+def parse(texts: tuple[str, ...]) -> Parameters:
+    """From ``name=value`` as the command line writes them."""
+    known = {item.name: item for item in dataclasses.fields(Parameters)}
+    values: dict[str, Any] = {}
+    for text in texts:
+        name, separator, value = text.partition("=")
+        if not separator or name not in known:
+            raise ParameterError(f"{text!r}: must be NAME=VALUE, NAME among {', '.join(known)}")
+        kind: Callable[[str], Any] = type(known[name].default)  # type: ignore[assignment]
+        try:
+            values[name] = kind(value)
+        except ValueError as error:
+            raise ParameterError(f"{name} = {value!r}: must be a number") from error
+    return Parameters(**values)

@@ -1,0 +1,1 @@
+"""Inference of large language models under tensor parallelism: what All-Reduce is worth."""

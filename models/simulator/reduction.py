@@ -1,0 +1,250 @@
+"""From the wave tables to the link: rows start, results are written back; compiled.
+
+Twin of ``hw/isa/``: scheduler, reduction, writeback.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from models.simulator.compiled import compiled
+from models.simulator.endpoint import ACKNOWLEDGE, CONTEXT, IS_NOTIFY, field
+from models.simulator.isa import (
+    NEVER,
+    WAVE_ENTRY,
+    WAVE_ROWS,
+    WAVE_ROWS_BITS,
+    WAVE_SCALES,
+    WAVE_SLOT,
+    Tables,
+    packets_of,
+)
+from models.simulator.link import FIRST, LAST, NOTHING
+from models.simulator.queues import Queues, front, pop, push, ready
+from models.simulator.timing import ISA_WRITE, Timing
+
+SELECT, BEGIN, ROWS, SCALES, FINISH = range(5)
+JOB_QUEUE = 4
+QUEUE_CYCLES = 2
+
+SCHEDULER = np.dtype(
+    [
+        ("state", np.int64),
+        ("chosen", np.int64),
+        ("turn", np.int64),
+        ("job_turn", np.int64),  # who queued a job last: 0 the scheduler, 1 a controller
+        ("wave", np.int64),
+        ("row", np.int64),
+        ("slot", np.int64),
+        ("overtake", np.int64),
+        ("issue_turn", np.int64),
+    ],
+    align=True,
+)
+
+# A job of the write-back; a flag has no rows.
+JOB_NOTIFY, JOB_MORE, JOB_CONTEXT, JOB_ROWS = 0, 1, 2, 16
+
+
+@compiled
+def schedule(
+    me, controllers, instructions, ports, tables: Tables, timing, queues: Queues, now: int
+) -> None:
+    """Start at most one row, and queue at most one job of the write-back."""
+    wanted = False
+    for c in range(timing.controllers):
+        wanted |= controllers[c].wants_notify != 0
+    queued = False
+    if me.overtake > 0:
+        me.overtake -= 1
+    if me.state == SELECT:
+        for step in range(1, timing.controllers + 1):
+            c = (me.turn + step) % timing.controllers
+            if ready(queues, controllers[c].wave_queue, now):
+                me.chosen, me.turn = c, c
+                me.wave = front(queues, controllers[c].wave_queue)
+                me.row, me.slot = 0, 0
+                me.state = BEGIN
+                break
+    else:
+        queued = _step(me, controllers, instructions, ports, tables, timing, queues, now, wanted)
+    if queued:
+        me.job_turn = 0
+        return
+    for c in range(timing.controllers):
+        if controllers[c].wants_notify:
+            _notify(me, controllers[c], c, instructions, ports, timing, queues, now)
+            return
+
+
+@compiled
+def _step(
+    me, controllers, instructions, ports, tables, timing, queues, now: int, wanted: bool
+) -> bool:
+    controller = controllers[me.chosen]
+    item = instructions[controller.instruction[field(me.wave, WAVE_SLOT, 8)]]
+    entry = field(me.wave, WAVE_ENTRY, 8)
+    rows = field(me.wave, WAVE_ROWS, WAVE_ROWS_BITS)
+    mask = item.block_rows - 1 if item.ratio else 0
+    asked = me.row | mask
+    goes_on = me.row & mask != 0
+    here, complete, room, free = True, True, True, True
+    packet, row = asked // timing.packet_rows, asked % timing.packet_rows
+    for index in range(timing.ports):
+        if item.sources[index]:
+            scaled = tables.scales_remaining[index, entry] == 0
+            whole = tables.remaining[index, entry] == 0
+            here &= scaled and (whole or tables.filled[index, entry, packet] > row)
+            complete &= scaled and whole
+        if item.destinations[index]:
+            room &= ports[index].room >= timing.block_rows
+            free &= queues.held[ports[index].jobs] < JOB_QUEUE
+    free &= not (wanted and me.job_turn == 0)
+    if me.state == BEGIN:
+        begins = here if timing.streaming else complete
+        clear = item.ratio != 0 or me.overtake == 0
+        if begins and room and clear:
+            if free:
+                _queue_job(me, item, False, rows, ports, timing, queues, now)
+                _start(me, item, ports, timing, queues, now)
+                me.row = 1
+                me.state = ROWS
+                if rows == 1:
+                    _end(me, controller, item, complete, queues)
+                return True
+        else:
+            for other in range(timing.controllers):
+                if other != me.chosen and ready(queues, controllers[other].wave_queue, now):
+                    me.state = SELECT
+    elif me.state == ROWS:
+        if goes_on or (here and room):
+            _start(me, item, ports, timing, queues, now)
+            me.row += 1
+            if me.row == rows:
+                _end(me, controller, item, complete, queues)
+    elif me.state == SCALES:
+        if room and (me.slot > 0 or free):
+            first = me.slot == 0
+            scales = field(me.wave, WAVE_SCALES, WAVE_ROWS_BITS)
+            if first:
+                _queue_job(me, item, True, scales, ports, timing, queues, now)
+            _start(me, item, ports, timing, queues, now)
+            me.slot += 1
+            if me.slot == scales:
+                me.state = FINISH
+                if complete:
+                    _free(me, controller, queues)
+            return first
+    elif complete:
+        _free(me, controller, queues)
+    return False
+
+
+@compiled
+def _start(me, item, ports, timing: Timing, queues: Queues, now: int) -> None:
+    """A row's result will reach every destination."""
+    lead = timing.lead if item.ratio else 0
+    if item.ratio:
+        me.overtake = timing.lead
+    item.last_write = now
+    if item.first_row == NEVER:
+        item.first_row = now
+    for index in range(timing.ports):
+        if item.destinations[index]:
+            ports[index].room -= 1
+            push(queues, ports[index].rows, 0, now + timing.result + lead + QUEUE_CYCLES)
+
+
+@compiled
+def _end(me, controller, item, complete: bool, queues: Queues) -> None:
+    if item.ratio:
+        me.slot = 0
+        me.state = SCALES
+    elif complete:
+        _free(me, controller, queues)
+    else:
+        me.state = FINISH
+
+
+@compiled
+def _free(me, controller, queues: Queues) -> None:
+    pop(queues, controller.wave_queue)
+    controller.in_use -= 1
+    controller.pending[field(me.wave, WAVE_SLOT, 8)] -= 1
+    me.state = SELECT
+
+
+@compiled
+def _queue_job(me, item, scales: bool, rows: int, ports, timing, queues: Queues, now: int) -> None:
+    context = me.chosen * timing.contexts + field(me.wave, WAVE_SLOT, 8)
+    more = 1 if item.ratio and not scales else 0
+    answers = 1 - more if timing.coalesced else packets_of(rows, timing)
+    for index in range(timing.ports):
+        if item.destinations[index]:
+            job = more << JOB_MORE | context << JOB_CONTEXT | rows << JOB_ROWS
+            push(queues, ports[index].jobs, job, now + QUEUE_CYCLES)
+            ports[index].outstanding[context] += answers
+
+
+@compiled
+def _notify(me, controller, c: int, instructions, ports, timing, queues: Queues, now: int) -> None:
+    item = instructions[controller.instruction[controller.oldest]]
+    context = c * timing.contexts + controller.oldest
+    for index in range(timing.ports):
+        if item.participants[index] and queues.held[ports[index].jobs] >= JOB_QUEUE:
+            return
+    for index in range(timing.ports):
+        if item.participants[index]:
+            push(
+                queues,
+                ports[index].jobs,
+                1 << JOB_NOTIFY | context << JOB_CONTEXT,
+                now + QUEUE_CYCLES,
+            )
+    controller.notified = 1
+    me.job_turn = 1
+
+
+@compiled
+def offer_write(port, down, timing: Timing, queues: Queues, now: int) -> None:
+    down.offer[ISA_WRITE] = NOTHING
+    if port.payload == 0:
+        if port.pending:
+            flag = port.job >> JOB_NOTIFY & 1
+            more = port.job >> JOB_MORE & 1
+            final = port.remaining <= timing.packet_rows
+            answered = not flag and (not timing.coalesced or (final and not more))
+            context = port.job >> JOB_CONTEXT & 0xFF
+            down.offer[ISA_WRITE] = (
+                FIRST
+                | (LAST if flag else 0)
+                | (1 if answered else 0) << ACKNOWLEDGE
+                | flag << IS_NOTIFY
+                | context << CONTEXT
+            )
+    elif ready(queues, port.rows, now):
+        down.offer[ISA_WRITE] = LAST if port.payload == 1 else 0
+
+
+@compiled
+def advance_write(port, down, timing: Timing, queues: Queues, now: int) -> None:
+    took_header = False
+    if down.sent == ISA_WRITE:
+        if port.payload == 0:
+            took_header = True
+        else:
+            pop(queues, port.rows)
+            port.room += 1
+            port.payload -= 1
+    final = port.remaining <= timing.packet_rows
+    rows = min(port.remaining, timing.packet_rows)
+    if took_header and not port.job >> JOB_NOTIFY & 1:
+        port.payload = rows
+    if not port.pending or (took_header and final):
+        port.pending = 0
+        if ready(queues, port.jobs, now):
+            port.job = pop(queues, port.jobs)
+            port.remaining = port.job >> JOB_ROWS
+            port.pending = 1
+    elif took_header:
+        port.remaining -= rows

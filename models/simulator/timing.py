@@ -1,0 +1,95 @@
+"""What the simulator knows of the hardware: sizes in flits, times in cycles."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from hw.formats import block_formats
+from hw.isa.jobs import longest_block_rows
+from hw.isa.reduce import Reduce
+from hw.isa.scheduler import lead_cycles
+from hw.isa.wave_table import WaveTable
+from hw.spec.config import Config
+from hw.spec.packet import Channel, queue_flits
+from hw.spec.registers import POLL_INTERVAL
+
+CHANNELS = 4
+CORE_REQUEST, CORE_RESPONSE, ISA_READ, ISA_WRITE = range(CHANNELS)
+"""Channels of either direction that carry traffic here: writes of endpoints to each other and
+their answers; read requests down and read responses up; write requests down and write
+responses up."""
+
+ROW_TO_RESULT = WaveTable.READ_LATENCY + Reduce.LATENCY
+"""From the start of a row to its result."""
+
+
+class Timing(NamedTuple):
+    """Plain numbers, for compiled code. Rows are flits of payload."""
+
+    ports: int
+    link: int
+    """One way, from stream to stream."""
+    memory: int
+    """From an accepted address to the first beat, and from the last beat to the answer."""
+    packet_rows: int
+    wave_rows: int
+    packets_per_wave: int
+    waves: int
+    """Table entries of each controller."""
+    controllers: int
+    contexts: int
+    """Instructions in flight, of each controller."""
+    writeback_rows: int
+    block_rows: int
+    """Room that a destination keeps for rows that cannot pause."""
+    result: int
+    lead: int
+    """A quantized row's result comes so much later."""
+    shuffle: int
+    poll_interval: int
+    up_depth: tuple[int, ...]
+    down_depth: tuple[int, ...]
+    """Receive queues, and so credits, per channel."""
+    streaming: bool
+    burst_reads: bool
+    coalesced: bool
+    fused: bool
+
+    @classmethod
+    def of(cls, config: Config) -> Timing:
+        isa = config.isa
+        up = (
+            Channel.CORE_WRITE_REQUEST,
+            Channel.CORE_WRITE_RESPONSE,
+            Channel.ISA_READ_RESPONSE,
+            Channel.ISA_WRITE_RESPONSE,
+        )
+        down = (
+            Channel.CORE_WRITE_REQUEST,
+            Channel.CORE_WRITE_RESPONSE,
+            Channel.ISA_READ_REQUEST,
+            Channel.ISA_WRITE_REQUEST,
+        )
+        return cls(
+            ports=config.system.endpoints,
+            link=config.link.latency_cycles,
+            memory=config.endpoint.memory_latency_cycles,
+            packet_rows=config.rows_per_packet,
+            wave_rows=config.rows_per_wave,
+            packets_per_wave=config.packets_per_wave,
+            waves=config.waves_per_controller,
+            controllers=isa.wave_controllers,
+            contexts=isa.instructions_in_flight,
+            writeback_rows=isa.writeback_flits,
+            block_rows=longest_block_rows(config),
+            result=ROW_TO_RESULT,
+            lead=lead_cycles(config) if block_formats(config) else 0,
+            shuffle=config.endpoint.shuffle_slots,
+            poll_interval=POLL_INTERVAL,
+            up_depth=tuple(queue_flits(config, channel) for channel in up),
+            down_depth=tuple(queue_flits(config, channel) for channel in down),
+            streaming=isa.streaming_reduction,
+            burst_reads=isa.burst_reads,
+            coalesced=isa.coalesced_write_responses,
+            fused=isa.fused_notify,
+        )

@@ -1,0 +1,136 @@
+"""``scin compare``: the in-switch accelerator beside its baselines, over size."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import click
+
+from hw.formats import is_block_scaled
+from hw.spec.config import Config
+from models.baselines.measured import measured
+from models.baselines.parameters import ParameterError, Parameters, parse
+from models.prediction import ALGORITHMS, SCIN_INQ, Prediction, predict
+from scin.options import InputError, common, parse_data_type, parse_sizes, write_json
+from scin.plot import Line, Point, plot_format, plot_lines
+from scin.table import Column, TextTable
+
+DEFAULT = "scin,scin-inq,ring,nvls,twoshot"
+REFERENCE = "ring"
+
+
+@click.command()
+@click.option("--algo", default=DEFAULT, show_default=True, help="Comma-separated.")
+@click.option("--min", "smallest", default="1K", show_default=True, help="Smallest size.")
+@click.option("--max", "largest", default="1G", show_default=True, help="Largest size.")
+@click.option("--factor", default=2, show_default=True, help="From one size to the next.")
+@click.option("--inq-format", default="int8", show_default=True, help="Format of scin-inq.")
+@click.option(
+    "--parameter",
+    "texts",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Change an assumption about the baselines; repeatable; see docs/simulator.md.",
+)
+@click.option("--plot", metavar="FILE.png|svg", help="Draw bandwidth and speed-up over size.")
+@common(default="dgx8")
+def compare(
+    *,
+    config: Config,
+    algo: str,
+    smallest: str,
+    largest: str,
+    factor: int,
+    inq_format: str,
+    texts: tuple[str, ...],
+    plot: str | None,
+    json_path: str | None,
+    seed: int,
+    quiet: bool,
+) -> None:
+    """All-Reduce by several algorithms on one fabric: time, bandwidth, speed-up over ring.
+
+    The accelerator is simulated cycle by cycle; ring, nvls, twoshot, oneshot, tree and
+    dma-ring are closed forms on the same links. Synchronisation is included.
+    """
+    algorithms = parse_algorithms(algo)
+    wire = parse_data_type(inq_format)
+    if not is_block_scaled(wire):
+        raise InputError(f"inq-format {inq_format}: must be a block-scaled format")
+    if SCIN_INQ in algorithms and inq_format not in config.isa.block_formats:
+        raise InputError(f"inq-format {inq_format}: not among isa.block_formats of {config.name}")
+    sizes = parse_sizes(smallest, largest, factor)
+    parameters = parse_parameters(texts)
+    if plot is not None:
+        plot_format(plot)
+    columns: list[Column] = [("size", "(B)", 12)]
+    columns += [(name, "(us)", 11) for name in algorithms]
+    columns += [(f"{name}/{REFERENCE}", "(x)", 14) for name in algorithms if name != REFERENCE]
+    table = TextTable(columns, quiet=quiet, error=json_path == "-")
+    table.head(
+        f"allreduce in the simulator, {config.name}, {config.system.endpoints} accelerators, "
+        f"{config.system.switches} switches"
+    )
+    predictions: list[Prediction] = []
+    for size in sizes:
+        row = [predict(config, name, size, parameters, wire) for name in algorithms]
+        reference = predict(config, REFERENCE, size, parameters).seconds
+        table.row(
+            [
+                str(size),
+                *(f"{item.seconds * 1e6:.3f}" for item in row),
+                *(f"{reference / item.seconds:.2f}" for item in row if item.algorithm != REFERENCE),
+            ]
+        )
+        predictions += row
+    if plot is not None:
+        _plot(plot, config, predictions, parameters)
+    write_json(json_path, "compare", config, [_record(item) for item in predictions])
+
+
+def parse_algorithms(text: str) -> list[str]:
+    names = text.split(",")
+    for name in names:
+        if name not in ALGORITHMS:
+            raise InputError(f"algo {name!r}: must be among {', '.join(ALGORITHMS)}")
+    return names
+
+
+def parse_parameters(texts: tuple[str, ...]) -> Parameters:
+    try:
+        return parse(texts)
+    except ParameterError as error:
+        raise InputError(f"parameter {error}") from error
+
+
+def _record(item: Prediction) -> dict[str, Any]:
+    return dataclasses.asdict(item) | {
+        "algbw_GBps": item.algbw / 1e9,
+        "busbw_GBps": item.busbw / 1e9,
+    }
+
+
+def _plot(
+    target: str, config: Config, predictions: list[Prediction], parameters: Parameters
+) -> None:
+    """With a software overhead, what was measured on GPUs beside it."""
+    names = list(dict.fromkeys(item.algorithm for item in predictions))
+    lines = []
+    for name in names:
+        points: list[Point] = [(p.size, p.algbw / 1e9) for p in predictions if p.algorithm == name]
+        lines.append(Line(name, points))
+    if parameters.software_us:
+        for name in dict.fromkeys(item.algorithm for item in measured()):
+            points = [(m.size, m.size / m.seconds / 1e9) for m in measured() if m.algorithm == name]
+            if name in names:
+                colour = names.index(name)
+                lines.append(Line(f"{name}, 6 GPUs measured", points, colour, marks_only=True))
+    plot_lines(
+        target,
+        f"All-Reduce, {config.name}",
+        "size (B)",
+        "algorithm bandwidth (GB/s)",
+        lines,
+        log_y=True,
+    )

@@ -1,0 +1,120 @@
+"""``scin explain``: where the time of a small collective goes, hop by hop."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import click
+
+from hw.formats.data_type import DataType
+from hw.spec.buildable import check_buildable
+from hw.spec.config import Config
+from hw.spec.instruction import ReduceOp
+from models.simulator.collective import plane_bytes
+from models.simulator.explain import Span, measured_spans, simulated_spans
+from models.simulator.system import Instruction, simulate
+from scin.driver import Driver
+from scin.options import InputError, common, parse_size, write_json
+from scin.plot import plot_format, plot_waterfall
+from scin.runner import CollectiveRunner
+from scin.simulator import Simulator
+from scin.table import Column, Spinner, TextTable
+from scin.tensors import random_tensors
+
+BACKENDS = ("sim", "rtl")
+LARGEST = 64 << 20
+COLUMNS: tuple[Column, ...] = (
+    ("step", "", 46),
+    ("from", "(cycle)", 9),
+    ("cycles", "", 9),
+    ("links", "", 8),
+    ("memory", "", 8),
+    ("rows", "", 8),
+    ("rest", "", 8),
+    ("time", "(ns)", 11),
+    ("share", "", 8),
+)
+
+
+@click.command()
+@click.argument("operation", metavar="OP")
+@click.option("--size", default="4KiB", show_default=True, help="Bytes of FP16.")
+@click.option("--backend", default="sim", show_default=True, help="sim or rtl.")
+@click.option("--plot", metavar="FILE.png|svg", help="Draw it as a waterfall.")
+@common()
+def explain(
+    *,
+    config: Config,
+    operation: str,
+    size: str,
+    backend: str,
+    plot: str | None,
+    json_path: str | None,
+    seed: int,
+    quiet: bool,
+) -> None:
+    """Where the time of OP (allreduce) goes: steps, and in each the cycles on links, in memory
+    latency, reducing rows, and the rest: pipelines and waiting."""
+    if operation != "allreduce":
+        raise InputError(f"operation {operation!r}: supported here is allreduce")
+    if backend not in BACKENDS:
+        raise InputError(f"backend {backend!r}: must be one of {', '.join(BACKENDS)}")
+    message = parse_size(size)
+    if not 0 < message <= LARGEST:
+        raise InputError(f"size {message}: must be between 1 and {LARGEST} B")
+    if plot is not None:
+        plot_format(plot)
+    table = TextTable(COLUMNS, quiet=quiet, error=json_path == "-")
+    length = plane_bytes(config, message)
+    rows = -(-length // config.fabric.flit_bytes)
+    if backend == "sim":
+        spans = simulated_spans(config, simulate(config, [Instruction(length)]), rows)
+    else:
+        check_buildable(config)
+        spans = _on_rtl(config, length, rows, seed, table, quiet)
+    total = spans[-1].end
+    cycle = 1000 / config.isa.clock_MHz
+    where = "in the simulator" if backend == "sim" else "on RTL"
+    table.head(f"allreduce of {message} B {where}, {config.name}")
+    for span in spans:
+        table.row(_cells(span, total, cycle))
+    whole = Span(
+        "last arrival → flag visible",
+        0,
+        total,
+        *(sum(getattr(s, name) for s in spans) for name in ("links", "memory", "rows")),
+    )
+    table.row(_cells(whole, total, cycle))
+    if plot is not None:
+        plot_waterfall(plot, f"All-Reduce of {message} B, {config.name}", spans)
+    records = [dataclasses.asdict(span) | {"cycles": span.cycles} for span in spans]
+    write_json(json_path, f"explain {operation}", config, records)
+
+
+def _on_rtl(
+    config: Config, length: int, rows: int, seed: int, table: TextTable, quiet: bool
+) -> list[Span]:
+    spinner = Spinner(quiet=quiet)
+    with Simulator(config, seed=seed, report=table.line) as simulator:
+        driver = Driver(simulator, config, progress=spinner)
+        spinner.watch(simulator, f"allreduce {length} B")
+        runner = CollectiveRunner(config, simulator, driver)
+        inputs = random_tensors(DataType.FP16, -(-length // 2), config.system.endpoints, seed)
+        try:
+            item = runner.run("allreduce", inputs, DataType.FP16, ReduceOp.SUM).measurement
+        finally:
+            spinner.stop()
+    assert item.arrived is not None
+    assert item.visible is not None
+    return measured_spans(config, item.arrived, item.counters[0], item.visible, rows)
+
+
+def _cells(span: Span, total: int, cycle: float) -> list[str]:
+    return [
+        span.name,
+        str(span.start),
+        str(span.cycles),
+        *(str(getattr(span, name)) for name in ("links", "memory", "rows", "rest")),
+        f"{span.cycles * cycle:.1f}",
+        f"{span.cycles / total:.1%}",
+    ]

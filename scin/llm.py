@@ -1,0 +1,153 @@
+"""``scin llm``: what the in-switch accelerator is worth to an inference server."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from hw.spec.config import Config
+from models.llm.accelerator import Profile, ProfileError, Roofline
+from models.llm.inference import StepTime, Workload, step_time
+from models.llm.operators import PRECISIONS
+from models.llm.shape import ShapeError, load_shape
+from models.prediction import SCIN, SCIN_INQ
+from scin.compare import parse_algorithms, parse_parameters
+from scin.options import InputError, common, write_json
+from scin.plot import Bar, plot_bars, plot_format
+from scin.table import Column, TextTable
+
+REFERENCE = "ring"
+COLUMNS: tuple[Column, ...] = (
+    ("model", "", 12),
+    ("precision", "", 10),
+    ("phase", "", 8),
+    ("message", "(B)", 10),
+    ("algorithm", "", 10),
+    ("compute", "(us/layer)", 11),
+    ("All-Reduce", "(us/layer)", 11),
+    ("share", "", 8),
+    ("TTFT/TPOT", "(ms)", 10),
+    (f"vs {REFERENCE}", "(x)", 8),
+)
+
+
+@click.command()
+@click.option(
+    "--model",
+    "models",
+    default=",".join(("llama2-7b", "llama2-13b", "llama2-70b")),
+    show_default=True,
+    help="Presets or .toml files; comma-separated.",
+)
+@click.option("--precision", default="fp16,fp8", show_default=True, help="fp16, fp8.")
+@click.option("--prefill-batch", default=1, show_default=True, help="Sequences in prefill.")
+@click.option("--prompt", default=2048, show_default=True, help="Tokens of each.")
+@click.option("--decode-batch", default=64, show_default=True, help="Sequences in decode.")
+@click.option("--context", default=2048, show_default=True, help="Tokens cached of each.")
+@click.option("--prefill-algo", default=SCIN_INQ, show_default=True, help="In prefill.")
+@click.option("--decode-algo", default=SCIN, show_default=True, help="In decode.")
+@click.option("--against", default="ring,nvls", show_default=True, help="Baselines.")
+@click.option("--profile", metavar="FILE.csv", help="Measured operators, not the roofline.")
+@click.option("--parameter", "texts", multiple=True, metavar="NAME=VALUE", help="Of baselines.")
+@click.option("--plot", metavar="FILE.png|svg", help="Draw time per layer.")
+@common(default="dgx8")
+def llm(
+    *,
+    config: Config,
+    models: str,
+    precision: str,
+    prefill_batch: int,
+    prompt: int,
+    decode_batch: int,
+    context: int,
+    prefill_algo: str,
+    decode_algo: str,
+    against: str,
+    profile: str | None,
+    texts: tuple[str, ...],
+    plot: str | None,
+    json_path: str | None,
+    seed: int,
+    quiet: bool,
+) -> None:
+    """Prefill and decode of a language model, tensor-parallel over all accelerators.
+
+    Operators take what an H200 roofline says, or a measured --profile; All-Reduces what the
+    simulator says. Prefill by default quantizes in the network, decode does not.
+    """
+    workload = Workload(prefill_batch, prompt, decode_batch, context)
+    for name in ("prefill_batch", "prompt", "decode_batch", "context"):
+        if getattr(workload, name) < 1:
+            option = name.replace("_", "-")
+            raise InputError(f"{option} {getattr(workload, name)}: must be at least 1")
+    precisions = precision.split(",")
+    for name in precisions:
+        if name not in PRECISIONS:
+            raise InputError(f"precision {name!r}: must be among {', '.join(PRECISIONS)}")
+    baselines = parse_algorithms(against)
+    parse_algorithms(f"{prefill_algo},{decode_algo}")
+    parameters = parse_parameters(texts)
+    if plot is not None:
+        plot_format(plot)
+    try:
+        chosen = [load_shape(name) for name in models.split(",")]
+        accelerator = Profile.load(Path(profile)) if profile else Roofline()
+    except (ShapeError, ProfileError) as error:
+        raise InputError(str(error)) from error
+    table = TextTable(COLUMNS, quiet=quiet, error=json_path == "-")
+    table.head(
+        f"tensor parallel over {config.system.endpoints} accelerators, {config.name}; prefill "
+        f"{prefill_batch} x {prompt} tokens, decode {decode_batch} with {context} cached"
+    )
+    records, bars = [], []
+    for model in chosen:
+        for name in precisions:
+            for phase, step, ours in (
+                ("prefill", workload.prefill, prefill_algo),
+                ("decode", workload.decode, decode_algo),
+            ):
+                times: dict[str, StepTime] = {}
+                for algorithm in dict.fromkeys((REFERENCE, *baselines, ours)):
+                    try:
+                        times[algorithm] = step_time(
+                            config, model, step, name, algorithm, accelerator, parameters
+                        )
+                    except ProfileError as error:
+                        raise InputError(str(error)) from error
+                for algorithm, time in times.items():
+                    gain = times[REFERENCE].total / time.total
+                    layers = model.layers / 1e6
+                    table.row(
+                        [
+                            model.name,
+                            name,
+                            phase,
+                            str(time.message),
+                            algorithm,
+                            f"{time.compute / layers:.2f}",
+                            f"{time.communication / layers:.2f}",
+                            f"{time.share:.1%}",
+                            f"{time.total * 1e3:.3f}",
+                            f"{gain:.2f}",
+                        ]
+                    )
+                    records.append(
+                        {
+                            "model": model.name,
+                            "precision": name,
+                            "phase": phase,
+                            "algorithm": algorithm,
+                            "message_bytes": time.message,
+                            "compute_s": time.compute,
+                            "communication_s": time.communication,
+                            "communication_share": time.share,
+                            "total_s": time.total,
+                            "speedup_vs_ring": gain,
+                        }
+                    )
+                    label = f"{model.name}, {name} {phase}, {algorithm}"
+                    bars.append(Bar(label, time.compute / layers, time.communication / layers))
+    if plot is not None:
+        plot_bars(plot, f"{config.name}: time per layer", "time (us)", bars)
+    write_json(json_path, "llm", config, records)

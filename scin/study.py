@@ -1,0 +1,255 @@
+"""``scin study``: one question to the simulator, a table and a plot."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import click
+
+from hw.formats import block_formats
+from hw.spec.config import Config, from_dict
+from hw.spec.registers import FEATURE_BITS
+from models.baselines.parameters import Parameters
+from models.prediction import SCIN, SCIN_INQ, predict
+from models.simulator.collective import plane_bytes
+from models.simulator.system import Instruction, Traffic, simulate
+from scin.options import InputError, common, write_json
+from scin.plot import Line, plot_format, plot_lines
+from scin.table import Column, TextTable
+
+SMALL, MEDIUM, LARGE = 4 << 10, 256 << 10, 16 << 20
+SIZES = tuple(1 << exponent for exponent in range(10, 27, 2))
+BASELINES = ("ring", "nvls", "twoshot")
+TRAFFIC_START = 20_000
+TRAFFIC_SIZE = 1 << 20
+
+
+@dataclass(frozen=True)
+class Point:
+    """Of a line of the plot: ``x``, and how long a collective of ``size`` bytes took."""
+
+    line: str
+    x: float
+    size: int
+    seconds: float
+
+    @property
+    def microseconds(self) -> float:
+        return self.seconds * 1e6
+
+    @property
+    def gigabytes_per_second(self) -> float:
+        return self.size / self.seconds / 1e9
+
+
+@dataclass(frozen=True)
+class Study:
+    """``value``: what is drawn over ``x``; ``relative``: to the first line at the same x."""
+
+    doc: str
+    x_label: str
+    y_label: str
+    points: Callable[[Config], Iterator[Point]]
+    value: Callable[[Point], float]
+    relative: bool = False
+    log_x: bool = True
+    log_y: bool = False
+
+
+def _with(config: Config, section: str, **fields: Any) -> Config:
+    """A changed configuration, checked as any other."""
+    tree = config.as_dict()
+    name = tree.pop("name")
+    tree[section] |= fields
+    return from_dict(tree, name=name)
+
+
+def _seconds(config: Config, algorithm: str, size: int) -> float:
+    return predict(config, algorithm, size, Parameters()).seconds
+
+
+def _ablation(config: Config) -> Iterator[Point]:
+    off = dict.fromkeys(FEATURE_BITS, False)
+    sets = {"all off": off}
+    sets |= {f"only {name.replace('_', ' ')}": off | {name: True} for name in FEATURE_BITS}
+    sets |= {"all on": dict.fromkeys(FEATURE_BITS, True)}
+    for name, features in sets.items():
+        changed = _with(config, "isa", **features)
+        for size in SIZES:
+            yield Point(name, size, size, _seconds(changed, SCIN, size))
+
+
+def _buffer(config: Config) -> Iterator[Point]:
+    """Table size as waves times bytes per wave."""
+    for wave_bytes in (1024, 4096, 16384):
+        for waves in (2, 4, 8, 16, 32):
+            per_controller = waves // config.isa.wave_controllers
+            if per_controller < 1:
+                continue
+            changed = _with(config, "isa", waves=waves, wave_bytes=wave_bytes)
+            yield Point(f"{wave_bytes} B waves", waves, LARGE, _seconds(changed, SCIN, LARGE))
+
+
+def _latency(config: Config) -> Iterator[Point]:
+    per_ns = config.isa.clock_MHz / 1000
+    for algorithm in (SCIN, *BASELINES):
+        for nanoseconds in (100, 200, 400, 800):
+            cycles = max(6, round(nanoseconds * per_ns))
+            changed = _with(config, "link", latency_cycles=cycles)
+            yield Point(
+                f"{algorithm}, {SMALL} B",
+                nanoseconds,
+                SMALL,
+                _seconds(changed, algorithm, SMALL),
+            )
+
+
+def _accelerators(config: Config) -> Iterator[Point]:
+    for algorithm in (SCIN, *BASELINES):
+        for count in (2, 4, 8, 16, 32, 64, 72):
+            changed = _with(config, "system", endpoints=count)
+            yield Point(algorithm, count, MEDIUM, _seconds(changed, algorithm, MEDIUM))
+
+
+def _inq(config: Config) -> Iterator[Point]:
+    for size in SIZES:
+        yield Point("fp16", size, size, _seconds(config, SCIN, size))
+    for entry in block_formats(config):
+        for size in SIZES:
+            seconds = predict(config, SCIN_INQ, size, Parameters(), entry.code).seconds
+            yield Point(entry.code.name.lower(), size, size, seconds)
+
+
+def _interference(config: Config) -> Iterator[Point]:
+    """Endpoints that write to the next one as fast as they can, and a collective beside them."""
+    endpoints = config.system.endpoints
+    cycle = 1 / (config.isa.clock_MHz * 1e6)
+    length = plane_bytes(config, TRAFFIC_SIZE)
+    limit = config.fabric.max_payload_bytes
+    for packet in dict.fromkeys((limit, max(config.fabric.flit_bytes, limit // 4))):
+        for count in range(0, endpoints + 1, max(1, endpoints // 4)):
+            traffic = [Traffic(i, (i + 1) % endpoints, packet) for i in range(count)]
+            item = Instruction(length, synchronised=False, start=TRAFFIC_START)
+            cycles = simulate(config, [item], traffic).unsynchronised
+            yield Point(f"beside {packet} B packets", count, TRAFFIC_SIZE, cycles * cycle)
+
+
+BANDWIDTH = "algorithm bandwidth (GB/s)"
+TIME = "time (us)"
+
+STUDIES = {
+    "ablation": Study(
+        "each improvement alone, and all together, over size",
+        "size (B)",
+        "speed-up over all off",
+        _ablation,
+        lambda point: point.seconds,
+        relative=True,
+    ),
+    "buffer": Study(
+        "waves and bytes per wave of a table, at 16 MiB",
+        "waves per table",
+        BANDWIDTH,
+        _buffer,
+        lambda point: point.gigabytes_per_second,
+    ),
+    "latency": Study(
+        "link latency, at 4 KiB",
+        "link latency, one way (ns)",
+        TIME,
+        _latency,
+        lambda point: point.microseconds,
+        log_y=True,
+    ),
+    "accelerators": Study(
+        "number of accelerators, at 256 KiB",
+        "accelerators",
+        TIME,
+        _accelerators,
+        lambda point: point.microseconds,
+        log_y=True,
+    ),
+    "inq": Study(
+        "wire formats of in-network quantization, over size",
+        "size (B)",
+        BANDWIDTH,
+        _inq,
+        lambda point: point.gigabytes_per_second,
+    ),
+    "interference": Study(
+        "endpoints that also send ordinary traffic, 1 MiB",
+        "endpoints with ordinary traffic",
+        BANDWIDTH,
+        _interference,
+        lambda point: point.gigabytes_per_second,
+        log_x=False,
+    ),
+}
+
+COLUMNS: tuple[Column, ...] = (
+    ("line", "", 32),
+    ("x", "", 10),
+    ("size", "(B)", 10),
+    ("time", "(us)", 11),
+    ("algbw", "(GB/s)", 9),
+    ("vs first", "(x)", 9),
+)
+
+
+@click.command()
+@click.argument("name", metavar="STUDY")
+@click.option("--plot", metavar="FILE.png|svg", help="Draw it.")
+@common(default="dgx8")
+def study(
+    *,
+    config: Config,
+    name: str,
+    plot: str | None,
+    json_path: str | None,
+    seed: int,
+    quiet: bool,
+) -> None:
+    """Ask the simulator: ablation, buffer, latency, accelerators, inq, or interference.
+
+    ``vs first`` compares with the first line at the same x.
+    """
+    if name not in STUDIES:
+        raise InputError(f"study {name!r}: must be one of {', '.join(STUDIES)}")
+    if plot is not None:
+        plot_format(plot)
+    chosen = STUDIES[name]
+    table = TextTable(COLUMNS, quiet=quiet, error=json_path == "-")
+    table.head(f"{chosen.doc}; {config.name}; x: {chosen.x_label}")
+    reference: dict[float, float] = {}
+    lines: dict[str, list[tuple[float, float]]] = {}
+    records = []
+    for point in chosen.points(config):
+        first = reference.setdefault(point.x, point.seconds)
+        gain = first / point.seconds
+        value = gain if chosen.relative else chosen.value(point)
+        lines.setdefault(point.line, []).append((point.x, value))
+        table.row(
+            [
+                point.line,
+                f"{point.x:g}",
+                str(point.size),
+                f"{point.microseconds:.3f}",
+                f"{point.gigabytes_per_second:.2f}",
+                f"{gain:.3f}",
+            ]
+        )
+        records.append(dataclasses.asdict(point) | {"vs_first": gain})
+    if plot is not None:
+        plot_lines(
+            plot,
+            f"{chosen.doc}; {config.name}",
+            chosen.x_label,
+            chosen.y_label,
+            [Line(label, points) for label, points in lines.items()],
+            log_x=chosen.log_x,
+            log_y=chosen.log_y,
+        )
+    write_json(json_path, f"study {name}", config, records)

@@ -1,0 +1,1 @@
+"""Does the simulator agree with the RTL?"""

@@ -1,0 +1,156 @@
+"""``scin validate``: the same cases on RTL and in the simulator."""
+
+from __future__ import annotations
+
+import itertools
+import sys
+from dataclasses import dataclass, replace
+
+import click
+
+from hw.spec.config import load
+from models.simulator.system import simulate
+from scin.options import EXIT_WRONG, InputError, exit_status, write_json
+from scin.simulator import Simulator
+from scin.table import Column, Spinner, TextTable
+from scin.validation.cases import LARGEST, Case, cases
+from scin.validation.rtl import Observation, observe
+
+RELATIVE_BOUND = 0.02
+CYCLES_BOUND = 8
+
+COLUMNS: tuple[Column, ...] = (
+    ("config", "", 8),
+    ("case", "", 34),
+    ("improvements", "", 32),
+    ("size", "(B)", 10),
+    ("RTL", "(cycles)", 10),
+    ("simulator", "(cycles)", 10),
+    ("error", "(cycles)", 9),
+    ("error", "(%)", 8),
+    ("bound", "(cycles)", 9),
+    ("", "", 5),
+)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    case: Case
+    rtl: Observation
+    simulated: int
+
+    @property
+    def error(self) -> int:
+        return self.simulated - self.rtl.cycles
+
+    @property
+    def bound(self) -> float:
+        return max(CYCLES_BOUND, RELATIVE_BOUND * self.rtl.cycles)
+
+    @property
+    def holds(self) -> bool:
+        return abs(self.error) <= self.bound and self.rtl.status == 0
+
+    def as_dict(self) -> dict:
+        return {
+            "config": self.case.config.name,
+            "case": self.case.what,
+            "improvements": self.case.switches,
+            "size_bytes": self.case.size,
+            "rtl_cycles": self.rtl.cycles,
+            "simulated_cycles": self.simulated,
+            "error_cycles": self.error,
+            "bound_cycles": self.bound,
+            "status": self.rtl.status.name,
+            "holds": self.holds,
+        }
+
+
+@click.command()
+@click.option(
+    "--config",
+    "names",
+    default=",".join(LARGEST),
+    show_default=True,
+    help="Configurations; comma-separated.",
+)
+@click.option("--quick", is_flag=True, help="Up to 64 KiB only.")
+@click.option("--json", "json_path", metavar="FILE", help="Write records; - for stdout.")
+@click.option("--quiet", is_flag=True, help="No table, no progress.")
+def validate(*, names: str, quick: bool, json_path: str | None, quiet: bool) -> None:
+    """Compare the simulator with the RTL, case by case.
+
+    Fails if a case differs by more than 2 % and more than 8 cycles.
+    """
+    with exit_status():
+        for name in names.split(","):
+            if name not in LARGEST:
+                raise InputError(f"config {name!r}: must be among {', '.join(LARGEST)}")
+        table = TextTable(COLUMNS, quiet=quiet, error=json_path == "-")
+        table.head("All-Reduce on RTL and in the simulator")
+        results = [item for name in names.split(",") for item in compare(name, quick, table, quiet)]
+        summarise(results, table)
+        write_json(json_path, "validate", load("fpga4"), [item.as_dict() for item in results])
+        if not all(item.holds for item in results):
+            sys.exit(EXIT_WRONG)
+
+
+def compare(name: str, quick: bool, table: TextTable, quiet: bool) -> list[Comparison]:
+    """Every case on a freshly reset system, so that none inherits whose turn it was."""
+    spinner = Spinner(quiet=quiet)
+    results = []
+    try:
+        for case in cases(name, quick=quick):
+            with Simulator(load(name), report=table.line) as simulator:
+                spinner.watch(simulator, f"{name} {case.what} {case.size} B")
+                observation = observe(simulator, case, progress=spinner)
+            result = Comparison(case, observation, predict(case, observation))
+            spinner.stop()
+            table.row(_cells(result))
+            results.append(result)
+    finally:
+        spinner.stop()
+    return results
+
+
+def predict(case: Case, observation: Observation) -> int:
+    """Cycles by the simulator, which is told when the driver let each instruction start."""
+    instructions = [
+        replace(item, start=item.start + start)
+        for item, start in zip(case.instructions, observation.starts, strict=True)
+    ]
+    outcome = simulate(
+        case.config,
+        instructions,
+        list(case.traffic),
+        since_reset=observation.since_reset,
+        arrivals=observation.arrivals,
+    )
+    return outcome.visible if case.synchronised else outcome.unsynchronised
+
+
+def summarise(results: list[Comparison], table: TextTable) -> None:
+    for name, group in itertools.groupby(results, key=lambda item: item.case.config.name):
+        members = list(group)
+        worst = max(members, key=lambda item: abs(item.error) / item.bound)
+        within = sum(item.holds for item in members)
+        table.line(
+            f"# {name}: {within} of {len(members)} within {RELATIVE_BOUND:.0%} or "
+            f"{CYCLES_BOUND} cycles; nearest to its bound: {worst.case.what}, "
+            f"{worst.case.switches}, {worst.case.size} B, {worst.error:+d} cycles"
+        )
+
+
+def _cells(item: Comparison) -> list[str]:
+    return [
+        item.case.config.name,
+        item.case.what,
+        item.case.switches,
+        str(item.case.size),
+        str(item.rtl.cycles),
+        str(item.simulated),
+        f"{item.error:+d}",
+        f"{100 * item.error / item.rtl.cycles:+.2f}",
+        f"{item.bound:.0f}",
+        "" if item.holds else "FAIL",
+    ]
