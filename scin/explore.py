@@ -116,17 +116,14 @@ class Journal:
         self.path = output.with_name(f".{output.name}.journal")
 
     def read(self) -> dict[str, dict[str, Any]]:
+        """What is known. A last line that the interruption has cut is cut off."""
         if not self.path.is_file():
             return {}
-        results = {}
-        for line in self.path.read_text(encoding="utf-8").splitlines():
-            # The last line may have been cut by the interruption.
-            try:
-                entry = json.loads(line)
-            except json.JSONDecodeError:
-                continue
-            results[entry["key"]] = entry["result"]
-        return results
+        whole, _, rest = self.path.read_text(encoding="utf-8").rpartition("\n")
+        if rest:
+            write_atomically(self.path, f"{whole}\n".encode() if whole else b"")
+        entries = [json.loads(line) for line in whole.splitlines()]
+        return {entry["key"]: entry["result"] for entry in entries}
 
     def append(self, points: list[dict[str, Any]], results: list[dict[str, Any]]) -> None:
         with self.path.open("a", encoding="utf-8") as file:

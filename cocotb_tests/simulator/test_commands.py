@@ -1,0 +1,240 @@
+"""compare, study, llm, explain, explore, sweep --backend sim: output, plots, bad input."""
+
+import csv
+import itertools
+import json
+
+import pyarrow.parquet
+import pytest
+from click.testing import CliRunner
+
+from hw.spec.config import load
+from models.simulator.collective import allreduce
+from scin import explore
+from scin.main import main
+from scin.study import STUDIES
+
+
+def scin(*arguments):
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+def records(*arguments):
+    result = scin(*arguments, "--json", "-")
+    assert result.exit_code == 0, result.output
+    return json.loads(result.stdout)["records"]
+
+
+def test_compare(tmp_path):
+    plot = tmp_path / "compare.svg"
+    algorithms = ["scin", "scin-inq", "ring", "oneshot", "twoshot", "nvls", "tree", "dma-ring"]
+    found = records(
+        *("compare", "--algo", ",".join(algorithms), "--min", "1K", "--max", "64M"),
+        *("--factor", "16", "--plot", plot),
+    )
+    assert [item["algorithm"] for item in found[: len(algorithms)]] == algorithms
+    assert {item["size"] for item in found} == {1 << 10, 1 << 14, 1 << 18, 1 << 22, 1 << 26}
+    for item in found:
+        assert item["algbw_GBps"] == pytest.approx(item["size"] / item["seconds"] / 1e9)
+        assert item["busbw_GBps"] == pytest.approx(item["algbw_GBps"] * 14 / 8)
+    text = plot.read_text()
+    assert all(label in text for label in ("size (B)", "algorithm bandwidth (GB/s)", "ring"))
+
+
+def test_compare_beside_measured_gpus(tmp_path):
+    plot = tmp_path / "measured.svg"
+    parameters = ("--parameter", "software_us=6", "--plot", plot)
+    found = records("compare", "--algo", "ring,nvls", "--max", "1M", *parameters)
+    assert all(item["seconds"] > 6e-6 for item in found)
+    assert "measured" in plot.read_text()
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_study(tmp_path, name):
+    plot = tmp_path / "study.png"
+    found = records("study", name, "--config", "fpga4", "--plot", plot)
+    assert len({item["line"] for item in found}) > 1
+    assert all(item["seconds"] > 0 for item in found)
+    assert plot.stat().st_size > 10_000
+
+
+def test_llm(tmp_path):
+    plot = tmp_path / "llm.svg"
+    found = records("llm", "--model", "llama2-7b", "--plot", plot)
+    assert {(item["precision"], item["phase"]) for item in found} == {
+        (precision, phase) for precision in ("fp16", "fp8") for phase in ("prefill", "decode")
+    }
+    for item in found:
+        assert item["total_s"] == pytest.approx(item["compute_s"] + item["communication_s"])
+        if item["algorithm"].startswith("scin"):
+            assert item["speedup_vs_ring"] > 1
+    assert "time (us)" in plot.read_text()
+
+
+def test_llm_with_a_measured_profile(tmp_path):
+    """The profile's times count, and what it lacks is named."""
+    model = tmp_path / "small.toml"
+    model.write_text(
+        "layers = 2\nhidden = 64\nheads = 4\nkv_heads = 4\nffn = 128\nvocabulary = 100\n"
+    )
+    lines = ["operator,shape,precision,seconds"]
+    for name, shape in (
+        ("norm", "2x64"),
+        ("qkv", "2x64x96"),
+        ("attention", "2x2x32"),
+        ("out", "2x32x64"),
+        ("gate_up", "2x64x128"),
+        ("silu", "2x64"),
+        ("down", "2x64x64"),
+        ("head", "1x64x50"),
+    ):
+        lines.append(f"{name},{shape},fp16,0.001")
+    decode = [
+        line.replace("2x", "1x", 1).replace("attention,1x2", "attention,1x2") for line in lines[1:]
+    ]
+    profile = tmp_path / "profile.csv"
+    profile.write_text("\n".join(dict.fromkeys([*lines, *decode])) + "\n")
+    options = (
+        *("llm", "--config", "tiny", "--model", model, "--precision", "fp16"),
+        *("--prompt", 2, "--decode-batch", 1, "--context", 2, "--profile", profile),
+    )
+    for item in records(*options):
+        # Two norms and six other operators in each of two layers, and the head.
+        assert item["compute_s"] == pytest.approx(2 * 8e-3 + 1e-3)
+    profile.write_text("\n".join(lines[:-1]) + "\n")
+    result = scin(*options)
+    assert result.exit_code == 2
+    assert "the profile lacks head, 1x64x50, fp16" in result.output
+
+
+@pytest.mark.parametrize("backend", ["sim", "rtl"])
+def test_explain(tmp_path, backend):
+    """Steps without gaps; links, memory and rows are part of each; the same total."""
+    plot = tmp_path / "waterfall.svg"
+    found = records(
+        *("explain", "allreduce", "--config", "tiny", "--set", "endpoint.shuffle_slots=1"),
+        *("--size", "1K", "--backend", backend, "--plot", plot),
+    )
+    assert found[0]["start"] == 0
+    for before, after in itertools.pairwise(found):
+        assert before["end"] == after["start"]
+    for item in found:
+        parts = item["links"] + item["memory"] + item["rows"]
+        assert 0 <= parts <= item["cycles"] == item["end"] - item["start"]
+    config = load("tiny", {"endpoint.shuffle_slots": 1})
+    assert found[-1]["end"] == allreduce(config, 1024).cycles
+    assert "cycles after the last arrival" in plot.read_text()
+
+
+def test_sweep_in_the_simulator():
+    found = records(
+        *("sweep", "allreduce", "--backend", "sim", "--config", "dgx8"),
+        *("--algo", "scin,scin-inq", "--min", "1M", "--max", "1G", "--factor", "32"),
+    )
+    assert [item["algo"] for item in found] == 3 * ["scin"] + 3 * ["scin-inq"]
+    assert all(item["backend"] == "sim" and item["wrong"] is None for item in found)
+
+
+SPACE = """
+config = "tiny"
+sizes = ["1K", 4096]
+algorithms = ["scin", "ring"]
+
+[fields]
+"isa.waves" = [4, 8]
+"link.latency_cycles" = [8, 20]
+"""
+
+
+def test_explore_on_a_cluster(tmp_path):
+    """Points spread over a Dask cluster that is already there; every combination once."""
+    from dask.distributed import LocalCluster
+
+    description, output = tmp_path / "space.toml", tmp_path / "points.parquet"
+    description.write_text(SPACE)
+    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
+        result = scin(
+            "explore", description, "--output", output, "--scheduler", cluster.scheduler_address
+        )
+    assert result.exit_code == 0, result.output
+    rows = pyarrow.parquet.read_table(output).to_pylist()
+    assert len(rows) == 16
+    varied = ("isa.waves", "link.latency_cycles", "size_bytes", "algorithm")
+    assert len({tuple(row[name] for name in varied) for row in rows}) == 16
+    assert all(row["time_s"] > 0 for row in rows)
+
+
+def test_explore_goes_on_after_an_interruption(tmp_path, monkeypatch):
+    """What is in the journal is not computed again, and the journal is gone in the end."""
+    description, output = tmp_path / "space.toml", tmp_path / "points.csv"
+    description.write_text(SPACE)
+    computed = []
+
+    def here(points, scheduler, workers):
+        for first in range(0, len(points), 6):
+            batch = points[first : first + 6]
+            computed.extend(batch)
+            yield batch, explore.compute(batch)
+            if len(computed) == 6:
+                raise KeyboardInterrupt
+
+    monkeypatch.setattr(explore, "_run", here)
+    arguments = ("explore", description, "--output", output, "--quiet")
+    assert scin(*arguments).exit_code != 0
+    assert not output.exists()
+    journal = explore.Journal(output).path
+    # As if the machine had stopped within a line.
+    journal.write_text(journal.read_text() + '{"key": "cut')
+    result = scin(*arguments)
+    assert result.exit_code == 0, result.output
+    assert len(computed) == 16
+    with output.open() as file:
+        assert len(list(csv.DictReader(file))) == 16
+    assert not journal.exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("compare", "--algo", "star"), "algo 'star': must be among scin"),
+        (("compare", "--parameter", "fence=x"), "must be one of none, switch, endpoint"),
+        (("compare", "--inq-format", "fp16"), "must be a block-scaled format"),
+        (("compare", "--min", "0"), "min 0: must be positive"),
+        (("compare", "--plot", "x.pdf"), "must end in one of png, svg"),
+        (("study", "weather"), "study 'weather': must be one of ablation"),
+        (("llm", "--model", "gpt9"), "model 'gpt9': must be a .toml file or one of llama2-13b"),
+        (("llm", "--precision", "fp4"), "precision 'fp4': must be among fp16, fp8"),
+        (("llm", "--prompt", "0"), "prompt 0: must be at least 1"),
+        (("llm", "--profile", "absent.csv"), "profile absent.csv"),
+        (("explain", "reduce"), "operation 'reduce': supported here is allreduce"),
+        (("explain", "allreduce", "--size", "0"), "size 0: must be between 1"),
+        (("explain", "allreduce", "--backend", "x"), "backend 'x': must be one of sim, rtl"),
+        (("sweep", "reduce", "--backend", "sim"), "backend sim: allreduce with"),
+        (("validate", "--config", "dgx8"), "config 'dgx8': must be among fpga4, tiny, ecp5"),
+        (("explore", "absent.toml", "--output", "x.csv"), "absent.toml"),
+        (("explore", "absent.toml", "--output", "x.txt"), "must end in .parquet or .csv"),
+    ],
+)
+def test_bad_input(arguments, message):
+    result = scin(*arguments)
+    assert result.exit_code == 2, result.output
+    assert message in result.output
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (('"scin", "ring"', '"scin", "star"'), "algorithm 'star'"),
+        (("[4, 8]", "[3]"), "isa.waves = 3: must be a power of two"),
+        (("[4, 8]", "[]"), "must be a list of values"),
+        (('"isa.waves"', '"isa.wave"'), "isa.wave: unknown field"),
+        (("sizes", "size"), "size, sizes"),
+    ],
+)
+def test_bad_design_space(tmp_path, change, message):
+    description = tmp_path / "space.toml"
+    description.write_text(SPACE.replace(*change))
+    result = scin("explore", description, "--output", tmp_path / "x.csv")
+    assert result.exit_code == 2, result.output
+    assert message in result.output
+    assert list(tmp_path.iterdir()) == [description]
