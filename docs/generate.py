@@ -41,6 +41,7 @@ from hw.spec.instruction import (
 from hw.spec.packet import HEADER_DOC, Channel, Header, MessageClass, Operation
 from hw.spec.registers import ENDPOINT, FEATURE_BITS, SWITCH, Register
 from hw.spec.status import STATUS_DOC, Status
+from models.baselines.parameters import Parameters
 
 FOLDER = Path(__file__).resolve().parent
 
@@ -94,6 +95,14 @@ def config_table() -> str:
     return "\n".join(lines)
 
 
+def parameter_table() -> str:
+    lines = ["| name | default | unit | meaning | source |", "|---|---|---|---|---|"]
+    for item in dataclasses.fields(Parameters):
+        told = " | ".join(item.metadata[key] for key in ("unit", "doc", "source"))
+        lines.append(f"| `{item.name}` | {item.default} | {told} |")
+    return "\n".join(lines)
+
+
 def feature_table() -> str:
     lines = ["| bit | improvement |", "|---|---|"]
     return "\n".join(lines + [f"| {bit} | `{name}` |" for bit, name in enumerate(FEATURE_BITS)])
@@ -120,6 +129,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "dma-registers": lambda: register_table(ENGINE),
     "dma-state": lambda: enum_table(EngineState, STATE_DOC),
     "config": config_table,
+    "baseline-parameters": parameter_table,
 }
 
 

@@ -13,7 +13,7 @@ from models.baselines.measured import measured
 from models.baselines.parameters import ParameterError, Parameters, parse
 from models.prediction import ALGORITHMS, SCIN_INQ, Prediction, predict
 from scin.options import InputError, common, parse_data_type, parse_sizes, write_json
-from scin.plot import Line, Point, plot_format, plot_lines
+from scin.plot import Line, Panel, Point, plot_format, plot_panels
 from scin.table import Column, TextTable
 
 DEFAULT = "scin,scin-inq,ring,nvls,twoshot"
@@ -116,21 +116,29 @@ def _plot(
 ) -> None:
     """With a software overhead, what was measured on GPUs beside it."""
     names = list(dict.fromkeys(item.algorithm for item in predictions))
-    lines = []
+    bandwidth, speedup = [], []
     for name in names:
-        points: list[Point] = [(p.size, p.algbw / 1e9) for p in predictions if p.algorithm == name]
-        lines.append(Line(name, points))
+        mine = [item for item in predictions if item.algorithm == name]
+        points: list[Point] = [(item.size, item.algbw / 1e9) for item in mine]
+        bandwidth.append(Line(name, points))
+        gains: list[Point] = [
+            (item.size, predict(config, REFERENCE, item.size, parameters).seconds / item.seconds)
+            for item in mine
+        ]
+        speedup.append(Line(name, gains))
     if parameters.software_us:
         for name in dict.fromkeys(item.algorithm for item in measured()):
-            points = [(m.size, m.size / m.seconds / 1e9) for m in measured() if m.algorithm == name]
+            marks: list[Point] = [
+                (m.size, m.size / m.seconds / 1e9) for m in measured() if m.algorithm == name
+            ]
             if name in names:
                 colour = names.index(name)
-                lines.append(Line(f"{name}, 6 GPUs measured", points, colour, marks_only=True))
-    plot_lines(
+                bandwidth.append(Line(f"{name}, 6 GPUs measured", marks, colour, marks_only=True))
+    plot_panels(
         target,
-        f"All-Reduce, {config.name}",
-        "size (B)",
-        "algorithm bandwidth (GB/s)",
-        lines,
-        log_y=True,
+        f"All-Reduce, {config.name}, {config.system.endpoints} accelerators",
+        [
+            Panel("size (B)", "algorithm bandwidth (GB/s)", bandwidth, log_y=True),
+            Panel("size (B)", f"speed-up over {REFERENCE}", speedup),
+        ],
     )

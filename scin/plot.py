@@ -37,36 +37,39 @@ class Line:
     marks_only: bool = False
 
 
-def plot_lines(
-    target: str,
-    title: str,
-    x_label: str,
-    y_label: str,
-    lines: list[Line],
-    *,
-    log_x: bool = True,
-    log_y: bool = False,
-) -> None:
-    figure, (axes,) = _figure(1)
-    for number, line in enumerate(lines):
-        axes.plot(
-            [x for x, _ in line.points],
-            [y for _, y in line.points],
-            linestyle="none" if line.marks_only else "-",
-            marker="x" if line.marks_only else "o",
-            markersize=4,
-            color=f"C{number if line.colour is None else line.colour}",
-            label=line.label,
-        )
-    if log_x:
-        axes.set_xscale("log", base=2)
-    if log_y:
-        axes.set_yscale("log")
-    axes.set_xlabel(x_label)
-    axes.set_ylabel(y_label)
-    axes.set_title(title)
-    axes.grid(True, alpha=0.3)
-    axes.legend(fontsize="small")
+@dataclass(frozen=True)
+class Panel:
+    """One set of axes."""
+
+    x_label: str
+    y_label: str
+    lines: list[Line]
+    log_x: bool = True
+    log_y: bool = False
+
+
+def plot_panels(target: str, title: str, panels: list[Panel]) -> None:
+    figure, all_axes = _figure(len(panels))
+    for axes, panel in zip(all_axes, panels, strict=True):
+        for number, line in enumerate(panel.lines):
+            axes.plot(
+                [x for x, _ in line.points],
+                [y for _, y in line.points],
+                linestyle="none" if line.marks_only else "-",
+                marker="x" if line.marks_only else "o",
+                markersize=4,
+                color=f"C{number if line.colour is None else line.colour}",
+                label=line.label,
+            )
+        if panel.log_x:
+            axes.set_xscale("log", base=2)
+        if panel.log_y:
+            axes.set_yscale("log")
+        axes.set_xlabel(panel.x_label)
+        axes.set_ylabel(panel.y_label)
+        axes.grid(True, alpha=0.3)
+        axes.legend(fontsize="small")
+    figure.suptitle(title, fontsize="medium")
     _write(target, figure)
 
 

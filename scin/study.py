@@ -17,7 +17,7 @@ from models.prediction import SCIN, SCIN_INQ, predict
 from models.simulator.collective import plane_bytes
 from models.simulator.system import Instruction, Traffic, simulate
 from scin.options import InputError, common, write_json
-from scin.plot import Line, plot_format, plot_lines
+from scin.plot import Line, Panel, plot_format, plot_panels
 from scin.table import Column, TextTable
 
 SMALL, MEDIUM, LARGE = 4 << 10, 256 << 10, 16 << 20
@@ -75,7 +75,9 @@ def _ablation(config: Config) -> Iterator[Point]:
     off = dict.fromkeys(FEATURE_BITS, False)
     sets = {"all off": off}
     sets |= {f"only {name.replace('_', ' ')}": off | {name: True} for name in FEATURE_BITS}
-    sets |= {"all on": dict.fromkeys(FEATURE_BITS, True)}
+    on = dict.fromkeys(FEATURE_BITS, True)
+    sets |= {f"all but {name.replace('_', ' ')}": on | {name: False} for name in FEATURE_BITS}
+    sets |= {"all on": on}
     for name, features in sets.items():
         changed = _with(config, "isa", **features)
         for size in SIZES:
@@ -142,7 +144,7 @@ TIME = "time (us)"
 
 STUDIES = {
     "ablation": Study(
-        "each improvement alone, and all together, over size",
+        "each improvement alone, all but each, and all together, over size",
         "size (B)",
         "speed-up over all off",
         _ablation,
@@ -191,7 +193,7 @@ STUDIES = {
 
 COLUMNS: tuple[Column, ...] = (
     ("line", "", 32),
-    ("x", "", 10),
+    ("x", "", 13),
     ("size", "(B)", 10),
     ("time", "(us)", 11),
     ("algbw", "(GB/s)", 9),
@@ -243,13 +245,7 @@ def study(
         )
         records.append(dataclasses.asdict(point) | {"vs_first": gain})
     if plot is not None:
-        plot_lines(
-            plot,
-            f"{chosen.doc}; {config.name}",
-            chosen.x_label,
-            chosen.y_label,
-            [Line(label, points) for label, points in lines.items()],
-            log_x=chosen.log_x,
-            log_y=chosen.log_y,
-        )
+        drawn = [Line(label, points) for label, points in lines.items()]
+        panel = Panel(chosen.x_label, chosen.y_label, drawn, chosen.log_x, chosen.log_y)
+        plot_panels(plot, f"{chosen.doc}; {config.name}", [panel])
     write_json(json_path, f"study {name}", config, records)

@@ -86,12 +86,12 @@ def tree(fabric: Fabric, given: Parameters, size: int) -> float:
 
 
 def dma_ring(fabric: Fabric, given: Parameters, size: int) -> float:
-    """The ring by DMA engines: every copy queued ahead behind a poll, its signal behind its
-    data, so no fence; an adder beside the memory keeps up with the link."""
+    """The ring by DMA engines: every copy queued ahead behind a poll; an engine signals when its
+    data are acknowledged by the endpoint; an adder beside the memory keeps up with the link."""
     n = fabric.accelerators
     chunk = size / n
-    steps = 2 * (n - 1)
-    return steps * (given.dma_start_ns * 1e-9 + fabric.write + chunk / fabric.rate())
+    step = given.dma_start_ns * 1e-9 + fabric.step("endpoint") + chunk / fabric.rate()
+    return 2 * (n - 1) * step
 
 
 ALGORITHMS: dict[str, Callable[[Fabric, Parameters, int], float]] = {

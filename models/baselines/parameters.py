@@ -47,10 +47,11 @@ class Parameters:
         source="two reads and a write at the 4.8 TB/s of an H200's memory (NVIDIA H200 data sheet)",
     )
     dma_start_ns: float = parameter(
-        "from the release of a queued DMA copy to its first read, and back from its last write",
-        140.0,
+        "per step of a ring by DMA engines, what neither fabric nor data explain: the engine's "
+        "poll and start, its signal, the adder",
+        650.0,
         unit="ns",
-        source="the DMA engine's RTL, configs/dma/fpga4.toml: release, start and signal",
+        source="measured on RTL, fpga4, 4 KiB: scin sweep allreduce --algo ring",
     )
 
     def __post_init__(self) -> None:
