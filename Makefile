@@ -8,7 +8,7 @@ STAMP  := $(VENV)/.installed
 PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal
 PIP    := $(BIN)/pip install --quiet --disable-pip-version-check
 
-.PHONY: help setup demo test test-slow lint example kv-example accuracy ecp5 bench setup-ecp5 setup-example clean distclean
+.PHONY: help setup demo test test-slow lint example kv-example accuracy figures ecp5 bench setup-ecp5 setup-example clean distclean
 
 help:           ## list the targets
 	@grep -E '^[a-z0-9-]+:.*##' Makefile | sed 's/:.*##/\t/' | expand -t 18
@@ -43,6 +43,16 @@ kv-example: setup ## a paged KV cache fetched by DMA, command by command and bac
 accuracy: setup setup-example ## what quantization costs, in the switch and around a ring
 	@mkdir -p build
 	$(BIN)/scin accuracy --plot build/accuracy.svg
+
+figures: setup  ## every study of the simulator as a plot, into build/figures
+	@mkdir -p build/figures
+	$(BIN)/scin compare --plot build/figures/compare.svg
+	for study in ablation buffer latency accelerators inq interference; do \
+	  $(BIN)/scin study $$study --quiet --plot build/figures/$$study.svg || exit 1; done
+	$(BIN)/scin llm --plot build/figures/llm.svg
+	$(BIN)/scin explain allreduce --size 4KiB --plot build/figures/explain.svg
+	$(BIN)/scin dma allgather --platform mi300x --plot build/figures/dma-allgather.svg
+	$(BIN)/scin dma alltoall --platform mi300x --plot build/figures/dma-alltoall.svg
 
 ecp5: setup setup-ecp5 ## area and timing of the switch's blocks on an LFE5U-85F
 	$(BIN)/python -m fpga.ecp5_report

@@ -147,13 +147,14 @@ def write_atomically(path: Path, content: bytes) -> None:
         raise
 
 
-def write_json(path: str | None, command: str, config: Config, records: list[dict]) -> None:
+def write_json(path: str | None, command: str, config: Config | None, records: list[dict]) -> None:
+    """``config``: None where every record names its own."""
     if path is None:
         return
     document = {
         "command": command,
         "version": version("scin"),
-        "config": config.as_dict(),
+        "config": None if config is None else config.as_dict(),
         "records": records,
     }
     text = json.dumps(document, indent=2) + "\n"

@@ -28,12 +28,11 @@ def check(results):
 
 @pytest.mark.parametrize("name", LARGEST)
 def test_every_case_up_to_64_kib(name):
-    """Within the promised bound; and without other traffic to the cycle."""
+    """Within the promised bound, and closer than that: within two cycles."""
     results = run(name, quick=True)
     check(results)
     for item in results:
-        if not item.case.traffic:
-            assert abs(item.error) <= 1, item.as_dict()
+        assert abs(item.error) <= 2, item.as_dict()
 
 
 @pytest.mark.slow

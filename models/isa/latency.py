@@ -14,7 +14,7 @@ READ_PATH_CYCLES = 7
 """Request 1, cut 1, order 1, AXI address 1, beat queue 2, wave table 1."""
 
 WRITE_PATH_CYCLES = 16
-"""Table 2, reduction 8, row queue 2, AXI data 1, answer 1, response counted 2."""
+"""Table 2, reduction 8, row queue 2, AXI data 2, answer 1, response counted 1."""
 
 FLAG_BEHIND_DATA_CYCLES = 19
 """As the write path up to memory, then the flag's own header and write, and its answer."""

@@ -87,6 +87,7 @@ ENDPOINT = np.dtype(
         ("rows", np.int64, (2,)),  # written
         # Ordinary traffic.
         ("traffic_rows", np.int64),  # of a packet; 0: none
+        ("traffic_start", np.int64),
         ("traffic_destination", np.int64),
         ("traffic_left", np.int64),
         ("traffic_answered", np.int64),
@@ -104,7 +105,7 @@ def field(flit: int, shift: int, bits: int) -> int:
 def offer(end, me: int, up, queues: Queues, now: int) -> None:
     """What the endpoint would send in this cycle."""
     up.offer[CORE_REQUEST] = NOTHING
-    if end.traffic_rows > 0:
+    if end.traffic_rows > 0 and now >= end.traffic_start:
         if end.traffic_left == 0:
             up.offer[CORE_REQUEST] = (
                 FIRST | 1 << ACKNOWLEDGE | me << SOURCE | end.traffic_destination << DESTINATION

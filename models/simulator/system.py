@@ -44,11 +44,13 @@ class Instruction:
 
 @dataclass(frozen=True)
 class Traffic:
-    """Ordinary writes without end from one endpoint to another, ``packet_bytes`` each."""
+    """Ordinary writes without end from one endpoint to another, ``packet_bytes`` each, which
+    begin at ``start``."""
 
     source: int
     destination: int
     packet_bytes: int
+    start: int = 0
 
 
 @dataclass(frozen=True)
@@ -242,6 +244,7 @@ def _endpoints(
         end = state.endpoints[item.source]
         end["traffic_rows"] = item.packet_bytes // flit_bytes
         end["traffic_destination"] = item.destination
+        end["traffic_start"] = item.start
 
 
 def _fill_instruction(config: Config, timing: Timing, item, given: Instruction) -> None:

@@ -18,7 +18,7 @@ LARGEST = {"fpga4": 16 << 20, "tiny": 256 << 10, "ecp5": 32 << 10}
 
 QUICK_LARGEST = 64 << 10
 ALL_SWITCHES = "all on"
-TRAFFIC_START = 4000
+TRAFFIC_CYCLES = 4000
 """Cycles for ordinary traffic to fill its queues before the collective begins."""
 
 
@@ -100,6 +100,6 @@ def _beside_traffic(config: Config, size: int) -> Iterator[Case]:
     limit = config.fabric.max_payload_bytes
     for packet in dict.fromkeys((limit, max(config.fabric.flit_bytes, limit // 8))):
         traffic = tuple(Traffic(i, (i + 1) % endpoints, packet) for i in range(endpoints))
-        item = Instruction(size, synchronised=False, start=TRAFFIC_START)
+        item = Instruction(size, synchronised=False)
         what = f"beside traffic, {packet} B packets"
         yield Case(config, what, ALL_SWITCHES, size, (item,), traffic)

@@ -90,7 +90,7 @@ def validate(*, names: str, quick: bool, json_path: str | None, quiet: bool) -> 
         table.head("All-Reduce on RTL and in the simulator")
         results = [item for name in names.split(",") for item in compare(name, quick, table, quiet)]
         summarise(results, table)
-        write_json(json_path, "validate", load("fpga4"), [item.as_dict() for item in results])
+        write_json(json_path, "validate", None, [item.as_dict() for item in results])
         if not all(item.holds for item in results):
             sys.exit(EXIT_WRONG)
 
@@ -114,15 +114,17 @@ def compare(name: str, quick: bool, table: TextTable, quiet: bool) -> list[Compa
 
 
 def predict(case: Case, observation: Observation) -> int:
-    """Cycles by the simulator, which is told when the driver let each instruction start."""
-    instructions = [
-        replace(item, start=item.start + start)
-        for item, start in zip(case.instructions, observation.starts, strict=True)
-    ]
+    """Cycles by the simulator, which is told when the driver let everything start."""
     outcome = simulate(
         case.config,
-        instructions,
-        list(case.traffic),
+        [
+            replace(item, start=start)
+            for item, start in zip(case.instructions, observation.starts, strict=True)
+        ],
+        [
+            replace(item, start=start)
+            for item, start in zip(case.traffic, observation.traffic_starts, strict=True)
+        ],
         since_reset=observation.since_reset,
         arrivals=observation.arrivals,
     )

@@ -12,21 +12,26 @@ from models.simulator.system import Instruction
 from scin.collectives import build
 from scin.driver import Driver, Progress
 from scin.simulator import Simulator
-from scin.validation.cases import TRAFFIC_START, Case
+from scin.validation.cases import TRAFFIC_CYCLES, Case
 
-DRAIN_CYCLES = 5000
 FETCH_CYCLES = 3
-"""From the time an instruction may be fetched to its first read."""
+ISSUE_CYCLES = 1
+"""From the time an instruction may be fetched, and from its start, to its first read."""
 
 
 @dataclass(frozen=True)
 class Observation:
-    """``starts``: of each instruction, cycles after the first one's first read; ``since_reset``:
-    cycles at time 0 of the case; ``arrivals``: of each endpoint at the barrier, from time 0."""
+    """What the simulator has to be told of a case, and what it has to find.
+
+    ``since_reset``: cycles at time 0, when the last endpoint arrived, traffic began, or else
+    the first instruction could be fetched. From time 0: ``starts`` of each instruction,
+    ``traffic_starts``, ``arrivals`` of each endpoint at the barrier.
+    """
 
     cycles: int
-    starts: list[int]
     since_reset: int
+    starts: list[int]
+    traffic_starts: list[int]
     arrivals: list[int] | None
     status: Status
 
@@ -38,17 +43,10 @@ def observe(simulator: Simulator, case: Case, *, progress: Progress = lambda: No
     driver.open_whole_memory()
     for memory in simulator.memory:
         memory[config.flag_base : config.flag_base + AXI_BOUNDARY_BYTES] = 0
-    for item in case.traffic:
-        for name, value in (
-            ("TRAFFIC_DESTINATION", item.destination),
-            ("TRAFFIC_ADDRESS", config.flag_base // 2),
-            ("TRAFFIC_BYTES", item.packet_bytes),
-            ("TRAFFIC_SPAN", config.fabric.max_payload_bytes),
-            ("TRAFFIC_CONTROL", 1),
-        ):
-            driver.write_endpoint(item.source, name, value)
-    if case.traffic:
-        simulator.step(TRAFFIC_START)
+    # A register is sampled in the cycle its address is taken.
+    reset = simulator.cycle
+    reset -= driver.read_endpoint(0, "CYCLES")
+    traffic = [begun - reset for begun in _start_traffic(simulator, driver, case)]
     for instruction in case.instructions:
         for part in _program(case, instruction):
             driver.submit(part, instruction.controller)
@@ -58,9 +56,6 @@ def observe(simulator: Simulator, case: Case, *, progress: Progress = lambda: No
     records = [driver.wait_completion() for _ in case.instructions]
     records.sort(key=lambda record: record.controller)
     first = min(record.first_read for record in records)
-    cycles = max(record.last_response for record in records) - first
-    origin = first - FETCH_CYCLES
-    arrivals = None
     if case.synchronised:
         for endpoint in members:
             driver.wait_flag(endpoint)
@@ -68,18 +63,41 @@ def observe(simulator: Simulator, case: Case, *, progress: Progress = lambda: No
         origin = max(moments)
         arrivals = [moment - origin for moment in moments]
         cycles = max(driver.read_endpoint(i, "VISIBLE_AT") for i in members) - origin
-    for item in case.traffic:
-        driver.write_endpoint(item.source, "TRAFFIC_CONTROL", 0)
-    if case.traffic:
-        simulator.step(DRAIN_CYCLES)
+        starts = [0 for _ in records]
+    else:
+        origin = min([first - FETCH_CYCLES, *traffic])
+        arrivals = None
+        cycles = max(record.last_response for record in records) - first
+        starts = [record.first_read - ISSUE_CYCLES - origin for record in records]
     failed = [record.status for record in records if record.status != Status.OK]
     return Observation(
         cycles,
-        [record.first_read - first for record in records],
         origin,
+        starts,
+        [begun - origin for begun in traffic],
         arrivals,
         failed[0] if failed else Status.OK,
     )
+
+
+def _start_traffic(simulator: Simulator, driver: Driver, case: Case) -> list[int]:
+    """Cycles of the simulation at which each endpoint began."""
+    # Packets that cross no 4 KiB boundary, as the simulator takes all to be.
+    base = case.config.flag_base // 2 // AXI_BOUNDARY_BYTES * AXI_BOUNDARY_BYTES
+    begun = []
+    for item in case.traffic:
+        for name, value in (
+            ("TRAFFIC_DESTINATION", item.destination),
+            ("TRAFFIC_ADDRESS", base),
+            ("TRAFFIC_BYTES", item.packet_bytes),
+            ("TRAFFIC_SPAN", case.config.fabric.max_payload_bytes),
+            ("TRAFFIC_CONTROL", 1),
+        ):
+            driver.write_endpoint(item.source, name, value)
+        begun.append(simulator.cycle)
+    if case.traffic:
+        simulator.step(TRAFFIC_CYCLES)
+    return begun
 
 
 def _program(case: Case, item: Instruction) -> list[dict[str, Any]]:
