@@ -12,7 +12,8 @@ from hw.spec.config import Config
 from hw.spec.instruction import ReduceOp
 from models.simulator.collective import plane_bytes
 from models.simulator.explain import Span, measured_spans, simulated_spans
-from models.simulator.system import Instruction, simulate
+from models.simulator.simulation import simulate
+from models.simulator.work import Instruction
 from scin.driver import Driver
 from scin.options import InputError, common, parse_size, write_json
 from scin.plot import plot_format, plot_waterfall

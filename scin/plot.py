@@ -14,6 +14,8 @@ from scin.options import InputError, write_atomically
 from scin.runner import Measurement
 
 FORMATS = ("png", "svg")
+LARGEST_PLAIN_TICK = 1024
+"""Logarithmic axes up to here are labelled with the values themselves."""
 
 
 def plot_format(target: str) -> str:
@@ -61,10 +63,15 @@ def plot_panels(target: str, title: str, panels: list[Panel]) -> None:
                 color=f"C{number if line.colour is None else line.colour}",
                 label=line.label,
             )
+        places = sorted({x for line in panel.lines for x, _ in line.points})
         if panel.log_x:
             axes.set_xscale("log", base=2)
+            if places[-1] < LARGEST_PLAIN_TICK:
+                axes.set_xticks(places, [f"{x:g}" for x in places], minor=False)
         if panel.log_y:
             axes.set_yscale("log")
+        else:
+            axes.set_ylim(bottom=0)
         axes.set_xlabel(panel.x_label)
         axes.set_ylabel(panel.y_label)
         axes.grid(True, alpha=0.3)

@@ -15,7 +15,8 @@ from hw.spec.registers import FEATURE_BITS
 from models.baselines.parameters import Parameters
 from models.prediction import SCIN, SCIN_INQ, predict
 from models.simulator.collective import plane_bytes
-from models.simulator.system import Instruction, Traffic, simulate
+from models.simulator.simulation import simulate
+from models.simulator.work import Instruction, Traffic
 from scin.options import InputError, common, write_json
 from scin.plot import Line, Panel, plot_format, plot_panels
 from scin.table import Column, TextTable

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from hw.formats import block_format, is_block_scaled
 from hw.formats.data_type import DataType
 from hw.spec.config import Config
-from models.simulator.system import Instruction, simulate
+from models.simulator.simulation import simulate
+from models.simulator.work import Instruction
 
 STEADY_BYTES = 1 << 20
 

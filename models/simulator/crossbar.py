@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from models.simulator.compiled import compiled
-from models.simulator.endpoint import DESTINATION, NODE_BITS, SOURCE, field
-from models.simulator.link import FIRST, LAST, NOTHING, arrived, consume
+from models.simulator.flit import DESTINATION, FIRST, LAST, NODE_BITS, NOTHING, SOURCE, field
+from models.simulator.link import arrived, consume
 from models.simulator.queues import Queues, front, pop, push, ready
 from models.simulator.timing import CORE_REQUEST, CORE_RESPONSE
 

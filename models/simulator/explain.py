@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from hw.spec.config import Config
-from models.simulator.system import Outcome
+from models.simulator.simulation import Outcome
 
 
 @dataclass(frozen=True)

@@ -5,23 +5,14 @@ from __future__ import annotations
 import numpy as np
 
 from models.simulator.compiled import compiled
+from models.simulator.flit import NOTHING
 from models.simulator.queues import Queues, front, pop, push, ready
 from models.simulator.timing import CHANNELS
 
-NOTHING = -1
 SETS = 2
 PER_SET = CHANNELS // SETS
 
-FIRST, LAST = 1, 2
-"""Bits of a flit; what is above them depends on the channel."""
-
-FIELDS = 2
-
 GRANT_BITS = 14
-PHY_CYCLES = 3
-"""Of a link's latency, for the registers and the receive queue that a flit passes beside the
-delay line. A credit skips the queue and is spent the cycle after."""
-
 END = np.dtype(
     [
         ("offer", np.int64, (CHANNELS,)),  # flit to send, or NOTHING
@@ -34,8 +25,6 @@ END = np.dtype(
         ("far_grants", np.int64),
         ("last_set", np.int64),
         ("last_in_set", np.int64, (SETS,)),
-        ("flits", np.int64),
-        ("payload", np.int64),
     ],
     align=True,
 )
@@ -68,16 +57,14 @@ def transmit(end, queues: Queues, link: int, now: int) -> None:
         for channel in range(CHANNELS):
             counts |= end.owed[channel] << GRANT_BITS * channel
             end.owed[channel] = 0
+        # They pass no receive queue, and are spent the cycle after.
         push(queues, end.far_grants, counts, now + link - 1)
     elif chosen != NOTHING:
         end.sent = chosen
         end.last_set = chosen_set
         end.last_in_set[chosen_set] = chosen % PER_SET
         end.credits[chosen] -= 1
-        flit = end.offer[chosen]
-        end.flits += 1
-        end.payload += (flit & FIRST) == 0
-        push(queues, end.arrives[chosen], flit, now + link)
+        push(queues, end.arrives[chosen], end.offer[chosen], now + link)
 
 
 @compiled

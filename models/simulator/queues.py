@@ -6,7 +6,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from hw.stream.queue import Queue
 from models.simulator.compiled import compiled
+
+QUEUE_CYCLES = Queue.LATENCY
 
 
 class Queues(NamedTuple):

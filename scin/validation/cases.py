@@ -11,7 +11,7 @@ from hw.formats.data_type import DataType
 from hw.spec.config import Config, load
 from hw.spec.registers import FEATURE_BITS
 from models.simulator.collective import wire_bytes
-from models.simulator.system import Instruction, Traffic
+from models.simulator.work import Instruction, Traffic
 
 LARGEST = {"fpga4": 16 << 20, "tiny": 256 << 10, "ecp5": 32 << 10}
 """Of each configuration, in bytes; what its memories hold."""

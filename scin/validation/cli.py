@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import click
 
 from hw.spec.config import load
-from models.simulator.system import simulate
+from models.simulator.simulation import simulate
 from scin.options import EXIT_WRONG, InputError, exit_status, write_json
 from scin.simulator import Simulator
 from scin.table import Column, Spinner, TextTable

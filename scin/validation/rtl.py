@@ -8,7 +8,7 @@ from typing import Any
 from hw.spec.config import AXI_BOUNDARY_BYTES
 from hw.spec.instruction import ReduceOp
 from hw.spec.status import Status
-from models.simulator.system import Instruction
+from models.simulator.work import Instruction
 from scin.collectives import build
 from scin.driver import Driver, Progress
 from scin.simulator import Simulator

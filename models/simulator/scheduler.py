@@ -1,15 +1,13 @@
-"""From the wave tables to the link: rows start, results are written back; compiled.
-
-Twin of ``hw/isa/``: scheduler, reduction, writeback.
-"""
+"""Which row is reduced when; compiled. Twin of ``hw/isa/``: scheduler, reduction."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from models.simulator.compiled import compiled
-from models.simulator.endpoint import ACKNOWLEDGE, CONTEXT, IS_NOTIFY, field
-from models.simulator.isa import (
+from models.simulator.flit import field
+from models.simulator.queues import QUEUE_CYCLES, Queues, front, pop, push, ready
+from models.simulator.records import (
     NEVER,
     WAVE_ENTRY,
     WAVE_ROWS,
@@ -19,13 +17,10 @@ from models.simulator.isa import (
     Tables,
     packets_of,
 )
-from models.simulator.link import FIRST, LAST, NOTHING
-from models.simulator.queues import Queues, front, pop, push, ready
-from models.simulator.timing import ISA_WRITE, Timing
+from models.simulator.timing import Timing
+from models.simulator.writeback import JOB_CONTEXT, JOB_MORE, JOB_NOTIFY, JOB_QUEUE, JOB_ROWS
 
 SELECT, BEGIN, ROWS, SCALES, FINISH = range(5)
-JOB_QUEUE = 4
-QUEUE_CYCLES = 2
 
 SCHEDULER = np.dtype(
     [
@@ -41,9 +36,6 @@ SCHEDULER = np.dtype(
     ],
     align=True,
 )
-
-# A job of the write-back; a flag has no rows.
-JOB_NOTIFY, JOB_MORE, JOB_CONTEXT, JOB_ROWS = 0, 1, 2, 16
 
 
 @compiled
@@ -203,48 +195,3 @@ def _notify(me, controller, c: int, instructions, ports, timing, queues: Queues,
             )
     controller.notified = 1
     me.job_turn = 1
-
-
-@compiled
-def offer_write(port, down, timing: Timing, queues: Queues, now: int) -> None:
-    down.offer[ISA_WRITE] = NOTHING
-    if port.payload == 0:
-        if port.pending:
-            flag = port.job >> JOB_NOTIFY & 1
-            more = port.job >> JOB_MORE & 1
-            final = port.remaining <= timing.packet_rows
-            answered = not flag and (not timing.coalesced or (final and not more))
-            context = port.job >> JOB_CONTEXT & 0xFF
-            down.offer[ISA_WRITE] = (
-                FIRST
-                | (LAST if flag else 0)
-                | (1 if answered else 0) << ACKNOWLEDGE
-                | flag << IS_NOTIFY
-                | context << CONTEXT
-            )
-    elif ready(queues, port.rows, now):
-        down.offer[ISA_WRITE] = LAST if port.payload == 1 else 0
-
-
-@compiled
-def advance_write(port, down, timing: Timing, queues: Queues, now: int) -> None:
-    took_header = False
-    if down.sent == ISA_WRITE:
-        if port.payload == 0:
-            took_header = True
-        else:
-            pop(queues, port.rows)
-            port.room += 1
-            port.payload -= 1
-    final = port.remaining <= timing.packet_rows
-    rows = min(port.remaining, timing.packet_rows)
-    if took_header and not port.job >> JOB_NOTIFY & 1:
-        port.payload = rows
-    if not port.pending or (took_header and final):
-        port.pending = 0
-        if ready(queues, port.jobs, now):
-            port.job = pop(queues, port.jobs)
-            port.remaining = port.job >> JOB_ROWS
-            port.pending = 1
-    elif took_header:
-        port.remaining -= rows
