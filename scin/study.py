@@ -112,7 +112,7 @@ def _latency(config: Config) -> Iterator[Point]:
 
 def _accelerators(config: Config) -> Iterator[Point]:
     for algorithm in (SCIN, *BASELINES):
-        for count in (2, 4, 8, 16, 32, 64, 72):
+        for count in (2, 4, 8, 16, 32, 72):
             changed = _with(config, "system", endpoints=count)
             yield Point(algorithm, count, MEDIUM, _seconds(changed, algorithm, MEDIUM))
 
