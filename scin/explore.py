@@ -24,6 +24,7 @@ from hw.spec.config import Config, ConfigError, load
 from models.baselines.parameters import Parameters
 from models.prediction import ALGORITHMS, predict
 from models.simulator.compiled import SOURCES
+from models.simulator.timing import Timing
 from scin.options import InputError, exit_status, parse_size, write_atomically
 
 KEYS = {"config", "sizes", "algorithms", "fields"}
@@ -79,7 +80,7 @@ def read_space(path: Path) -> Space:
     space = Space(str(tree["config"]), sizes, tuple(tree["algorithms"]), fields)
     for values in itertools.product(*fields.values()):
         try:
-            load(space.config, dict(zip(fields, values, strict=True)))
+            Timing.of(load(space.config, dict(zip(fields, values, strict=True))))
         except ConfigError as error:
             raise InputError(f"{path}: {error}") from error
     return space

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from hw.formats.data_type import DataType
-from hw.spec.config import load
+from hw.spec.config import ConfigError, load
 from hw.spec.registers import FEATURE_BITS
 from models.baselines import parameters as parameters_module
 from models.baselines.algorithms import ALGORITHMS
@@ -155,6 +155,21 @@ def test_traffic_has_its_share():
     for core, isa in zip(outcome.core_rows, outcome.isa_rows, strict=True):
         assert core / (core + isa) == pytest.approx(0.5, abs=0.03)
         assert core + isa >= 0.95 * 60_000
+
+
+@pytest.mark.parametrize("share", [0.25, 0.5, 0.9])
+def test_a_slower_link(share):
+    """Large messages take longer by as much, small ones hardly; too fast a link is refused."""
+    config = load("fpga4")
+    rate = config.link.gigabytes_per_second
+    slower = load("fpga4", {"link.gigabytes_per_second": share * rate})
+    small, large = (
+        allreduce(slower, size).cycles / allreduce(config, size).cycles for size in (64, 16 << 20)
+    )
+    assert large == pytest.approx(1 / share, rel=0.01)
+    assert 1 <= small <= 1 + 0.02 / share
+    with pytest.raises(ConfigError, match=r"link.gigabytes_per_second = 9.0: must be at most"):
+        allreduce(load("fpga4", {"link.gigabytes_per_second": 9.0}), 64)
 
 
 def test_a_simulation_that_cannot_end():

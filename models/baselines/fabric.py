@@ -35,7 +35,7 @@ class Fabric:
             link=config.link.latency_cycles * cycle,
             cycle=cycle,
             memory=config.endpoint.memory_latency_cycles * cycle,
-            flit_rate=config.fabric.flit_bytes / cycle * config.system.switches,
+            flit_rate=config.link.gigabytes_per_second * 1e9 * config.system.switches,
             packet_rows=config.rows_per_packet,
             credit_rows=depth / 2,
         )

@@ -7,7 +7,7 @@ import numpy as np
 from models.simulator.compiled import compiled
 from models.simulator.flit import NOTHING
 from models.simulator.queues import Queues, front, pop, push, ready
-from models.simulator.timing import CHANNELS
+from models.simulator.timing import CHANNELS, WHOLE, Timing
 
 SETS = 2
 PER_SET = CHANNELS // SETS
@@ -17,6 +17,7 @@ END = np.dtype(
     [
         ("offer", np.int64, (CHANNELS,)),  # flit to send, or NOTHING
         ("sent", np.int64),  # channel that sent in this cycle, or NOTHING
+        ("budget", np.int64),  # a slower link carries a flit only when this is whole
         ("credits", np.int64, (CHANNELS,)),
         ("owed", np.int64, (CHANNELS,)),  # for what was consumed here
         ("urgent", np.int64, (CHANNELS,)),  # owed so much, credits do not wait
@@ -31,13 +32,17 @@ END = np.dtype(
 
 
 @compiled
-def transmit(end, queues: Queues, link: int, now: int) -> None:
+def transmit(end, queues: Queues, timing: Timing, now: int) -> None:
     """Send one flit, or the credits owed. Sets alternate, and channels within a set."""
+    link = timing.link
     while ready(queues, end.grants, now):
         counts = pop(queues, end.grants)
         for channel in range(CHANNELS):
             end.credits[channel] += (counts >> GRANT_BITS * channel) & ((1 << GRANT_BITS) - 1)
     end.sent = NOTHING
+    end.budget = min(end.budget + timing.share, 2 * WHOLE - 1)
+    if end.budget < WHOLE:
+        return
     chosen, chosen_set = NOTHING, NOTHING
     for turn in range(1, SETS + 1):
         which = (end.last_set + turn) % SETS
@@ -57,10 +62,12 @@ def transmit(end, queues: Queues, link: int, now: int) -> None:
         for channel in range(CHANNELS):
             counts |= end.owed[channel] << GRANT_BITS * channel
             end.owed[channel] = 0
+        end.budget -= WHOLE
         # They pass no receive queue, and are spent the cycle after.
         push(queues, end.far_grants, counts, now + link - 1)
     elif chosen != NOTHING:
         end.sent = chosen
+        end.budget -= WHOLE
         end.last_set = chosen_set
         end.last_in_set[chosen_set] = chosen % PER_SET
         end.credits[chosen] -= 1

@@ -80,8 +80,8 @@ def _cycle(timing: Timing, state: State, now: int) -> None:
         offer_forward(state.lanes, i, down, queues, now)
         offer_request(state.ports[i], down, timing)
         offer_write(state.ports[i], down, timing, queues, now)
-        transmit(up, queues, timing.link, now)
-        transmit(down, queues, timing.link, now)
+        transmit(up, queues, timing, now)
+        transmit(down, queues, timing, now)
 
     for c in range(timing.controllers):
         retire(state.controllers[c], c, state.instructions, state.ports, timing, now)

@@ -9,7 +9,7 @@ from hw.isa.jobs import longest_block_rows
 from hw.isa.reduce import Reduce
 from hw.isa.scheduler import lead_cycles
 from hw.isa.wave_table import WaveTable
-from hw.spec.config import Config
+from hw.spec.config import Config, ConfigError
 from hw.spec.packet import Channel, queue_flits
 from hw.spec.registers import POLL_INTERVAL
 
@@ -23,12 +23,18 @@ ROW_TO_RESULT = WaveTable.READ_LATENCY + Reduce.LATENCY
 """From the start of a row to its result."""
 
 
+WHOLE = 1 << 20
+ROUNDING = 1e-6
+
+
 class Timing(NamedTuple):
     """Plain numbers, for compiled code. Rows are flits of payload."""
 
     ports: int
     link: int
     """One way, from stream to stream."""
+    share: int
+    """Of the cycles in which a link can carry a flit, in units of 1 / :data:`WHOLE`."""
     memory: int
     """From an accepted address to the first beat, and from the last beat to the answer."""
     packet_rows: int
@@ -73,6 +79,7 @@ class Timing(NamedTuple):
         return cls(
             ports=config.system.endpoints,
             link=config.link.latency_cycles,
+            share=_share(config),
             memory=config.endpoint.memory_latency_cycles,
             packet_rows=config.rows_per_packet,
             wave_rows=config.rows_per_wave,
@@ -93,3 +100,14 @@ class Timing(NamedTuple):
             coalesced=isa.coalesced_write_responses,
             fused=isa.fused_notify,
         )
+
+
+def _share(config: Config) -> int:
+    rate = config.fabric.flit_bytes * config.isa.clock_MHz / 1000
+    share = config.link.gigabytes_per_second / rate
+    if share > 1 + ROUNDING:
+        raise ConfigError(
+            f"link.gigabytes_per_second = {config.link.gigabytes_per_second}: must be at most "
+            f"fabric.flit_bytes x isa.clock_MHz = {rate:g} GB/s, a flit per cycle"
+        )
+    return min(WHOLE, round(share * WHOLE))
