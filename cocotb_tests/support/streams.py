@@ -83,12 +83,18 @@ class Source:
 
 
 class Sink:
-    """Drains a stream output into ``received`` and checks that a stalled offer stays."""
+    """Drains a stream output into ``received`` and checks that a stalled offer stays.
 
-    def __init__(self, dut: Any, name: str, profile: str, rng: random.Random) -> None:
+    ``like_queue``: once ready, ready until something comes, as a queue with room is.
+    """
+
+    def __init__(
+        self, dut: Any, name: str, profile: str, rng: random.Random, *, like_queue: bool = False
+    ) -> None:
         self.stream = Stream(dut, name)
         self.received: list[int] = []
         self._stalls = stalls(profile, rng)
+        self._like_queue = like_queue
         self.stream.ready.value = 0
         cocotb.start_soon(self._run())
 
@@ -105,7 +111,8 @@ class Sink:
                 self.received.append(int(stream.payload.value))
             elif stream.valid.value:
                 refused = int(stream.payload.value)
-            stream.ready.value = int(not next(self._stalls))
+            stays = self._like_queue and stream.ready.value and not stream.valid.value
+            stream.ready.value = int(stays or not next(self._stalls))
 
 
 class FlitCodec:

@@ -69,7 +69,7 @@ async def check_segments(dut):
     dut.stop.value = dut.word_done.value = 0
     dut.clock.value = CLOCK
     commands = Source(dut, "i", rng.choice(PROFILES[:4]), rng)
-    reads, jobs = Sink(dut, "read", pause, rng), Sink(dut, "job", pause, rng)
+    reads, jobs = (Sink(dut, name, pause, rng, like_queue=True) for name in ("read", "job"))
     await start_clock(dut)
     for number in range(COMMANDS):
         started = random_command(rng, number)

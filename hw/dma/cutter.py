@@ -27,8 +27,9 @@ class Cutter(wiring.Component):
 
     A segment never crosses a multiple of the largest payload in its source, so reading it is
     one packet, or one AXI4 burst; the last segments come first where a copy moves up over
-    itself. One cycle per segment and one per destination. A read and its job leave together;
-    a second destination is a second job, a swap reads both sides and writes both.
+    itself. One cycle per segment and one per destination. A read and its job leave together, so
+    who is ready for one must stay so until it comes; a second destination is a second job, a
+    swap reads both sides and writes both.
     """
 
     def __init__(self, config: Config, *, identity: int):
