@@ -112,8 +112,7 @@ def test_explain(tmp_path, backend):
     """Steps without gaps; links, memory and rows are part of each; the same total."""
     plot = tmp_path / "waterfall.svg"
     found = records(
-        *("explain", "allreduce", "--config", "tiny", "--set", "endpoint.shuffle_slots=1"),
-        *("--size", "1K", "--backend", backend, "--plot", plot),
+        *("explain", "allreduce", "--size", "1K", "--backend", backend, "--plot", plot),
     )
     assert found[0]["start"] == 0
     for before, after in itertools.pairwise(found):
@@ -121,8 +120,7 @@ def test_explain(tmp_path, backend):
     for item in found:
         parts = item["links"] + item["memory"] + item["rows"]
         assert 0 <= parts <= item["cycles"] == item["end"] - item["start"]
-    config = load("tiny", {"endpoint.shuffle_slots": 1})
-    assert found[-1]["end"] == allreduce(config, 1024).cycles
+    assert found[-1]["end"] == allreduce(load("fpga4"), 1024).cycles
     assert "cycles after the last arrival" in plot.read_text()
 
 
