@@ -68,21 +68,28 @@ def nvls(fabric: Fabric, given: Parameters, size: int) -> float:
     return 2 * barrier + load + store + max(wire, issue) + given.software_us * MICRO
 
 
+def tree_load(accelerators: int) -> float:
+    """Times a message crosses the busiest link of a double binary tree: a node that has two
+    children in one tree sends half of it up and twice half down, and half up as a leaf of the
+    other; with two or three nodes the busiest is a root."""
+    return {2: 1.0, 3: 1.5}.get(accelerators, 2.0)
+
+
 def tree(fabric: Fabric, given: Parameters, size: int) -> float:
     """Double binary tree: two trees, half of the data each; a node of one is a leaf of the
-    other. Slices go up adding and down again; a link carries 2 S in all. Best slice size."""
+    other. Slices go up adding and down again. Best slice size."""
     depth = math.ceil(math.log2(fabric.accelerators))
     step = fabric.step(given.fence)
+    load = tree_load(fabric.accelerators)
     best = math.inf
     for exponent in range(SLICE_STEPS):
         piece = min(size / 2, SMALLEST_SLICE << exponent)
-        per_slice = 4 * piece / fabric.rate()
         adding = 2 * piece / (given.reduce_gigabytes_per_second * 1e9)
         hops = 2 * depth * (step + piece / fabric.rate() + adding)
-        # Behind the first slice, whatever is longer: the link's share, or a fenced slice.
-        rest = (size / 2 / piece - 1) * max(per_slice, adding)
+        # Behind the first slice of each tree, whatever is longer: the link's share, or adding.
+        rest = (size / 2 / piece - 1) * max(2 * load * piece / fabric.rate(), adding)
         best = min(best, hops + max(rest, 0.0))
-    return best + given.software_us * MICRO
+    return max(best, load * size / fabric.rate()) + given.software_us * MICRO
 
 
 def dma_ring(fabric: Fabric, given: Parameters, size: int) -> float:
