@@ -198,6 +198,8 @@ def test_explore_goes_on_after_an_interruption(tmp_path, monkeypatch):
         (("compare", "--parameter", "fence=x"), "must be one of none, switch, endpoint"),
         (("compare", "--inq-format", "fp16"), "must be a block-scaled format"),
         (("compare", "--min", "0"), "min 0: must be positive"),
+        (("compare", "--set", "system.endpoints=1"), "system.endpoints = 1: must be at least 2"),
+        (("compare", "--set", "link.gigabytes_per_second=500"), "a flit per cycle"),
         (("compare", "--plot", "x.pdf"), "must end in one of png, svg"),
         (("study", "weather"), "study 'weather': must be one of ablation"),
         (("llm", "--model", "gpt9"), "model 'gpt9': must be a .toml file or one of llama2-13b"),
