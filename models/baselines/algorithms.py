@@ -13,7 +13,6 @@ from collections.abc import Callable
 from models.baselines.fabric import Fabric
 from models.baselines.parameters import Parameters
 
-MICRO = 1e-6
 ISSUE_CYCLES = 2
 """Of a ld_reduce in the switch: take the load, start the reads."""
 
@@ -31,16 +30,16 @@ def ring(fabric: Fabric, given: Parameters, size: int) -> float:
     chunk = size / n
     steps = 2 * (n - 1)
     data = chunk / fabric.rate()
-    adding = (n - 1) * chunk / (given.reduce_gigabytes_per_second * 1e9)
-    return steps * (fabric.step(given.fence) + data) + adding + given.software_us * MICRO
+    adding = given.adding((n - 1) * chunk)
+    return steps * (fabric.step(given.fence) + data) + adding + given.software
 
 
 def oneshot(fabric: Fabric, given: Parameters, size: int) -> float:
     """Everybody writes all of its data to everybody, a flag behind it, and adds N messages."""
     others = fabric.accelerators - 1
-    adding = others * size / (given.reduce_gigabytes_per_second * 1e9)
+    adding = given.adding(others * size)
     data = others * size / fabric.rate()
-    return fabric.step(given.fence) + data + adding + given.software_us * MICRO
+    return fabric.step(given.fence) + data + adding + given.software
 
 
 def twoshot(fabric: Fabric, given: Parameters, size: int) -> float:
@@ -48,8 +47,8 @@ def twoshot(fabric: Fabric, given: Parameters, size: int) -> float:
     n = fabric.accelerators
     chunk = size / n
     data = (n - 1) * chunk / fabric.rate()
-    adding = (n - 1) * chunk / (given.reduce_gigabytes_per_second * 1e9)
-    return 2 * (fabric.step(given.fence) + data) + adding + given.software_us * MICRO
+    adding = given.adding((n - 1) * chunk)
+    return 2 * (fabric.step(given.fence) + data) + adding + given.software
 
 
 def nvls(fabric: Fabric, given: Parameters, size: int) -> float:
@@ -65,7 +64,7 @@ def nvls(fabric: Fabric, given: Parameters, size: int) -> float:
     store = fabric.write
     wire = size / fabric.rate(data=1 + 1 / n, requests=1 + 1 / n, answers=1.0)
     issue = size / n / given.nvls_outstanding_bytes * load
-    return 2 * barrier + load + store + max(wire, issue) + given.software_us * MICRO
+    return 2 * barrier + load + store + max(wire, issue) + given.software
 
 
 def tree_load(accelerators: int) -> float:
@@ -84,12 +83,12 @@ def tree(fabric: Fabric, given: Parameters, size: int) -> float:
     best = math.inf
     for exponent in range(SLICE_STEPS):
         piece = min(size / 2, SMALLEST_SLICE << exponent)
-        adding = 2 * piece / (given.reduce_gigabytes_per_second * 1e9)
+        adding = given.adding(2 * piece)
         hops = 2 * depth * (step + piece / fabric.rate() + adding)
         # Behind the first slice of each tree, whatever is longer: the link's share, or adding.
         rest = (size / 2 / piece - 1) * max(2 * load * piece / fabric.rate(), adding)
         best = min(best, hops + max(rest, 0.0))
-    return max(best, load * size / fabric.rate()) + given.software_us * MICRO
+    return max(best, load * size / fabric.rate()) + given.software
 
 
 def dma_ring(fabric: Fabric, given: Parameters, size: int) -> float:

@@ -54,14 +54,14 @@ class Fabric:
 
     @property
     def acknowledgement(self) -> float:
-        """From an endpoint that holds the data back to the one that sent it."""
+        """There and back between an endpoint and the switch, or once between two endpoints."""
         return 2 * self.link + CROSSBAR_CYCLES * self.cycle
 
     def step(self, fence: str) -> float:
         """Data to a neighbour, fence, flag: without the time the data takes on the link."""
         waits = {
             "none": 0.0,
-            "switch": 2 * self.link + CROSSBAR_CYCLES * self.cycle,
+            "switch": self.acknowledgement,
             "endpoint": self.write + self.acknowledgement,
         }
         return waits[fence] + self.write

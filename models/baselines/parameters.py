@@ -54,6 +54,15 @@ class Parameters:
         source="measured on RTL, fpga4, 4 KiB: scin sweep allreduce --algo ring",
     )
 
+    @property
+    def software(self) -> float:
+        """Seconds."""
+        return self.software_us * 1e-6
+
+    def adding(self, size: float) -> float:
+        """Seconds to add ``size`` received bytes."""
+        return size / (self.reduce_gigabytes_per_second * 1e9)
+
     def __post_init__(self) -> None:
         if self.fence not in FENCES:
             raise ParameterError(f"fence = {self.fence!r}: must be one of {', '.join(FENCES)}")

@@ -13,8 +13,6 @@ from hw.spec.packet import WORD_BYTES, FlagWord, MessageClass, Operation
 from hw.spec.packing import pack
 from hw.spec.status import Status
 
-"""Size of the operand of an atomic addition."""
-
 
 @dataclass(frozen=True)
 class Window:
