@@ -1,6 +1,5 @@
 """The simulator and its baselines against closed forms, themselves, and published figures."""
 
-import csv
 import itertools
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from models.baselines import parameters as parameters_module
 from models.baselines.algorithms import ALGORITHMS
 from models.baselines.fabric import Fabric
 from models.baselines.parameters import ParameterError, Parameters, parse
+from models.csv_table import read_table
 from models.isa.latency import steps
 from models.llm.accelerator import Roofline
 from models.llm.inference import Workload, step_time
@@ -28,8 +28,7 @@ SMALL, LARGE = 4 << 10, 1 << 30
 
 def published():
     folder = Path(parameters_module.__file__).parent / "reference"
-    lines = (folder / "published.csv").read_text().splitlines()
-    rows = csv.DictReader(line for line in lines if not line.startswith("#"))
+    rows = read_table(folder / "published.csv")
     return {row["figure"]: float(row["value"]) for row in rows}
 
 

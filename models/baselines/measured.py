@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import csv
 from dataclasses import dataclass
 from pathlib import Path
+
+from models.csv_table import read_table
 
 REFERENCE = Path(__file__).resolve().parent / "reference" / "gpu_measured.csv"
 
@@ -19,8 +20,6 @@ class Measured:
 
 
 def measured() -> list[Measured]:
-    lines = REFERENCE.read_text(encoding="utf-8").splitlines()
-    rows = csv.DictReader(line for line in lines if not line.startswith("#"))
     return [
         Measured(
             row["source"],
@@ -29,5 +28,5 @@ def measured() -> list[Measured]:
             int(row["size_bytes"]),
             float(row["seconds"]),
         )
-        for row in rows
+        for row in read_table(REFERENCE)
     ]

@@ -11,7 +11,6 @@ Ratios do not fix a time scale: the link's effective bandwidth does, 52 GB/s per
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import sys
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from typing import Any
 import numpy as np
 from scipy.optimize import least_squares
 
+from models.csv_table import read_table
 from models.dma.platform import FOLDER, Platform, as_toml
 from models.dma.timing import predict
 
@@ -80,8 +80,7 @@ def phase_rows() -> list[tuple[int, dict[str, float]]]:
 
 
 def _read(name: str) -> list[dict[str, str]]:
-    with (REFERENCE / name).open(encoding="utf-8") as file:
-        return list(csv.DictReader(file))
+    return list(read_table(REFERENCE / name))
 
 
 def speedup(platform: Platform, variant: str, size: int) -> float:

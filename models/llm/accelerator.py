@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import csv
 from dataclasses import dataclass
 from pathlib import Path
 
+from models.csv_table import read_table
 from models.llm.operators import PRECISIONS, Operator
 
 COLUMNS = ("operator", "shape", "precision", "seconds")
@@ -45,10 +45,9 @@ class Profile:
     @classmethod
     def load(cls, path: Path) -> Profile:
         try:
-            lines = path.read_text(encoding="utf-8").splitlines()
+            rows = read_table(path)
         except (OSError, UnicodeDecodeError) as error:
             raise ProfileError(f"profile {path}: {error}") from error
-        rows = csv.DictReader(line for line in lines if line and not line.startswith("#"))
         if tuple(rows.fieldnames or ()) != COLUMNS:
             raise ProfileError(f"profile {path}: columns must be {','.join(COLUMNS)}")
         times = {}
