@@ -21,7 +21,7 @@ BLOCKS = 1200
 EVERY = "int8,mxint8,mxfp8,mxfp4,nvfp4"
 
 
-def configuration(ports, flit_bytes, int8_block, formats):
+def configuration(ports, flit_bytes, int8_block, formats, cycles):
     return load(
         "tiny",
         {
@@ -31,24 +31,28 @@ def configuration(ports, flit_bytes, int8_block, formats):
             "fabric.header_bytes": flit_bytes,
             "isa.wave_bytes": 64 * flit_bytes,
             "isa.int8_block": int8_block,
+            "isa.cycles_per_row": cycles,
         },
     )
 
 
 @pytest.mark.parametrize(
-    ("ports", "flit_bytes", "int8_block", "formats"),
+    ("ports", "flit_bytes", "int8_block", "formats", "cycles"),
     [
-        (2, 16, 64, EVERY),
-        (4, 32, 64, EVERY),
-        (8, 16, 32, EVERY),
-        (2, 32, 128, EVERY),
+        (2, 16, 64, EVERY, 1),
+        (4, 32, 64, EVERY, 1),
+        (8, 16, 32, EVERY, 1),
+        (2, 32, 128, EVERY, 1),
+        (2, 16, 64, EVERY, 2),
+        (4, 16, 64, EVERY, 4),
         # Without formats of moving windows the lanes are built differently.
-        (4, 16, 64, "int8"),
-        (2, 16, 64, "int8,nvfp4"),
+        (4, 16, 64, "int8", 1),
+        (4, 16, 64, "int8", 4),
+        (2, 16, 64, "int8,nvfp4", 1),
     ],
 )
-def test_block_reduce(ports, flit_bytes, int8_block, formats):
-    config = configuration(ports, flit_bytes, int8_block, formats)
+def test_block_reduce(ports, flit_bytes, int8_block, formats, cycles):
+    config = configuration(ports, flit_bytes, int8_block, formats, cycles)
     simulate(
         BlockReduce(config),
         module=__name__,
@@ -58,36 +62,37 @@ def test_block_reduce(ports, flit_bytes, int8_block, formats):
         flit_bytes=flit_bytes,
         int8_block=int8_block,
         formats=formats,
+        cycles=cycles,
     )
 
 
 def stimulus(config, rng):
-    """Per row: format, ports present, rows left, elements and scales per port; expected."""
-    flit, ports = config.fabric.flit_bytes, config.system.endpoints
+    """Per slice: format, ports present, slices left, elements and scales per port; expected."""
+    width, ports = config.slice_bytes, config.system.endpoints
     order = list(enumerate(block_formats(config))) * 10
     rng.shuffle(order)
     for index, layout in order:
         golden = golden_format(config, layout.code)
-        rows, per_row = layout.rows_per_block(flit), layout.blocks_per_row(flit)
+        slices, per_slice = layout.slices_per_block(width), layout.blocks_per_slice(width)
         for _ in range(4):
-            count = -(-BLOCKS // 40 // per_row) * per_row
+            count = -(-BLOCKS // 40 // per_slice) * per_slice
             elements, scales = random_blocks(rng, golden, ports, count)
             mask = int(rng.integers(1, 1 << ports)) if rng.random() < 0.3 else (1 << ports) - 1
             here = [p for p in range(ports) if mask >> p & 1]
             result = golden.reduce(elements[here], scales[here])
-            raw = [pack_elements(layout, part).reshape(-1, flit) for part in elements]
-            # The scales of the blocks that begin in the row, or of the one that runs on.
-            part = layout.scale_bytes * per_row
+            raw = [pack_elements(layout, part).reshape(-1, width) for part in elements]
+            # The scales of the blocks that begin in the slice, or of the one that runs on.
+            part = layout.scale_bytes * per_slice
             raw_scales = [pack_scales(layout, codes).reshape(-1, part) for codes in scales]
-            expected = pack_elements(layout, result[0]).reshape(-1, flit)
+            expected = pack_elements(layout, result[0]).reshape(-1, width)
             expected_scales = pack_scales(layout, result[1]).reshape(-1, part)
-            for row in range(len(expected)):
-                block = row // rows
+            for position in range(len(expected)):
+                block = position // slices
                 yield (
-                    (index, mask, rows - 1 - row % rows),
-                    [_integer(values[row]) for values in raw],
+                    (index, mask, slices - 1 - position % slices),
+                    [_integer(values[position]) for values in raw],
                     [_integer(values[block]) for values in raw_scales],
-                    (_integer(expected[row]), _integer(expected_scales[block]), part),
+                    (_integer(expected[position]), _integer(expected_scales[block]), part),
                 )
 
 
@@ -111,21 +116,21 @@ async def check_blocks(dut):
     for cycle in range(len(work) + delay + 1):
         item = work[cycle] if cycle < len(work) else None
         if item is not None:
-            (index, mask, left), rows, scales, _ = item
+            (index, mask, left), elements, scales, _ = item
             dut.format.value = 1 << index
             dut.present.value = mask
-            dut.rows_left.value = left
+            dut.slices_left.value = left
             for p in range(ports):
-                getattr(dut, f"rows__{p}").value = rows[p]
+                getattr(dut, f"slices__{p}").value = elements[p]
                 getattr(dut, f"scales__{p}").value = scales[p]
         else:
-            dut.rows_left.value = 0
+            dut.slices_left.value = 0
         await RisingEdge(dut.clk)
         done = cycle - delay
         if 0 <= done < len(work) and work[done] is not None:
             (index, mask, left), _, _, (result, scales, part) = work[done]
             name = block_formats(config)[index].code.name
-            where = f"row {done} ({name}, ports {mask:b}, {left} rows left)"
+            where = f"slice {done} ({name}, ports {mask:b}, {left} slices left)"
             assert int(dut.result.value) == result, where
             if left == 0:
                 found = int(dut.result_scales.value) & (1 << 8 * part) - 1

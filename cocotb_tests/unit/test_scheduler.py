@@ -17,7 +17,9 @@ from hw.spec.config import load
 from hw.spec.instruction import DataType
 from hw.spec.packing import pack, unpack
 
-CONFIG = load("tiny")
+CYCLES_PER_ROW = (1, 4)
+CONFIGS = {cycles: load("tiny", {"isa.cycles_per_row": cycles}) for cycles in CYCLES_PER_ROW}
+CONFIG = CONFIGS[1]
 FLIT = CONFIG.fabric.flit_bytes
 PORTS, CONTROLLERS = CONFIG.system.endpoints, CONFIG.isa.wave_controllers
 FORMATS = {int(entry.code): entry for entry in block_formats(CONFIG)}
@@ -25,15 +27,22 @@ WAVES = 150
 
 
 @pytest.mark.parametrize("streaming", [0, 1])
-@pytest.mark.parametrize("seed", [1, 2])
-def test_scheduler(seed, streaming):
-    simulate(Scheduler(CONFIG), module=__name__, case="check_rows", seed=seed, streaming=streaming)
+@pytest.mark.parametrize(("seed", "cycles"), [(1, 1), (2, 1), (3, 4)])
+def test_scheduler(seed, cycles, streaming):
+    simulate(
+        Scheduler(CONFIGS[cycles]),
+        module=__name__,
+        case="check_rows",
+        seed=seed,
+        cycles=cycles,
+        streaming=streaming,
+    )
 
 
 class Wave:
     """A wave as a controller offers it, and when its rows are there."""
 
-    def __init__(self, rng, controller, number):
+    def __init__(self, rng, config, controller, number):
         self.quantize = rng.randrange(2)
         self.data_type = rng.choice(list(FORMATS)) if self.quantize else int(DataType.FP16)
         unit = FORMATS[self.data_type].block_bytes if self.quantize else 2
@@ -44,7 +53,11 @@ class Wave:
         self.offset = number * CONFIG.isa.wave_bytes
         self.entry = controller * CONFIG.waves_per_controller + number % CONFIG.waves_per_controller
         self.rows = -(-self.length // FLIT)
-        self.block_rows = FORMATS[self.data_type].rows_per_block(FLIT) if self.quantize else 1
+        self.slices = self.rows * config.isa.cycles_per_row
+        self.block = 1
+        if self.quantize:
+            self.block = FORMATS[self.data_type].slices_per_block(config.slice_bytes)
+        self.run = max(self.block, config.isa.cycles_per_row)
         ratio = FORMATS[self.data_type].ratio if self.quantize else 1
         self.scale_length = self.length // ratio if self.quantize else 0
         self.slots = -(-self.scale_length // FLIT)
@@ -68,15 +81,16 @@ class Wave:
 @cocotb.test()
 async def check_rows(dut):
     rng = random.Random(cocotb.RANDOM_SEED)
+    config = CONFIGS[parameters_of_test()["cycles"]]
     dut.streaming.value = given_streaming = parameters_of_test()["streaming"]
     dut.timed_out.value = dut.job__ready.value = 0
-    queues = [deque(Wave(rng, c, n) for n in range(WAVES)) for c in range(CONTROLLERS)]
+    queues = [deque(Wave(rng, config, c, n) for n in range(WAVES)) for c in range(CONTROLLERS)]
     for c in range(CONTROLLERS):
         getattr(dut, f"wave__{c}__valid").value = 0
     await start_clock(dut)
     last_quantized = -(10**6)
-    progress = {"row": 0, "slot": 0, "started": None}
-    seen = {"rows": 0, "slots": 0, "discarded": 0, "ordinary behind quantized": 0}
+    progress = {"index": 0, "slot": 0, "started": None}
+    seen = {"slices": 0, "slots": 0, "discarded": 0, "ordinary behind quantized": 0}
     for now in range(60_000):
         for c, queue in enumerate(queues):
             getattr(dut, f"wave__{c}__valid").value = int(bool(queue))
@@ -104,31 +118,31 @@ async def check_rows(dut):
             if dut.job__valid.value and dut.job__ready.value:
                 job = unpack(write_job_layout(CONFIG), int(dut.job__payload.value))
             if dut.start.value:
-                row = int(dut.row.value)
-                assert row == progress["row"], "a row twice, or out of order"
-                position = row % wave.block_rows
-                assert int(dut.rows_left.value) == wave.block_rows - 1 - position
-                if position == 0:
-                    last = row + wave.block_rows - 1
+                index, row = int(dut.index.value), int(dut.row.value)
+                assert index == progress["index"], "a slice twice, or out of order"
+                assert row == index // config.isa.cycles_per_row
+                assert int(dut.slices_left.value) == wave.block - 1 - index % wave.block
+                if index % wave.run == 0:
+                    last = (index + wave.run - 1) // config.isa.cycles_per_row
                     assert roomy, "a row without room for its result"
                     assert all(wave.there(p, last, now) for p in sources), "too early"
-                    if not given_streaming and row == 0:
+                    if not given_streaming and index == 0:
                         assert all(wave.complete(p, now) for p in sources), "not whole"
                 else:
-                    assert progress["started"] == now - 1, "a pause within a block"
-                if row == 0:
+                    assert progress["started"] == now - 1, "a pause within a row or block"
+                if index == 0:
                     assert job is not None, "rows without a job"
                     assert (job["scales"], job["more"]) == (0, wave.quantize)
                     assert (job["offset"], job["length"]) == (wave.offset, wave.length)
                 assert int(dut.start_destinations.value) == wave.destinations
                 if not wave.quantize:
                     gap = now - last_quantized
-                    assert gap > lead_cycles(CONFIG), "an ordinary row overtakes"
-                    seen["ordinary behind quantized"] += gap == lead_cycles(CONFIG) + 1
-                progress |= {"row": row + 1, "started": now}
-                seen["rows"] += 1
+                    assert gap > lead_cycles(config), "an ordinary row overtakes"
+                    seen["ordinary behind quantized"] += gap == lead_cycles(config) + 1
+                progress |= {"index": index + 1, "started": now}
+                seen["slices"] += 1
             elif dut.start_scales.value:
-                assert progress["row"] == wave.rows, "scales before the last row"
+                assert progress["index"] == wave.slices, "scales before the last row"
                 assert int(dut.slot.value) == progress["slot"]
                 assert roomy
                 if progress["slot"] == 0:
@@ -145,11 +159,11 @@ async def check_rows(dut):
             if dut.free.value:
                 assert all(wave.complete(p, now) for p in sources), "freed while rows come"
                 if wave.failed:
-                    assert progress["row"] == 0, "a failed wave was reduced"
+                    assert progress["index"] == 0, "a failed wave was reduced"
                     seen["discarded"] += 1
                 else:
-                    assert (progress["row"], progress["slot"]) == (wave.rows, wave.slots)
-                progress |= {"row": 0, "slot": 0, "started": None}
+                    assert (progress["index"], progress["slot"]) == (wave.slices, wave.slots)
+                progress |= {"index": 0, "slot": 0, "started": None}
                 queues[chosen.bit_length() - 1].popleft()
         await RisingEdge(dut.clk)
         if not any(queues):

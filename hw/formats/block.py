@@ -7,7 +7,13 @@ from hw.formats.element import IntegerElement, MinifloatElement
 from hw.formats.scale import MinifloatScale, PowerScale
 
 GROUP_BYTES = 8
-"""Elements of one row that always share a scale; every block holds a whole number of groups."""
+"""Elements of one row that always share a scale; every block holds a whole number of groups.
+Narrower slices of a row are a group of their own."""
+
+
+def groups(slice_bytes: int) -> int:
+    """Groups that are reduced side by side."""
+    return max(1, slice_bytes // GROUP_BYTES)
 
 
 @dataclass(frozen=True)
@@ -54,8 +60,8 @@ class BlockFormat:
         """The group its block begins with."""
         return self.block_of_group(group) * (self.block_bytes // GROUP_BYTES)
 
-    def rows_per_block(self, flit_bytes: int) -> int:
-        return max(1, self.block_bytes // flit_bytes)
+    def slices_per_block(self, slice_bytes: int) -> int:
+        return max(1, self.block_bytes // slice_bytes)
 
-    def blocks_per_row(self, flit_bytes: int) -> int:
-        return max(1, flit_bytes // self.block_bytes)
+    def blocks_per_slice(self, slice_bytes: int) -> int:
+        return max(1, slice_bytes // self.block_bytes)

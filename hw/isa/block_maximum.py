@@ -5,39 +5,46 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.formats import block_formats
-from hw.formats.block import GROUP_BYTES
+from hw.formats.block import GROUP_BYTES, groups
 from hw.isa.arithmetic import maximum_of
 from hw.isa.dequantize import total_bits
-from hw.isa.jobs import index_bits, longest_block_rows
+from hw.isa.jobs import index_bits, longest_block
 from hw.spec.config import Config
 from hw.stream.delay import delayed
 
 NIBBLE_BITS = 4
-NIBBLES_PER_GROUP = 8 * GROUP_BYTES // NIBBLE_BITS
-GROUP_LEVELS = (NIBBLES_PER_GROUP - 1).bit_length()
+
+
+def nibbles_per_group(config: Config) -> int:
+    return 8 * config.slice_bytes // NIBBLE_BITS // groups(config.slice_bytes)
+
+
+def group_levels(config: Config) -> int:
+    """Cycles it takes to compare all elements of a group."""
+    return (nibbles_per_group(config) - 1).bit_length()
 
 
 def hold_cycles(config: Config) -> int:
-    """A row waits until the last row of the longest block is there."""
-    return longest_block_rows(config) - 1
+    """A slice waits until the last one of the longest block is there."""
+    return longest_block(config) - 1
 
 
 def latency(config: Config) -> int:
-    row_levels = (config.fabric.flit_bytes // GROUP_BYTES - 1).bit_length()
-    return GROUP_LEVELS + row_levels + 1 + hold_cycles(config)
+    levels = (groups(config.slice_bytes) - 1).bit_length()
+    return group_levels(config) + levels + 1 + hold_cycles(config)
 
 
 class BlockMaximum(wiring.Component):
-    """Over the lanes of a group of 8 bytes, over the groups of a row, over the rows of a block.
+    """Over the lanes of a group, over the groups of a slice, over the slices of a block.
 
     Ports
     -----
-    magnitudes : in, per 4 bits of the row; every other one counts for 8-bit elements
+    magnitudes : in, per 4 bits of the slice; every other one counts for 8-bit elements
     format : in, one bit per built format
-    rows_left : in, further rows of this row's block
+    slices_left : in, further slices of this one's block
     highest : out, per group, of its block
 
-    Free-running, :func:`latency` cycles, one comparison per cycle. The rows of a block must
+    Free-running, :func:`latency` cycles, one comparison per cycle. The slices of a block must
     enter in consecutive cycles.
     """
 
@@ -45,13 +52,13 @@ class BlockMaximum(wiring.Component):
         self._config = config
         self._formats = block_formats(config)
         width = total_bits(config.system.endpoints)
-        groups = config.fabric.flit_bytes // GROUP_BYTES
+        count = groups(config.slice_bytes)
         super().__init__(
             {
-                "magnitudes": In(width).array(groups * NIBBLES_PER_GROUP),
+                "magnitudes": In(width).array(count * nibbles_per_group(config)),
                 "format": In(len(self._formats)),
-                "rows_left": In(index_bits(longest_block_rows(config))),
-                "highest": Out(width).array(groups),
+                "slices_left": In(index_bits(longest_block(config))),
+                "highest": Out(width).array(count),
             }
         )
 
@@ -62,11 +69,12 @@ class BlockMaximum(wiring.Component):
         values = [
             Mux(narrow, value, 0) if n % 2 else value for n, value in enumerate(self.magnitudes)
         ]
+        step = nibbles_per_group(self._config)
         highest = [
-            self._largest(m, values[start : start + NIBBLES_PER_GROUP], f"group_{start}")
-            for start in range(0, len(values), NIBBLES_PER_GROUP)
+            self._largest(m, values[start : start + step], f"group_{start}")
+            for start in range(0, len(values), step)
         ]
-        cycles = GROUP_LEVELS
+        cycles = group_levels(self._config)
         span = 1
         while span < len(highest):
             form = delayed(m, self.format, cycles, f"format_{span}")
@@ -75,31 +83,34 @@ class BlockMaximum(wiring.Component):
                 self._register(
                     m,
                     Mux(joined, maximum_of([value, highest[g ^ span]]), value),
-                    f"row_{span}_{g}",
+                    f"slice_{span}_{g}",
                 )
                 for g, value in enumerate(highest)
             ]
             cycles, span = cycles + 1, 2 * span
-        self._over_rows(m, highest, cycles)
+        self._over_slices(m, highest, cycles)
         return m
 
-    def _over_rows(self, m, highest, cycles):
-        flit, hold = self._config.fabric.flit_bytes, hold_cycles(self._config)
-        form = delayed(m, self.format, cycles, "format_row")
-        left = delayed(m, self.rows_left, cycles, "left")
-        longest = Signal.like(self.rows_left)
+    def _over_slices(self, m, highest, cycles):
+        width, hold = self._config.slice_bytes, hold_cycles(self._config)
+        form = delayed(m, self.format, cycles, "format_slice")
+        left = delayed(m, self.slices_left, cycles, "left")
+        longest = Signal.like(self.slices_left)
         for k, entry in enumerate(self._formats):
             with m.If(form[k]):
-                m.d.comb += longest.eq(entry.rows_per_block(flit) - 1)
+                m.d.comb += longest.eq(entry.slices_per_block(width) - 1)
         leaving = delayed(m, left, 1 + hold, "leaving")
         for g, value in enumerate(highest):
             running = Signal.like(value, name=f"running_{g}")
             m.d.sync += running.eq(Mux(left == longest, value, maximum_of([running, value])))
-            # When a row leaves, its block was complete `hold - rows left` cycles ago.
+            # When a slice leaves, its block was complete `hold - slices left` cycles ago.
+            history = [running]
+            for age in range(1, hold + 1):
+                history.append(delayed(m, history[-1], 1, f"complete_{g}_{age}"))
             with m.Switch(leaving):
-                for rows in range(hold + 1):
-                    complete = delayed(m, running, hold - rows, f"complete_{g}_{rows}")
-                    with m.Case(rows):
+                for remaining in range(hold + 1):
+                    complete = history[hold - remaining]
+                    with m.Case(remaining):
                         m.d.comb += self.highest[g].eq(complete)
 
     def _any(self, form, wanted):

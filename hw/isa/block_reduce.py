@@ -1,4 +1,4 @@
-"""Reduction of block-scaled rows: dequantize, add, find the scale, quantize."""
+"""Reduction of block-scaled slices: dequantize, add, find the scale, quantize."""
 
 from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import wiring
@@ -6,20 +6,20 @@ from amaranth.lib.wiring import In, Out
 
 from hw.formats import block_formats
 from hw.isa import block_maximum
-from hw.isa.block_maximum import NIBBLE_BITS, NIBBLES_PER_GROUP, BlockMaximum
+from hw.isa.block_maximum import NIBBLE_BITS, BlockMaximum, nibbles_per_group
 from hw.isa.block_scale import LANE_SHIFT_BITS, RECIPROCAL_BITS, BlockScale
 from hw.isa.dequantize import DequantizeLane, total_bits
-from hw.isa.jobs import index_bits, longest_block_rows
+from hw.isa.jobs import index_bits, longest_block
 from hw.isa.quantize import QuantizeLane
 from hw.isa.scale_buffer import widest_part_bits
 from hw.isa.scale_decode import ScaleDecode
 from hw.spec.config import Config
 from hw.stream.delay import delayed
 
-ROWS_WAIT = ScaleDecode.LATENCY - DequantizeLane.SCALE_LAG
+ELEMENTS_WAIT = ScaleDecode.LATENCY - DequantizeLane.SCALE_LAG
 """Elements enter the lanes so much later than their scales are decoded."""
 
-AT_TOTALS = ROWS_WAIT + DequantizeLane.LATENCY
+AT_TOTALS = ELEMENTS_WAIT + DequantizeLane.LATENCY
 
 
 def _at_scale(config: Config) -> int:
@@ -31,26 +31,26 @@ def _at_quantize(config: Config) -> int:
 
 
 def latency(config: Config) -> int:
-    """Cycles from a row to its result."""
+    """Cycles from a slice to its result."""
     return _at_quantize(config) + QuantizeLane.LATENCY
 
 
 class BlockReduce(wiring.Component):
-    """Lanes side by side, one scale unit per group of 8 bytes that may begin a block.
+    """Lanes side by side, one scale unit per group that may begin a block.
 
     Ports
     -----
-    rows : in, one flit of elements per port
-    scales : in, per port, the scales of the row's blocks, first block lowest
+    slices : in, elements, per port
+    scales : in, per port, the scales of the slice's blocks, first block lowest
     present : in, one bit per port that takes part
     format : in, one bit per built format
-    rows_left : in, further rows of this row's block
-    result : out, one flit of elements
-    result_scales : out, the scales of the row's blocks, first block lowest; of a block of
-        several rows with each of them
+    slices_left : in, further slices of this one's block
+    result : out, one slice of elements
+    result_scales : out, the scales of the slice's blocks, first block lowest; of a block of
+        several slices with each of them
 
     A free-running pipeline like :class:`hw.isa.reduce.Reduce`, :func:`latency` cycles. The
-    rows of a block must enter in consecutive cycles.
+    slices of a block must enter in consecutive cycles.
     """
 
     def __init__(self, config: Config):
@@ -59,12 +59,12 @@ class BlockReduce(wiring.Component):
         ports = config.system.endpoints
         super().__init__(
             {
-                "rows": In(config.flit_bits).array(ports),
+                "slices": In(8 * config.slice_bytes).array(ports),
                 "scales": In(widest_part_bits(config)).array(ports),
                 "present": In(ports),
                 "format": In(len(self._formats)),
-                "rows_left": In(index_bits(longest_block_rows(config))),
-                "result": Out(config.flit_bits),
+                "slices_left": In(index_bits(longest_block(config))),
+                "result": Out(8 * config.slice_bytes),
                 "result_scales": Out(widest_part_bits(config)),
             }
         )
@@ -86,7 +86,7 @@ class BlockReduce(wiring.Component):
     def _lanes(self):
         """(position in units of 4 bits, formats known there): bytes begin at the even ones."""
         narrow = tuple(entry for entry in self._formats if entry.element.bits == NIBBLE_BITS)
-        for n in range(2 * self._config.fabric.flit_bytes):
+        for n in range(2 * self._config.slice_bytes):
             known = self._formats if n % 2 == 0 else narrow
             if known:
                 yield n, known
@@ -95,21 +95,22 @@ class BlockReduce(wiring.Component):
         return Cat(form[k] for k, entry in enumerate(self._formats) if entry in known)
 
     def _dequantize(self, m, decode):
-        rows = [delayed(m, row, ROWS_WAIT, f"rows_{p}") for p, row in enumerate(self.rows)]
-        form = delayed(m, self.format, ROWS_WAIT, "format_rows")
-        present = delayed(m, self.present, ROWS_WAIT, "present_rows")
+        slices = [delayed(m, s, ELEMENTS_WAIT, f"slice_{p}") for p, s in enumerate(self.slices)]
+        form = delayed(m, self.format, ELEMENTS_WAIT, "format_elements")
+        present = delayed(m, self.present, ELEMENTS_WAIT, "present_elements")
+        per_group = nibbles_per_group(self._config)
         lanes = {}
         for n, known in self._lanes():
-            g = n // NIBBLES_PER_GROUP
-            m.submodules[f"dequantize_{n}"] = lane = DequantizeLane(len(rows), known)
+            g = n // per_group
+            m.submodules[f"dequantize_{n}"] = lane = DequantizeLane(len(slices), known)
             m.d.comb += [
                 lane.present.eq(present),
                 lane.format.eq(self._subset(form, known)),
                 lane.scale_negative.eq(decode.negative[g]),
             ]
-            for p, row in enumerate(rows):
+            for p, elements in enumerate(slices):
                 m.d.comb += [
-                    lane.elements[p].eq(row[NIBBLE_BITS * n : NIBBLE_BITS * n + 8]),
+                    lane.elements[p].eq(elements[NIBBLE_BITS * n : NIBBLE_BITS * n + 8]),
                     lane.scale_significand[p].eq(decode.significand[g][p]),
                     lane.distance[p].eq(decode.distance[g][p]),
                 ]
@@ -122,7 +123,7 @@ class BlockReduce(wiring.Component):
         m.submodules.maximum = maximum = BlockMaximum(config)
         m.d.comb += [
             maximum.format.eq(delayed(m, self.format, AT_TOTALS, "format_totals")),
-            maximum.rows_left.eq(delayed(m, self.rows_left, AT_TOTALS, "left_totals")),
+            maximum.slices_left.eq(delayed(m, self.slices_left, AT_TOTALS, "left_totals")),
         ]
         for n, lane in lanes.items():
             m.d.comb += maximum.magnitudes[n].eq(Mux(lane.nan, 0, lane.magnitude))
@@ -168,7 +169,7 @@ class BlockReduce(wiring.Component):
             lane = lanes[n]
             total = Cat(lane.magnitude, lane.negative, lane.nan)
             waited = delayed(m, total, _at_quantize(config) - AT_TOTALS, f"total_{n}")
-            shift, reciprocal, flawed = settings[n // NIBBLES_PER_GROUP]
+            shift, reciprocal, flawed = settings[n // nibbles_per_group(config)]
             m.submodules[f"quantize_{n}"] = output = QuantizeLane(width, known)
             m.d.comb += [
                 Cat(output.magnitude, output.negative, output.nan).eq(waited),
@@ -189,7 +190,7 @@ class BlockReduce(wiring.Component):
         }
         for k, entry in enumerate(self._formats):
             step = entry.element.bits // NIBBLE_BITS
-            positions = range(0, 2 * self._config.fabric.flit_bytes, step)
+            positions = range(0, 2 * self._config.slice_bytes, step)
             starts = sorted({entry.first_group(g) for g in range(len(units))})
             with m.If(form[k]):
                 m.d.comb += [

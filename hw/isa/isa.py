@@ -175,8 +175,10 @@ class Isa(wiring.Component):
             scheduler.has_room.eq(Cat(port.writes.has_room for port in ports)),
         ]
 
-        targets = Mux(scheduler.start | scheduler.start_scales, scheduler.start_destinations, 0)
-        for name in ("start", "start_scales", "slot", "row", "rows_left"):
+        first = scheduler.index[: (self._config.isa.cycles_per_row - 1).bit_length()] == 0
+        begins = (scheduler.start & first) | scheduler.start_scales
+        targets = Mux(begins, scheduler.start_destinations, 0)
+        for name in ("start", "start_scales", "slot", "index", "slices_left"):
             m.d.comb += getattr(reduction, name).eq(getattr(scheduler, name))
         for name in ("sources", "destinations", "data_type", "reduce_op", "quantize"):
             m.d.comb += getattr(reduction, name).eq(wave[name])

@@ -30,10 +30,15 @@ def read_job_layout(config: Config) -> data.StructLayout:
     )
 
 
-def longest_block_rows(config: Config) -> int:
-    """Rows of elements that share a scale, which are reduced without a pause."""
-    flit = config.fabric.flit_bytes
-    return max((entry.rows_per_block(flit) for entry in block_formats(config)), default=1)
+def longest_block(config: Config) -> int:
+    """Slices of elements that share a scale."""
+    width = config.slice_bytes
+    return max((entry.slices_per_block(width) for entry in block_formats(config)), default=1)
+
+
+def longest_run(config: Config) -> int:
+    """Slices that are reduced without a pause: of a block, or of a row."""
+    return max(longest_block(config), config.isa.cycles_per_row)
 
 
 def scale_share(config: Config, data_type, length):

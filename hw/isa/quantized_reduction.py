@@ -1,13 +1,13 @@
-"""Quantized rows in, new elements and behind them new scales out."""
+"""Quantized slices in, new elements and behind them new scales out."""
 
-from amaranth import Module, Mux, Signal
+from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.formats import block_formats
 from hw.isa.block_reduce import BlockReduce
 from hw.isa.block_reduce import latency as block_latency
-from hw.isa.jobs import index_bits, longest_block_rows
+from hw.isa.jobs import index_bits, longest_block
 from hw.isa.scale_buffer import ScaleBuffer, part_bytes, scale_position, widest_part_bits
 from hw.spec.config import Config
 from hw.stream.delay import delayed
@@ -17,12 +17,12 @@ OUTPUT_CYCLES = 1
 
 
 def latency(config: Config) -> int:
-    """From a row, or the slot of a row of scales, to its result."""
+    """From a slice, or the slot of a row of scales, to its result."""
     return SELECT_CYCLES + block_latency(config) + OUTPUT_CYCLES
 
 
 def control_layout(config: Config) -> data.StructLayout:
-    """What goes with a row of elements, or with a slot for a row of new scales."""
+    """What goes with a slice of elements, or with a slot for a row of new scales."""
     return data.StructLayout(
         {
             "elements": 1,
@@ -30,11 +30,19 @@ def control_layout(config: Config) -> data.StructLayout:
             "format": len(block_formats(config)),
             "sources": config.system.endpoints,
             "destinations": config.system.endpoints,
-            "row": index_bits(config.rows_per_wave),
-            "rows_left": index_bits(longest_block_rows(config)),
+            "index": index_bits(config.slices_per_wave),
+            "slices_left": index_bits(longest_block(config)),
             "slot": index_bits(config.scale_rows_per_wave),
         }
     )
+
+
+def gathered(m, value, cycles: int):
+    """What ``value`` was in the last ``cycles`` cycles, this one included, oldest lowest."""
+    history = [value]
+    for age in range(1, cycles):
+        history.append(delayed(m, history[-1], 1, f"gathered_{age}"))
+    return Cat(*reversed(history))
 
 
 class QuantizedReduction(wiring.Component):
@@ -43,10 +51,10 @@ class QuantizedReduction(wiring.Component):
     Ports
     -----
     control : in, ``elements`` or ``scales`` or neither; without either nothing arrives
-    rows, scale_rows : in per port, with it: elements, and the row of scales theirs are in
-    arriving : out, one bit per port, ``result`` is meant for it
+    slices, scale_rows : in per port, with it: elements, and the row of scales theirs are in
+    arriving : out, one bit per port, ``result`` is meant for it: with the last slice of a row
 
-    Free-running, :func:`latency` cycles. The new scales of a wave's rows are collected, and
+    Free-running, :func:`latency` cycles. The new scales of a wave are collected, and
     read by the slots that follow them.
     """
 
@@ -56,7 +64,7 @@ class QuantizedReduction(wiring.Component):
         super().__init__(
             {
                 "control": In(control_layout(config)),
-                "rows": In(config.flit_bits).array(ports),
+                "slices": In(8 * config.slice_bytes).array(ports),
                 "scale_rows": In(config.flit_bits).array(ports),
                 "arriving": Out(ports),
                 "result": Out(config.flit_bits),
@@ -66,7 +74,7 @@ class QuantizedReduction(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         config = self._config
-        flit = config.fabric.flit_bytes
+        parts = config.isa.cycles_per_row
         formats = block_formats(config)
         m.submodules.block = block = BlockReduce(config)
         m.submodules.buffer = buffer = ScaleBuffer(config)
@@ -76,29 +84,31 @@ class QuantizedReduction(wiring.Component):
         m.d.comb += [
             block.present.eq(control.sources),
             block.format.eq(control.format),
-            block.rows_left.eq(control.rows_left),
+            block.slices_left.eq(control.slices_left),
         ]
         for p in range(config.system.endpoints):
-            row, scales = Signal(config.flit_bits), Signal(config.flit_bits)
-            m.d.sync += [row.eq(self.rows[p]), scales.eq(self.scale_rows[p])]
-            m.d.comb += block.rows[p].eq(row)
+            elements, scales = Signal(8 * config.slice_bytes), Signal(config.flit_bits)
+            m.d.sync += [elements.eq(self.slices[p]), scales.eq(self.scale_rows[p])]
+            m.d.comb += block.slices[p].eq(elements)
             for k, entry in enumerate(formats):
-                _, part = scale_position(entry, flit, control.row)
+                _, part = scale_position(entry, config, control.index)
                 with m.If(control.format[k]):
-                    bits = 8 * part_bytes(entry, flit)
+                    bits = 8 * part_bytes(entry, config)
                     m.d.comb += block.scales[p].eq(scales.word_select(part, bits))
 
         waited = delayed(m, control.as_value(), block_latency(config), "control")
         arrived = data.View(control_layout(config), waited)
         m.d.comb += [
-            buffer.write.eq(arrived.elements & (arrived.rows_left == 0)),
+            buffer.write.eq(arrived.elements & (arrived.slices_left == 0)),
             buffer.format.eq(arrived.format),
-            buffer.row.eq(arrived.row),
+            buffer.index.eq(arrived.index),
             buffer.scales.eq(block.result_scales[: widest_part_bits(config)]),
             buffer.slot.eq(arrived.slot),
         ]
+        row = gathered(m, block.result, parts)
+        whole = arrived.elements & arrived.index[: (parts - 1).bit_length()].all()
         m.d.sync += [
-            self.arriving.eq(Mux(arrived.elements | arrived.scales, arrived.destinations, 0)),
-            self.result.eq(Mux(arrived.scales, buffer.data, block.result)),
+            self.arriving.eq(Mux(whole | arrived.scales, arrived.destinations, 0)),
+            self.result.eq(Mux(arrived.scales, buffer.data, row)),
         ]
         return m

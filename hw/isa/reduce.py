@@ -1,4 +1,4 @@
-"""Reduction of one row (a flit of every port) per cycle."""
+"""Reduction of one slice (a flit of every port, or a part of it) per cycle."""
 
 from amaranth import Cat, Module
 from amaranth.lib import wiring
@@ -12,17 +12,17 @@ LANE_BITS = 16
 
 
 class Reduce(wiring.Component):
-    """All lanes of a flit side by side.
+    """All lanes of a slice side by side.
 
     Ports
     -----
-    rows : in, one flit per port
+    slices : in, one per port
     present : in, one bit per port that takes part
     data_type, reduce_op : in
-    result : out, one flit
+    result : out, one slice
 
     A free-running pipeline without back-pressure: the result of a cycle's inputs follows
-    ``LATENCY`` cycles later, one row per cycle. Who starts a row must have room for it.
+    ``LATENCY`` cycles later, one slice per cycle. Who starts a row must have room for it.
     """
 
     LATENCY = ReduceLane.LATENCY
@@ -30,23 +30,24 @@ class Reduce(wiring.Component):
     def __init__(self, config: Config):
         self._config = config
         ports = config.system.endpoints
+        width = 8 * config.slice_bytes
         super().__init__(
             {
-                "rows": In(config.flit_bits).array(ports),
+                "slices": In(width).array(ports),
                 "present": In(ports),
                 "data_type": In(DataType),
                 "reduce_op": In(ReduceOp),
-                "result": Out(config.flit_bits),
+                "result": Out(width),
             }
         )
 
     def elaborate(self, platform):
         m = Module()
         results = []
-        for index in range(self._config.flit_bits // LANE_BITS):
+        for index in range(len(self.result) // LANE_BITS):
             m.submodules[f"lane_{index}"] = lane = ReduceLane(self._config.system.endpoints)
-            for row, operand in zip(self.rows, lane.operands, strict=True):
-                m.d.comb += operand.eq(row.word_select(index, LANE_BITS))
+            for source, operand in zip(self.slices, lane.operands, strict=True):
+                m.d.comb += operand.eq(source.word_select(index, LANE_BITS))
             m.d.comb += [
                 lane.present.eq(self.present),
                 lane.data_type.eq(self.data_type),

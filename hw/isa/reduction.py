@@ -5,8 +5,8 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.formats import block_formats
-from hw.isa.jobs import index_bits, longest_block_rows
-from hw.isa.quantized_reduction import QuantizedReduction, control_layout
+from hw.isa.jobs import index_bits, longest_block
+from hw.isa.quantized_reduction import QuantizedReduction, control_layout, gathered
 from hw.isa.quantized_reduction import latency as quantized_latency
 from hw.isa.reduce import Reduce
 from hw.isa.scale_buffer import scale_position
@@ -29,17 +29,17 @@ class Reduction(wiring.Component):
 
     Ports
     -----
-    start, sources, destinations, data_type, reduce_op, quantize, row, rows_left : in, a row
-        starts; its data is read from the tables in this cycle
+    start, sources, destinations, data_type, reduce_op, quantize, index, slices_left : in, slice
+        ``index`` of a wave starts; its row is read from the tables in this cycle
     start_scales, slot : in, row ``slot`` of the wave's new scales follows
     scale_row : out, row of scales to read from the tables together with the row
     rows, scale_rows : in per port, what was read, ``WaveTable.READ_LATENCY`` cycles later
     arriving : out, one bit per port, ``result`` is meant for it
     quantizing : out, a register: the quantizing datapath is in use
 
-    One row per cycle. It arrives ``WaveTable.READ_LATENCY + Reduce.LATENCY`` cycles after its
-    start, a quantized one :func:`lead_cycles` later; who starts rows sees to it that no two
-    results meet.
+    One slice per cycle. A row arrives ``WaveTable.READ_LATENCY + Reduce.LATENCY`` cycles after
+    the start of its last slice, a quantized one :func:`lead_cycles` later; who starts rows sees
+    to it that their slices follow each other without a pause and that no two results meet.
     """
 
     def __init__(self, config: Config, *, gated: bool = False):
@@ -54,8 +54,8 @@ class Reduction(wiring.Component):
                 "data_type": In(DataType),
                 "reduce_op": In(ReduceOp),
                 "quantize": In(1),
-                "row": In(index_bits(config.rows_per_wave)),
-                "rows_left": In(index_bits(longest_block_rows(config))),
+                "index": In(index_bits(config.slices_per_wave)),
+                "slices_left": In(index_bits(longest_block(config))),
                 "start_scales": In(1),
                 "slot": In(index_bits(config.scale_rows_per_wave)),
                 "scale_row": Out(index_bits(config.scale_rows_per_wave)),
@@ -69,22 +69,27 @@ class Reduction(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.reduce = reduce = Reduce(self._config)
-        targets = Mux(self.start & ~self.quantize, self.destinations, 0)
+        config = self._config
+        m.submodules.reduce = reduce = Reduce(config)
         read = WaveTable.READ_LATENCY
+        parts = config.isa.cycles_per_row
+        part = self.index[: (parts - 1).bit_length()]
+        targets = Mux(self.start & ~self.quantize & part.all(), self.destinations, 0)
+        now = delayed(m, part, read, "part")
+        slices = [row.word_select(now, 8 * config.slice_bytes) for row in self.rows]
         m.d.comb += [
             self.arriving.eq(delayed(m, targets, read + Reduce.LATENCY, "targets")),
-            self.result.eq(reduce.result),
+            self.result.eq(gathered(m, reduce.result, parts)),
             reduce.present.eq(delayed(m, self.sources, read, "sources")),
             reduce.data_type.eq(delayed(m, self.data_type, read, "data_type")),
             reduce.reduce_op.eq(delayed(m, self.reduce_op, read, "reduce_op")),
-            *(lane.eq(row) for lane, row in zip(reduce.rows, self.rows, strict=True)),
+            *(sink.eq(source) for sink, source in zip(reduce.slices, slices, strict=True)),
         ]
-        if block_formats(self._config):
-            self._quantize(m)
+        if block_formats(config):
+            self._quantize(m, slices)
         return m
 
-    def _quantize(self, m):
+    def _quantize(self, m, slices):
         config = self._config
         quantized = QuantizedReduction(config)
         m.submodules.quantized = DomainRenamer("quantize")(quantized) if self._gated else quantized
@@ -95,19 +100,21 @@ class Reduction(wiring.Component):
             control.scales.eq(self.start_scales),
             *(
                 control[name].eq(getattr(self, name))
-                for name in ("sources", "destinations", "row", "rows_left", "slot")
+                for name in ("sources", "destinations", "index", "slices_left", "slot")
             ),
         ]
         for k, entry in enumerate(block_formats(config)):
-            scale_row, _ = scale_position(entry, config.fabric.flit_bytes, self.row)
+            scale_row, _ = scale_position(entry, config, self.index)
             m.d.comb += control.format[k].eq(self.quantize & (self.data_type == entry.code))
             with m.If(control.format[k]):
                 m.d.comb += self.scale_row.eq(scale_row)
         read_control = delayed(m, control.as_value(), WaveTable.READ_LATENCY, "control")
         m.d.comb += quantized.control.eq(data.View(control_layout(config), read_control))
-        for name in ("rows", "scale_rows"):
-            for sink, source in zip(getattr(quantized, name), getattr(self, name), strict=True):
-                m.d.comb += sink.eq(source)
+        for p, source in enumerate(slices):
+            m.d.comb += [
+                quantized.slices[p].eq(source),
+                quantized.scale_rows[p].eq(self.scale_rows[p]),
+            ]
         with m.If(quantized.arriving.any()):
             m.d.comb += [self.arriving.eq(quantized.arriving), self.result.eq(quantized.result)]
 

@@ -10,19 +10,19 @@ from hw.isa.jobs import index_bits
 from hw.spec.config import Config
 
 
-def part_bytes(entry: BlockFormat, flit_bytes: int) -> int:
-    """Scales of the blocks of one row."""
-    return entry.scale_bytes * entry.blocks_per_row(flit_bytes)
+def part_bytes(entry: BlockFormat, config: Config) -> int:
+    """Scales of the blocks of one slice."""
+    return entry.scale_bytes * entry.blocks_per_slice(config.slice_bytes)
 
 
 def widest_part_bits(config: Config) -> int:
-    return max(8 * part_bytes(entry, config.fabric.flit_bytes) for entry in block_formats(config))
+    return max(8 * part_bytes(entry, config) for entry in block_formats(config))
 
 
-def scale_position(entry: BlockFormat, flit_bytes: int, row):
-    """(row of scales, part of it) that belong to ``row`` of a wave's elements."""
-    part = row >> (entry.rows_per_block(flit_bytes).bit_length() - 1)
-    parts_per_row = flit_bytes // part_bytes(entry, flit_bytes)
+def scale_position(entry: BlockFormat, config: Config, index):
+    """(row of scales, part of it) that belong to slice ``index`` of a wave's elements."""
+    part = index >> (entry.slices_per_block(config.slice_bytes).bit_length() - 1)
+    parts_per_row = config.fabric.flit_bytes // part_bytes(entry, config)
     bits = parts_per_row.bit_length() - 1
     return part[bits:], part[:bits]
 
@@ -32,7 +32,8 @@ class ScaleBuffer(wiring.Component):
 
     Ports
     -----
-    write, format, row, scales : in, the scales of the blocks of ``row`` of the elements
+    write, format, index, scales : in, the scales of the blocks of slice ``index`` of the
+        elements
     slot : in; data : out in the same cycle, row ``slot`` of the scales written before
     """
 
@@ -42,7 +43,7 @@ class ScaleBuffer(wiring.Component):
             {
                 "write": In(1),
                 "format": In(len(block_formats(config))),
-                "row": In(index_bits(config.rows_per_wave)),
+                "index": In(index_bits(config.slices_per_wave)),
                 "scales": In(widest_part_bits(config)),
                 "slot": In(index_bits(config.scale_rows_per_wave)),
                 "data": Out(config.flit_bits),
@@ -64,8 +65,8 @@ class ScaleBuffer(wiring.Component):
             self.data.eq(read.data),
         ]
         for k, entry in enumerate(block_formats(config)):
-            size = part_bytes(entry, flit)
-            slot, part = scale_position(entry, flit, self.row)
+            size = part_bytes(entry, config)
+            slot, part = scale_position(entry, config, self.index)
             with m.If(self.format[k]):
                 m.d.comb += [
                     write.addr.eq(slot),

@@ -1,11 +1,11 @@
-"""The scales of a row, taken apart and lined up with its elements."""
+"""The scales of a slice, taken apart and lined up with its elements."""
 
 from amaranth import Cat, Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.formats import block_formats
-from hw.formats.block import GROUP_BYTES
+from hw.formats.block import groups
 from hw.formats.scale import EXPONENT_BITS, SCALE_BITS, SCALE_PARTS
 from hw.isa.arithmetic import maximum_of
 from hw.isa.scale_buffer import widest_part_bits
@@ -18,7 +18,7 @@ class ScaleDecode(wiring.Component):
 
     Ports
     -----
-    scales : in, per port, the scales of the row's blocks, first block lowest
+    scales : in, per port, the scales of the slice's blocks, first block lowest
     present : in, one bit per port that takes part
     format : in, one bit per built format
     significand, negative, distance : out, per group and port, ``LATENCY`` cycles later: the
@@ -36,17 +36,17 @@ class ScaleDecode(wiring.Component):
     def __init__(self, config: Config):
         self._config = config
         self._formats = block_formats(config)
-        ports, groups = config.system.endpoints, config.fabric.flit_bytes // GROUP_BYTES
+        ports, count = config.system.endpoints, groups(config.slice_bytes)
         super().__init__(
             {
                 "scales": In(widest_part_bits(config)).array(ports),
                 "present": In(ports),
                 "format": In(len(self._formats)),
-                "significand": Out(SCALE_BITS).array(groups, ports),
-                "negative": Out(ports).array(groups),
-                "distance": Out(EXPONENT_BITS).array(groups, ports),
-                "top": Out(EXPONENT_BITS).array(groups),
-                "bad": Out(1).array(groups),
+                "significand": Out(SCALE_BITS).array(count, ports),
+                "negative": Out(ports).array(count),
+                "distance": Out(EXPONENT_BITS).array(count, ports),
+                "top": Out(EXPONENT_BITS).array(count),
+                "bad": Out(1).array(count),
             }
         )
 

@@ -1,11 +1,17 @@
 """Which wave is reduced next, and row by row when."""
 
-from amaranth import Cat, Module, Mux, Signal
+from amaranth import Cat, Const, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.formats import block_formats
-from hw.isa.jobs import index_bits, longest_block_rows, scale_share, wave_layout, write_job_layout
+from hw.isa.jobs import (
+    index_bits,
+    longest_block,
+    scale_share,
+    wave_layout,
+    write_job_layout,
+)
 from hw.isa.reduction import lead_cycles
 from hw.spec.config import Config
 from hw.stream.arbiter import RoundRobin, select
@@ -20,22 +26,23 @@ class Scheduler(wiring.Component):
     timed_out : in per controller, give its wave up
     streaming : in, start a row as soon as every table has it; otherwise whole waves
     wave_now : out, while ``busy``: the wave being reduced; ``controller_now``: whose
-    row : out, the next row; ``rows_left`` : out, how many of its block follow it
+    index : out, the next slice of the wave; ``slices_left`` : out, how many of its block follow
+    row : out, the row it is part of
     asked : out, the last row of that block, which decides whether it can start
     available, complete, failed : in, answers of the port tables for that wave and row
     has_room : in, per port, the write-back can take the rows of a block
-    start : out, the row enters the reduction; ``start_destinations`` where it will go
+    start : out, the slice enters the reduction; ``start_destinations`` where its row will go
     start_scales, slot : out, after the last row of a quantized wave: row ``slot`` of its new
         scales is to follow, where the row would be
     free, free_abandon : out, the entry ``wave_now.entry`` is free
     job : stream out, write-back work; precedes the first row it is about
 
-    A wave of *r* rows and *s* rows of scales takes *r* + *s* + 1 cycles. The rows of a block
-    start in consecutive cycles, once its last one is there. The reduction of ordinary rows is
-    shorter than that of quantized ones: it begins only when it cannot overtake. A wave of a
-    failed instruction is discarded once its answers are in; one that fails half-way is
-    completed, with undefined rows, so that the packets already begun end; its instruction's
-    status tells.
+    A wave of *r* rows and *s* rows of scales takes *r* x ``cycles_per_row`` + *s* + 1 cycles. The
+    slices of a row or block start in consecutive cycles, once its last row is there. The
+    reduction of ordinary rows is shorter than that of quantized ones: it begins only when it
+    cannot overtake. A wave of a failed instruction is discarded once its answers are in; one that
+    fails half-way is completed, with undefined rows, so that the packets already begun end; its
+    instruction's status tells.
     """
 
     def __init__(self, config: Config):
@@ -49,8 +56,9 @@ class Scheduler(wiring.Component):
                 "wave_now": Out(wave_layout(config)),
                 "controller_now": Out(controllers),
                 "busy": Out(1),
+                "index": Out(index_bits(config.slices_per_wave)),
+                "slices_left": Out(index_bits(longest_block(config))),
                 "row": Out(index_bits(config.rows_per_wave)),
-                "rows_left": Out(index_bits(longest_block_rows(config))),
                 "asked": Out(index_bits(config.rows_per_wave)),
                 "available": In(ports),
                 "complete": In(ports),
@@ -74,7 +82,8 @@ class Scheduler(wiring.Component):
         wave = self.wave_now
         m.submodules.turn = turn = RoundRobin(controllers)
         chosen = Signal(controllers)
-        last_row = Signal(index_bits(config.rows_per_wave))
+        last = Signal(index_bits(config.slices_per_wave))
+        fold = (config.isa.cycles_per_row - 1).bit_length()
         abandon = Signal()
         available = Signal()
         complete = Signal()
@@ -105,17 +114,19 @@ class Scheduler(wiring.Component):
         waves = [source.payload for source in self.wave]
         failed_now = Cat(source.payload.failed for source in self.wave) & chosen
 
-        # Rows of a block wait for its last one, then start without a pause.
-        block_mask = Signal.like(self.rows_left)
+        # The slices of a block wait for its last row, then start without a pause.
+        block_mask = Signal.like(self.slices_left)
         for entry in block_formats(config):
-            rows = entry.rows_per_block(config.fabric.flit_bytes)
+            slices = entry.slices_per_block(config.slice_bytes)
             with m.If(wave.quantize & (wave.data_type == entry.code)):
-                m.d.comb += block_mask.eq(rows - 1)
-        position = self.row[: len(block_mask)] & block_mask
-        goes_on = position != 0
+                m.d.comb += block_mask.eq(slices - 1)
+        run_mask = block_mask | (config.isa.cycles_per_row - 1)
+        position = self.index[: len(block_mask)] & block_mask
+        goes_on = (self.index & run_mask) != 0
         m.d.comb += [
-            self.rows_left.eq(block_mask - position),
-            self.asked.eq(self.row | block_mask),
+            self.slices_left.eq(block_mask - position),
+            self.row.eq(self.index >> fold),
+            self.asked.eq((self.index | run_mask) >> fold),
         ]
 
         # Ordinary rows must not overtake quantized ones.
@@ -151,11 +162,14 @@ class Scheduler(wiring.Component):
                 m.d.sync += [
                     chosen.eq(turn.grant),
                     wave.eq(select(turn.grant, waves)),
-                    last_row.eq(
-                        (select(turn.grant, [w.payload.length for w in self.wave]) - 1)
-                        >> flit_shift
+                    last.eq(
+                        Cat(
+                            Const((1 << fold) - 1, fold),
+                            (select(turn.grant, [w.payload.length for w in self.wave]) - 1)
+                            >> flit_shift,
+                        )
                     ),
-                    self.row.eq(0),
+                    self.index.eq(0),
                 ]
                 with m.If(turn.requests.any()):
                     m.next = "begin"
@@ -166,17 +180,17 @@ class Scheduler(wiring.Component):
                     m.d.comb += self.job.valid.eq(1)
                     with m.If(self.job.ready):
                         m.d.comb += self.start.eq(1)
-                        m.d.sync += self.row.eq(1)
+                        m.d.sync += self.index.eq(1)
                         m.next = "rows"
-                        with m.If(last_row == 0):
+                        with m.If(last == 0):
                             end()
                 with m.Elif((turn.requests & ~chosen).any()):
                     # Another controller's wave may be ready: do not wait for this one.
                     m.next = "select"
             with m.State("rows"), m.If(goes_on | (available & room)):
                 m.d.comb += self.start.eq(1)
-                m.d.sync += self.row.eq(self.row + 1)
-                with m.If(self.row == last_row):
+                m.d.sync += self.index.eq(self.index + 1)
+                with m.If(self.index == last):
                     end()
             with m.State("scales"):
                 m.d.comb += [

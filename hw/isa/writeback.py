@@ -5,7 +5,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.fabric.packets import drive_header
-from hw.isa.jobs import index_bits, longest_block_rows, write_job_layout
+from hw.isa.jobs import index_bits, longest_run, write_job_layout
 from hw.spec.config import Config
 from hw.spec.instruction import write_tag_layout
 from hw.spec.packet import ADDRESS_BITS, LENGTH_BITS, MessageClass, Operation, flit_layout
@@ -69,7 +69,7 @@ class Writeback(wiring.Component):
             self.job.ready.eq(jobs.i.ready),
             rows.i.payload.eq(self.row),
             rows.i.valid.eq(self.row_valid),
-            self.has_room.eq(room >= longest_block_rows(config)),
+            self.has_room.eq(room >= longest_run(config) // config.isa.cycles_per_row),
             self.lookup.eq(jobs.o.payload.context),
         ]
 

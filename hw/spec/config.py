@@ -113,6 +113,13 @@ class IsaConfig:
     instruction_queue: int = parameter(
         "instructions a wave controller holds ahead", 16, low=2, high=256
     )
+    cycles_per_row: int = parameter(
+        "cycles the reduction takes for a row; more of them need fewer lanes, and suit slow links",
+        1,
+        low=1,
+        high=4,
+        power_of_two=True,
+    )
     sync_ids: int = parameter("barriers", 8, low=1, high=16, power_of_two=True)
     writeback_flits: int = parameter(
         "rows buffered between reduction and each port", 64, low=24, high=512, unit="flits"
@@ -215,6 +222,15 @@ class Config:
     @property
     def flit_bits(self) -> int:
         return 8 * self.fabric.flit_bytes
+
+    @property
+    def slice_bytes(self) -> int:
+        """What is reduced of a row in one cycle."""
+        return self.fabric.flit_bytes // self.isa.cycles_per_row
+
+    @property
+    def slices_per_wave(self) -> int:
+        return self.isa.wave_bytes // self.slice_bytes
 
     @property
     def rows_per_packet(self) -> int:

@@ -31,22 +31,24 @@ class Step:
 
 
 def steps(config: Config, size: int, *, synchronise: bool) -> list[Step]:
-    """``size`` must fit one wave and one packet. L: link, M: memory latency, R: rows."""
+    """``size`` must fit one wave and one packet. L: link, M: memory latency, R: rows,
+    or cycles of their reduction."""
     limit = min(config.isa.wave_bytes, config.fabric.max_payload_bytes)
     if not 0 < size <= limit:
         raise ValueError(f"size = {size}: must be between 1 and {limit} for a closed form")
     link, memory = config.link.latency_cycles, config.endpoint.memory_latency_cycles
     rows = -(-size // config.fabric.flit_bytes)
+    reduction = rows * config.isa.cycles_per_row
     result = []
     if synchronise:
         result.append(Step("last arrival leaves → barrier met", "L + 1", link + 1))
         result.append(Step("barrier met → first read request", "1", 1))
     if config.isa.streaming_reduction:
         formula = f"2L + M + R + {READ_PATH_CYCLES}"
-        cycles = 2 * link + memory + rows + READ_PATH_CYCLES
+        cycles = 2 * link + memory + reduction + READ_PATH_CYCLES
     else:
         formula = f"2L + M + 2R + {READ_PATH_CYCLES - 1}"
-        cycles = 2 * link + memory + 2 * rows + READ_PATH_CYCLES - 1
+        cycles = 2 * link + memory + rows + reduction + READ_PATH_CYCLES - 1
     result.append(Step("first read request → last row reduced", formula, cycles))
     response = 2 * link + memory + WRITE_PATH_CYCLES
     if not synchronise or not config.isa.fused_notify:

@@ -140,11 +140,11 @@ def _fill_instruction(config: Config, timing: Timing, item, given: Instruction) 
     flit = config.fabric.flit_bytes
     item["controller"] = given.controller
     item["rows"] = -(-given.length // flit)
-    item["block_rows"] = 1
+    item["run"] = config.isa.cycles_per_row
     if is_block_scaled(given.data_type):
         entry = block_format(config, given.data_type)
         item["ratio"] = entry.ratio
-        item["block_rows"] = entry.rows_per_block(flit)
+        item["run"] = max(item["run"], entry.slices_per_block(config.slice_bytes))
     for name in ("sources", "destinations", "participants"):
         mask = getattr(given, name)
         item[name][: timing.ports] = [

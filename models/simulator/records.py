@@ -21,7 +21,7 @@ INSTRUCTION = np.dtype(
         ("controller", np.int64),
         ("rows", np.int64),
         ("ratio", np.int64),  # bytes of elements per byte of scales; 0: no scales
-        ("block_rows", np.int64),  # rows that cannot pause between them
+        ("run", np.int64),  # slices that cannot pause between them
         ("sources", np.int8, (MAX_PORTS,)),
         ("destinations", np.int8, (MAX_PORTS,)),
         ("participants", np.int8, (MAX_PORTS,)),

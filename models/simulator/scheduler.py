@@ -29,7 +29,7 @@ SCHEDULER = np.dtype(
         ("turn", np.int64),
         ("job_turn", np.int64),  # who queued a job last: 0 the scheduler, 1 a controller
         ("wave", np.int64),
-        ("row", np.int64),
+        ("index", np.int64),  # of the next slice
         ("slot", np.int64),
         ("overtake", np.int64),
         ("issue_turn", np.int64),
@@ -55,7 +55,7 @@ def schedule(
             if ready(queues, controllers[c].wave_queue, now):
                 me.chosen, me.turn = c, c
                 me.wave = front(queues, controllers[c].wave_queue)
-                me.row, me.slot = 0, 0
+                me.index, me.slot = 0, 0
                 me.state = BEGIN
                 break
     else:
@@ -77,9 +77,10 @@ def _step(
     item = instructions[controller.instruction[field(me.wave, WAVE_SLOT, 8)]]
     entry = field(me.wave, WAVE_ENTRY, 8)
     rows = field(me.wave, WAVE_ROWS, WAVE_ROWS_BITS)
-    mask = item.block_rows - 1 if item.ratio else 0
-    asked = me.row | mask
-    goes_on = me.row & mask != 0
+    mask = item.run - 1
+    asked = (me.index | mask) // timing.cycles_per_row
+    goes_on = me.index & mask != 0
+    slices = rows * timing.cycles_per_row
     here, complete, room, free = True, True, True, True
     packet, row = asked // timing.packet_rows, asked % timing.packet_rows
     for index in range(timing.ports):
@@ -99,9 +100,9 @@ def _step(
             if free:
                 _queue_job(me, item, False, rows, ports, timing, queues, now)
                 _start(me, item, ports, timing, queues, now)
-                me.row = 1
+                me.index = 1
                 me.state = ROWS
-                if rows == 1:
+                if slices == 1:
                     _end(me, controller, item, complete, queues)
                 return True
         else:
@@ -111,8 +112,8 @@ def _step(
     elif me.state == ROWS:
         if goes_on or (here and room):
             _start(me, item, ports, timing, queues, now)
-            me.row += 1
-            if me.row == rows:
+            me.index += 1
+            if me.index == slices:
                 _end(me, controller, item, complete, queues)
     elif me.state == SCALES:
         if room and (me.slot > 0 or free):
@@ -120,7 +121,8 @@ def _step(
             scales = field(me.wave, WAVE_SCALES, WAVE_ROWS_BITS)
             if first:
                 _queue_job(me, item, True, scales, ports, timing, queues, now)
-            _start(me, item, ports, timing, queues, now)
+            _reserve(item, ports, timing)
+            _arrive(me, item, ports, timing, queues, now)
             me.slot += 1
             if me.slot == scales:
                 me.state = FINISH
@@ -134,7 +136,27 @@ def _step(
 
 @compiled
 def _start(me, item, ports, timing: Timing, queues: Queues, now: int) -> None:
-    """A row's result will reach every destination."""
+    """A slice is reduced; with the last one of a row its result goes to every destination."""
+    part = me.index % timing.cycles_per_row
+    if part == 0:
+        _reserve(item, ports, timing)
+    if part == timing.cycles_per_row - 1:
+        _arrive(me, item, ports, timing, queues, now)
+    elif item.ratio:
+        me.overtake = timing.lead
+
+
+@compiled
+def _reserve(item, ports, timing: Timing) -> None:
+    """A row will need room at its destinations."""
+    for index in range(timing.ports):
+        if item.destinations[index]:
+            ports[index].room -= 1
+
+
+@compiled
+def _arrive(me, item, ports, timing: Timing, queues: Queues, now: int) -> None:
+    """A row's result is on its way to every destination."""
     lead = timing.lead if item.ratio else 0
     if item.ratio:
         me.overtake = timing.lead
@@ -143,7 +165,6 @@ def _start(me, item, ports, timing: Timing, queues: Queues, now: int) -> None:
         item.first_row = now
     for index in range(timing.ports):
         if item.destinations[index]:
-            ports[index].room -= 1
             push(queues, ports[index].rows, 0, now + timing.result + lead + QUEUE_CYCLES)
 
 

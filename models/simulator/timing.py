@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from hw.formats import block_formats
-from hw.isa.jobs import longest_block_rows
+from hw.isa.jobs import longest_run
 from hw.isa.reduce import Reduce
 from hw.isa.scheduler import lead_cycles
 from hw.isa.wave_table import WaveTable
@@ -46,6 +46,7 @@ class Timing(NamedTuple):
     contexts: int
     """Instructions in flight, of each controller."""
     writeback_rows: int
+    cycles_per_row: int
     block_rows: int
     """Room that a destination keeps for rows that cannot pause."""
     result: int
@@ -88,7 +89,8 @@ class Timing(NamedTuple):
             controllers=isa.wave_controllers,
             contexts=isa.instructions_in_flight,
             writeback_rows=isa.writeback_flits,
-            block_rows=longest_block_rows(config),
+            cycles_per_row=isa.cycles_per_row,
+            block_rows=longest_run(config) // isa.cycles_per_row,
             result=ROW_TO_RESULT,
             lead=lead_cycles(config) if block_formats(config) else 0,
             shuffle=config.endpoint.shuffle_slots,
