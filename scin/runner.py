@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
+from typing import Protocol
 
 import numpy as np
 
@@ -15,7 +16,6 @@ from models.endpoint.endpoint import EndpointModel, Window
 from models.isa.isa import execute_program
 from scin.collectives import ROOT, build, bus_factor, collect, place
 from scin.driver import Driver, Instruction, Record
-from scin.simulator import Simulator
 
 
 @dataclass
@@ -100,12 +100,25 @@ def check_capacity(
         )
 
 
-class CollectiveRunner:
-    """Runs collectives on one simulated system, one after another."""
+class Machine(Protocol):
+    """Where collectives run: a simulated system, or boards."""
 
-    def __init__(self, config: Config, simulator: Simulator, driver: Driver) -> None:
+    memory: list[np.ndarray]
+    """Per endpoint; of boards a copy."""
+
+    def load(self, footprint: int) -> None:
+        """Bring the first bytes of every memory, and its flags, to where it is."""
+
+    def fetch(self, footprint: int) -> None:
+        """Bring the same back."""
+
+
+class CollectiveRunner:
+    """Runs collectives on one system, one after another."""
+
+    def __init__(self, config: Config, machine: Machine, driver: Driver) -> None:
         self.config = config
-        self.simulator = simulator
+        self.machine = machine
         self.driver = driver
         driver.configure()
         driver.open_whole_memory()
@@ -128,7 +141,7 @@ class CollectiveRunner:
         check_capacity(config, operation, size, data_type)
         program = build(config, operation, size, data_type, reduce_op, synchronise=synchronise)
         footprint = program.layout.footprint
-        memories = self.simulator.memory
+        memories = self.machine.memory
         for memory, pieces, content in zip(memories, program.layout.inputs, inputs, strict=True):
             memory[:footprint] = 0
             memory[config.flag_base : config.flag_base + AXI_BOUNDARY_BYTES] = 0
@@ -148,7 +161,9 @@ class CollectiveRunner:
                 raise ValueError(f"{operation}: the golden model answers {status.name}")
 
         before = self._payload_flits()
+        self.machine.load(footprint)
         records, arrived, visible = self._execute(program.instructions, synchronise)
+        self.machine.fetch(footprint)
         sent, received = (
             max((now - then) & 0xFFFFFFFF for now, then in zip(after, earlier, strict=True))
             for after, earlier in zip(self._payload_flits(), before, strict=True)

@@ -78,6 +78,12 @@ class Simulator:
             self._handle = None
             self._folder.cleanup()
 
+    def load(self, footprint: int) -> None:
+        """Nothing to do: ``memory`` is the simulation's own."""
+
+    def fetch(self, footprint: int) -> None:
+        """Nothing to do: ``memory`` is the simulation's own."""
+
     @property
     def cycle(self) -> int:
         return self._library.scin_cycle(self._handle)

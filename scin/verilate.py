@@ -50,7 +50,7 @@ class BuildError(RuntimeError):
     """A build step failed; the message ends with the last lines it printed."""
 
 
-def _digest(*parts: bytes) -> str:
+def digest(*parts: bytes) -> str:
     result = hashlib.sha256()
     for part in parts:
         result.update(len(part).to_bytes(8, "little"))
@@ -61,7 +61,7 @@ def _digest(*parts: bytes) -> str:
 def _hardware_key(config: Config) -> str:
     """Changes whenever the emitted Verilog might."""
     sources = sorted((REPOSITORY / "hw").rglob("*.py"))
-    return _digest(
+    return digest(
         json.dumps(config.hardware_dict(), sort_keys=True).encode(),
         version("amaranth").encode(),
         *(path.read_bytes() for path in sources),
@@ -71,7 +71,7 @@ def _hardware_key(config: Config) -> str:
 def emitted_verilog(config: Config, report: Report = print) -> Path:
     """Verilog of the simulated system, emitted unless an up-to-date copy is there."""
     target = BUILD_FOLDER / "verilog" / f"{_hardware_key(config)}.v"
-    with _alone(target):
+    with alone(target):
         if not target.is_file():
             report(f"emitting Verilog of {config.name}")
             from amaranth.back import verilog
@@ -79,17 +79,17 @@ def emitted_verilog(config: Config, report: Report = print) -> Path:
             from hw.simulation import SimulatedSystem
 
             text = verilog.convert(SimulatedSystem(config), name=TOP, emit_src=False)
-            _place(target, text.encode())
+            place(target, text.encode())
     return target
 
 
-def _alone(target: Path) -> FileLock:
+def alone(target: Path) -> FileLock:
     """Held by the process that makes the file; others wait and find it made."""
     target.parent.mkdir(parents=True, exist_ok=True)
     return FileLock(target.with_suffix(".lock"))
 
 
-def _place(target: Path, content: bytes) -> None:
+def place(target: Path, content: bytes) -> None:
     """Write a file so that it is either whole or absent."""
     handle, name = tempfile.mkstemp(dir=target.parent)
     try:
@@ -119,20 +119,21 @@ def simulator_library(
     options += ["-CFLAGS", "-fPIC", "-LDFLAGS", "-shared", "-o", "libscin.so"]
     if trace_format:
         options += [f"--trace-{trace_format}", "-CFLAGS", f"-DSCIN_TRACE_{trace_format.upper()}"]
-    key = _digest(
+    key = digest(
         source.read_bytes(),
         *(path.read_bytes() for path in SHELL_SOURCES),
         json.dumps([options, MAKE_OPTIONS, verilator.version]).encode(),
     )
     target = BUILD_FOLDER / "simulator" / key / "libscin.so"
-    with _alone(target):
+    with alone(target):
         if not target.is_file():
             report(f"building the simulator of {config.name} with {verilator.version}")
-            _build(source, verilator, options, target)
+            build(verilator, options, [source, *SHELL_SOURCES], target)
     return target, trace_format
 
 
-def _build(source: Path, verilator: Verilator, options: list[str], target: Path) -> None:
+def build(verilator: Verilator, options: list[str], sources: list[Path], target: Path) -> None:
+    """Verilate and compile; the product, named as ``target``, takes its place when it is done."""
     work = Path(tempfile.mkdtemp(prefix="verilate-", dir=BUILD_FOLDER))
     try:
         jobs = str(os.cpu_count() or 1)
@@ -142,11 +143,11 @@ def _build(source: Path, verilator: Verilator, options: list[str], target: Path)
         environment.pop("MAKEFLAGS", None)
         variables = MAKE_VARIABLES | MAKE_OPTIONS
         command += ["-MAKEFLAGS", " ".join(f"{k}={v}" for k, v in variables.items())]
-        command += [str(path) for path in (source, *SHELL_SOURCES)]
+        command += [str(path) for path in sources]
         result = subprocess.run(command, env=environment, capture_output=True, text=True)
         if result.returncode:
             tail = "\n".join((result.stdout + result.stderr).splitlines()[-20:])
             raise BuildError(f"verilator failed with status {result.returncode}:\n{tail}")
-        _place(target, (work / "obj" / "libscin.so").read_bytes())
+        place(target, (work / "obj" / target.name).read_bytes())
     finally:
         shutil.rmtree(work, ignore_errors=True)

@@ -39,7 +39,7 @@ class Link(wiring.Component):
             (far.link_out, down.i),
             (down.o, near.link_in),
         ):
-            m.d.comb += [sink.valid.eq(source.valid), sink.payload.eq(source.payload)]
+            connect_stream(m, source, sink)
         for outer, inner in (
             *zip(self.up_in, near.transmit, strict=True),
             *zip(self.down_in, far.transmit, strict=True),

@@ -1,6 +1,8 @@
 """AXI4-Lite port onto the register pages of several blocks."""
 
-from amaranth import Array, Module, Mux, Signal
+from collections.abc import Sequence
+
+from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -38,22 +40,30 @@ class AxiLiteSignature(wiring.Signature):
         )
 
 
-class AxiLiteBridge(wiring.Component):
-    """One AXI4-Lite port for ``pages`` blocks of 4 KiB each.
+def page_bits(pages: int) -> int:
+    """Of an address that reaches so many pages."""
+    return max(1, (pages - 1).bit_length())
 
-    Ports: ``axi`` (AXI4-Lite in), ``page`` (array of register buses out). One access at a
+
+class AxiLiteBridge(wiring.Component):
+    """One AXI4-Lite port for several blocks of 4 KiB each.
+
+    Parameters: ``pages``, the numbers of those that are there.
+
+    Ports: ``axi`` (AXI4-Lite in), ``page`` (array of register buses out, in the order of
+    ``pages``). One access at a
     time: a write per cycle, answered in the next, a read in 4. Writes act on whole words:
     strobes other than all ones, and pages that are absent, answer DECERR and change
     nothing.
     """
 
-    def __init__(self, *, pages: int):
-        self._pages = pages
-        self._page_bits = max(1, (pages - 1).bit_length())
+    def __init__(self, *, pages: Sequence[int]):
+        self._pages = tuple(pages)
+        self._page_bits = page_bits(self._pages[-1] + 1)
         super().__init__(
             {
                 "axi": In(AxiLiteSignature(ADDRESS_BITS + self._page_bits)),
-                "page": Out(CsrBus()).array(pages),
+                "page": Out(CsrBus()).array(len(self._pages)),
             }
         )
 
@@ -64,17 +74,24 @@ class AxiLiteBridge(wiring.Component):
         chosen = Signal(self._page_bits)
         address = Signal(ADDRESS_BITS + self._page_bits)
         known = Signal()
+
+        def here(number):
+            return address[ADDRESS_BITS:] == number
+
         m.d.comb += [
             address.eq(Mux(write_now, axi.awaddr, axi.araddr)),
-            known.eq(address[ADDRESS_BITS:] < self._pages),
+            known.eq(Cat(here(number) for number in self._pages).any()),
         ]
-        for index, page in enumerate(self.page):
+        for number, page in zip(self._pages, self.page, strict=True):
             m.d.comb += [
                 page.address.eq(address),
                 page.write_data.eq(axi.wdata),
-                page.write.eq(write_now & (address[ADDRESS_BITS:] == index) & axi.wstrb.all()),
+                page.write.eq(write_now & here(number) & axi.wstrb.all()),
             ]
-        answers = Array(page.read_data for page in self.page)
+        answers = Signal(32)
+        for number, page in zip(self._pages, self.page, strict=True):
+            with m.If(chosen == number):
+                m.d.comb += answers.eq(page.read_data)
         m.d.comb += [axi.awready.eq(write_now), axi.wready.eq(write_now)]
         with m.If(write_now):
             m.d.sync += axi.bresp.eq(Mux(known & axi.wstrb.all(), 0, DECERR))
@@ -98,7 +115,7 @@ class AxiLiteBridge(wiring.Component):
                         m.d.comb += write_now.eq(1)
                         m.next = "write"
             with m.State("read"):
-                m.d.sync += axi.rdata.eq(answers[chosen])
+                m.d.sync += axi.rdata.eq(answers)
                 m.next = "answer"
             with m.State("answer"):
                 m.d.comb += axi.rvalid.eq(1)

@@ -1,6 +1,7 @@
 """Is a DMA command well formed?"""
 
 from amaranth import Module, Mux, Signal
+from amaranth.hdl import ValueLike
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -19,7 +20,7 @@ class CommandCheck(wiring.Component):
     overlap its source, which must begin at its end.
     """
 
-    def __init__(self, config: Config, *, identity: int):
+    def __init__(self, config: Config, *, identity: ValueLike):
         self._config = config
         self._identity = identity
         super().__init__({"command": In(Command), "status": Out(Status), "descending": Out(1)})

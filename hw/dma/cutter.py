@@ -1,6 +1,7 @@
 """Cuts a copy into segments: what to read, and what to write where."""
 
-from amaranth import Module, Mux, Signal
+from amaranth import Const, Module, Mux, Signal
+from amaranth.hdl import ValueLike
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -32,7 +33,7 @@ class Cutter(wiring.Component):
     swap reads both sides and writes both.
     """
 
-    def __init__(self, config: Config, *, identity: int):
+    def __init__(self, config: Config, *, identity: ValueLike):
         self._config = config
         self._identity = identity
         super().__init__(
@@ -159,7 +160,7 @@ class Cutter(wiring.Component):
         command = started.command
         opcode = command.opcode
         source, destination, second = addresses
-        own = 1 << self._identity
+        own = Const(1) << self._identity
         swaps = opcode == DmaOpcode.SWAP
         others = Signal.like(command.targets)
         spreads, two, signals = Signal(), Signal(), Signal()
@@ -170,7 +171,7 @@ class Cutter(wiring.Component):
             two.eq(
                 swaps
                 | (opcode == DmaOpcode.BROADCAST)
-                | (spreads & command.targets[self._identity])
+                | (spreads & command.targets.bit_select(self._identity, 1))
             ),
             signals.eq(copies & (command.signal_kind != SignalKind.NONE)),
         ]

@@ -1,6 +1,7 @@
 """The DMA engines of an endpoint, and how they share its ports."""
 
 from amaranth import Cat, DomainRenamer, Module, Mux, Signal
+from amaranth.hdl import ValueLike
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -37,7 +38,7 @@ class Dma(wiring.Component):
     there are dropped.
     """
 
-    def __init__(self, config: Config, *, identity: int, gated: bool = False):
+    def __init__(self, config: Config, *, identity: ValueLike, gated: bool = False):
         self._gated = gated
         self._config = config
         self._identity = identity

@@ -1,6 +1,7 @@
 """A DMA engine: commands in, data moved, signals given. Wiring, in the order of a command."""
 
 from amaranth import Module, Signal
+from amaranth.hdl import ValueLike
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -43,7 +44,7 @@ class Engine(wiring.Component):
     Throughput: one flit or beat per cycle.
     """
 
-    def __init__(self, config: Config, *, identity: int, engine: int):
+    def __init__(self, config: Config, *, identity: ValueLike, engine: int):
         self._config = config
         self._identity = identity
         self._engine = engine

@@ -1,6 +1,7 @@
 """Where segments land: asks for them, takes them in, keeps them until they are written."""
 
 from amaranth import Array, Cat, Const, Module, Mux, Signal
+from amaranth.hdl import ValueLike
 from amaranth.lib import memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -36,7 +37,7 @@ class Landing(wiring.Component):
     nobody waits for are dropped. Data are there 1 cycle after they came.
     """
 
-    def __init__(self, config: Config, *, identity: int, engine: int):
+    def __init__(self, config: Config, *, identity: ValueLike, engine: int):
         self._config = config
         self._identity = identity
         self._engine = engine

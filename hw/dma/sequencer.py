@@ -1,6 +1,7 @@
 """Takes commands in order, checks them, waits where they must wait, starts them."""
 
 from amaranth import Module, Signal
+from amaranth.hdl import ValueLike
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -32,7 +33,7 @@ class Sequencer(wiring.Component):
     ``interval`` cycles, and from one look to the next at least a memory latency.
     """
 
-    def __init__(self, config: Config, *, identity: int):
+    def __init__(self, config: Config, *, identity: ValueLike):
         self._config = config
         self._identity = identity
         super().__init__(

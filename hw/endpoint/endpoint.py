@@ -1,6 +1,7 @@
 """An endpoint: stands in for an accelerator and its memory."""
 
 from amaranth import Module, Signal
+from amaranth.hdl import ValueLike
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -23,7 +24,8 @@ from hw.stream.connect import connect_stream
 class Endpoint(wiring.Component):
     """Translate between packets and AXI4, synchronise, move data, make ordinary traffic.
 
-    Parameters: ``identity``, id of the endpoint; ``gated``: see :class:`hw.dma.dma.Dma`.
+    Parameters: ``identity``, id of the endpoint, a number or a register that holds it;
+    ``gated``: see :class:`hw.dma.dma.Dma`, needs a number.
 
     Ports
     -----
@@ -38,7 +40,7 @@ class Endpoint(wiring.Component):
     The two queue sets have servers of their own, so that neither blocks the other.
     """
 
-    def __init__(self, config: Config, *, identity: int, gated: bool = False):
+    def __init__(self, config: Config, *, identity: ValueLike, gated: bool = False):
         self._gated = gated
         self._config = config
         self._identity = identity

@@ -1,6 +1,7 @@
 """Answers read requests of one queue set from memory."""
 
 from amaranth import Cat, Const, Module, Mux, Signal
+from amaranth.hdl import ValueLike
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -55,7 +56,7 @@ class ReadServer(wiring.Component):
     reaches ``o`` after 2. A memory error poisons the last flit of its packet.
     """
 
-    def __init__(self, config: Config, *, queue_set: QueueSet, identity: int):
+    def __init__(self, config: Config, *, queue_set: QueueSet, identity: ValueLike):
         self._config = config
         self._set = queue_set
         self._identity = identity

@@ -1,6 +1,7 @@
 """Arrive at a barrier, then poll the completion flag."""
 
 from amaranth import Module, Signal
+from amaranth.hdl import ValueLike
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -27,7 +28,7 @@ class Sync(wiring.Component):
     Software clears the flag before it arrives.
     """
 
-    def __init__(self, config: Config, *, identity: int):
+    def __init__(self, config: Config, *, identity: ValueLike):
         self._config = config
         self._identity = identity
         super().__init__(

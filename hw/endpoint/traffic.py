@@ -1,6 +1,7 @@
 """A source of ordinary traffic."""
 
 from amaranth import Cat, Const, Module, Signal
+from amaranth.hdl import ValueLike
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -29,7 +30,7 @@ class Traffic(wiring.Component):
     memory tells who wrote last. One flit per cycle.
     """
 
-    def __init__(self, config: Config, *, identity: int):
+    def __init__(self, config: Config, *, identity: ValueLike):
         self._config = config
         self._identity = identity
         flits = stream.Signature(flit_layout(config))
@@ -58,7 +59,9 @@ class Traffic(wiring.Component):
         following = Signal(32)
         sequence = Signal(SEQUENCE_BITS)
         started = Signal()
-        word = Cat(sequence, Const(self._identity, 32 - SEQUENCE_BITS))
+        number = Signal(32 - SEQUENCE_BITS)
+        m.d.comb += number.eq(self._identity)
+        word = Cat(sequence, number)
         own = Const(TRAFFIC_ENGINE, TAG_ENGINE_BITS)
         m.d.comb += following.eq(offset + self.length)
         with m.If(left == 0):

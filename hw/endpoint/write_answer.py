@@ -1,6 +1,7 @@
 """Answers to write requests, in order, once their data is visible."""
 
 from amaranth import Module, Mux, Signal
+from amaranth.hdl import ValueLike
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -48,7 +49,7 @@ class WriteAnswer(wiring.Component):
     leaves one cycle after its last burst became visible.
     """
 
-    def __init__(self, config: Config, *, queue_set: QueueSet, identity: int):
+    def __init__(self, config: Config, *, queue_set: QueueSet, identity: ValueLike):
         self._config = config
         self._set = queue_set
         self._identity = identity

@@ -1,6 +1,7 @@
 """Serves write requests and completion flags of one queue set."""
 
 from amaranth import Cat, Const, Module, Mux, Signal
+from amaranth.hdl import ValueLike
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -51,7 +52,7 @@ class WriteServer(wiring.Component):
     in the next response of this set, and in the next flag.
     """
 
-    def __init__(self, config: Config, *, queue_set: QueueSet, identity: int):
+    def __init__(self, config: Config, *, queue_set: QueueSet, identity: ValueLike):
         self._config = config
         self._set = queue_set
         self._identity = identity

@@ -1,7 +1,7 @@
 """Physical layer seam: what carries link flits between two boards or dies."""
 
 from amaranth import Module, Signal
-from amaranth.lib import memory, wiring
+from amaranth.lib import memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.spec.config import Config
@@ -9,12 +9,16 @@ from hw.spec.packet import link_flit_layout
 
 
 def link_signature(config: Config) -> wiring.Signature:
-    """One direction of a link: a flit per cycle, no back-pressure (credits see to that)."""
-    return wiring.Signature({"valid": Out(1), "payload": Out(link_flit_layout(config))})
+    """One direction of a link: a stream of link flits.
+
+    A physical layer takes them when it can send; at the far end they are always taken, since
+    credits see to room.
+    """
+    return stream.Signature(link_flit_layout(config))
 
 
 class DelayLine(wiring.Component):
-    """A lossless physical layer of fixed latency, for simulation.
+    """A lossless physical layer of fixed latency, a flit per cycle, for simulation.
 
     Parameters: ``cycles`` (at least 2). Ports: ``i``, ``o`` (links). What enters in cycle
     *t* leaves in cycle *t* + ``cycles``. Kept as a ring buffer, so that simulating a long
@@ -48,6 +52,7 @@ class DelayLine(wiring.Component):
             write.addr.eq(position),
             write.data.eq(self.i.payload.as_value() << 1 | self.i.valid),
             write.en.eq(1),
+            self.i.ready.eq(1),
             read.addr.eq(position),
             read.en.eq(1),
             self.o.valid.eq(read.data[0]),

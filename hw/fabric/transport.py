@@ -31,7 +31,7 @@ class Transmitter(wiring.Component):
     Ports
     -----
     i : one flit stream per channel, in the order of ``channels``
-    link : link out, registered
+    link : link out, registered; with a physical layer that is always ready a flit per cycle
     grant : credits the far end has returned (valid, per-channel counts)
     owed, take_owed : credits this end owes the far end, and that they leave this cycle
     owed_urgent : they should leave even if flits wait
@@ -94,10 +94,11 @@ class Transmitter(wiring.Component):
             for position, i in enumerate(members):
                 m.d.comb += chosen[i].eq(turn_set.grant[which] & turns[which].grant[position])
 
-        send_flit = Signal()
+        send_flit, free = Signal(), Signal()
         m.d.comb += [
-            self.take_owed.eq(self.owed_any & (self.owed_urgent | ~eligible.any())),
-            send_flit.eq(eligible.any() & ~self.take_owed),
+            free.eq(~self.link.valid | self.link.ready),
+            self.take_owed.eq(free & self.owed_any & (self.owed_urgent | ~eligible.any())),
+            send_flit.eq(free & eligible.any() & ~self.take_owed),
             turn_set.advance.eq(send_flit),
             sent.eq(Mux(send_flit, chosen, 0)),
         ]
@@ -106,14 +107,15 @@ class Transmitter(wiring.Component):
 
         flit = Signal(flit_layout(self._config))
         m.d.comb += flit.eq(select(chosen, [s.payload for s in self.i]))
-        m.d.sync += [
-            self.link.valid.eq(send_flit | self.take_owed),
-            self.link.payload.credit.eq(self.take_owed),
-            self.link.payload.channel.eq(
-                select(chosen, [channel.value for channel in self._channels])
-            ),
-            self.link.payload.flit.eq(flit),
-        ]
+        with m.If(free):
+            m.d.sync += [
+                self.link.valid.eq(send_flit | self.take_owed),
+                self.link.payload.credit.eq(self.take_owed),
+                self.link.payload.channel.eq(
+                    select(chosen, [channel.value for channel in self._channels])
+                ),
+                self.link.payload.flit.eq(flit),
+            ]
         with m.If(self.take_owed):
             m.d.sync += self.link.payload.flit.data.eq(self.owed)
         return m
@@ -158,6 +160,7 @@ class Receiver(wiring.Component):
         m = Module()
         link = self.link
         m.d.comb += [
+            link.ready.eq(1),
             self.grant_valid.eq(link.valid & link.payload.credit),
             self.grant.eq(link.payload.flit.data[: data.Layout.cast(credit_layout()).size]),
         ]
@@ -221,11 +224,9 @@ class Transport(wiring.Component):
             connect_stream(m, outer, inner)
         for inner, outer in zip(receiver.o, self.receive, strict=True):
             connect_stream(m, inner, outer)
+        connect_stream(m, transmitter.link, self.link_out)
+        connect_stream(m, self.link_in, receiver.link)
         m.d.comb += [
-            self.link_out.valid.eq(transmitter.link.valid),
-            self.link_out.payload.eq(transmitter.link.payload),
-            receiver.link.valid.eq(self.link_in.valid),
-            receiver.link.payload.eq(self.link_in.payload),
             transmitter.grant_valid.eq(receiver.grant_valid),
             transmitter.grant.eq(receiver.grant),
             transmitter.owed.eq(receiver.owed),

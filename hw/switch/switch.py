@@ -60,12 +60,8 @@ class Switch(wiring.Component):
         for i in range(config.system.endpoints):
             transport = Transport(config, transmit=TO_ENDPOINT, receive=TO_SWITCH)
             m.submodules[f"transport_{i}"] = transport
-            m.d.comb += [
-                transport.link_in.valid.eq(self.link_in[i].valid),
-                transport.link_in.payload.eq(self.link_in[i].payload),
-                self.link_out[i].valid.eq(transport.link_out.valid),
-                self.link_out[i].payload.eq(transport.link_out.payload),
-            ]
+            connect_stream(m, self.link_in[i], transport.link_in)
+            connect_stream(m, transport.link_out, self.link_out[i])
             into = dict(zip(TO_SWITCH, transport.receive, strict=True))
             out = dict(zip(TO_ENDPOINT, transport.transmit, strict=True))
             for channel, crossbar in crossbars.items():

@@ -1,0 +1,60 @@
+"""The distinct designs of a partition: what is on boards of the same kind is built once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from fpga.boards.board import Board
+from fpga.ecp5.top import Ecp5Top
+from fpga.partition import Partition
+from hw.board.contents import Contents
+
+PLACEMENT_SEED = 1
+
+
+@dataclass(frozen=True)
+class Design:
+    """What one bitstream is made from."""
+
+    name: str
+    board: Board
+    contents: Contents
+    users: tuple[str, ...]
+    """Boards of the partition that are loaded with it."""
+
+    def top(self, partition: Partition, *, baud: int | None = None) -> Ecp5Top:
+        return Ecp5Top(
+            self.board,
+            self.contents,
+            partition.framing,
+            clock_hz=partition.clock_hz,
+            baud=baud or partition.baud,
+        )
+
+    def prepare(self, partition: Partition, *, baud: int | None = None) -> Any:
+        """Amaranth's build plan: netlist, constraints and script; the same every time."""
+        return self.board.platform().prepare(
+            self.top(partition, baud=baud),
+            name=self.name,
+            emit_src=False,
+            # Joining LUTs into wider ones is quicker by a level here and there, and larger.
+            synth_opts="-nowidelut",
+            nextpnr_opts=f"--seed {PLACEMENT_SEED} --report {self.name}.report.json",
+            ecppack_opts="--compress",
+        )
+
+
+def designs(partition: Partition) -> list[Design]:
+    found: dict[tuple[str, bool, int], list[str]] = {}
+    for item in partition.boards:
+        key = (item.board.name, item.switch, len(item.endpoints))
+        found.setdefault(key, []).append(item.name)
+    result = []
+    for (_, switch, endpoints), users in found.items():
+        placed = next(item for item in partition.boards if item.name == users[0])
+        name = "_".join(["switch"] * switch + [f"endpoints{endpoints}"] * (endpoints > 0))
+        result.append(
+            Design(f"{placed.board.name}_{name}", placed.board, placed.contents, tuple(users))
+        )
+    return result

@@ -1,0 +1,108 @@
+"""Clocks of an ECP5 board: the system's, and the same a quarter of a period later."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from amaranth import ClockDomain, ClockSignal, Instance, Module, Signal
+from amaranth.lib import wiring
+from amaranth.lib.cdc import ResetSynchronizer
+from amaranth.lib.wiring import In
+
+OUTPUT_DIVIDER = 8
+"""A multiple of 4, so that a quarter of a period is a whole number of VCO cycles."""
+
+VCO_HZ = (400_000_000, 800_000_000)
+PHASE_DETECTOR_HZ = (3_125_000, 400_000_000)
+MOST_DIVIDER = 128
+
+
+class ClockError(ValueError):
+    """No setting of the PLL makes this clock; the message names frequency and bound."""
+
+
+@dataclass(frozen=True)
+class PllSetting:
+    """EHXPLLL with feedback from CLKOP: output = input x feedback / input divider."""
+
+    input_divider: int
+    feedback_divider: int
+
+    @classmethod
+    def of(cls, input_hz: int, output_hz: int) -> PllSetting:
+        vco = output_hz * OUTPUT_DIVIDER
+        if not VCO_HZ[0] <= vco <= VCO_HZ[1]:
+            low, high = (bound // OUTPUT_DIVIDER // 1_000_000 for bound in VCO_HZ)
+            raise ClockError(f"clock {output_hz / 1e6:g} MHz: must be between {low} and {high} MHz")
+        for divider in range(1, MOST_DIVIDER + 1):
+            feedback, rest = divmod(output_hz * divider, input_hz)
+            detector = input_hz / divider
+            if rest == 0 and feedback <= MOST_DIVIDER and detector >= PHASE_DETECTOR_HZ[0]:
+                return cls(divider, feedback)
+        raise ClockError(
+            f"clock {output_hz / 1e6:g} MHz: cannot be made from the board's {input_hz / 1e6:g} MHz"
+        )
+
+
+class ClockGenerator(wiring.Component):
+    """Drives domain ``sync`` and, without reset, ``quarter``.
+
+    Parameters: ``input_hz``, ``output_hz``. Ports: ``clock`` in, the oscillator. ``sync`` is in
+    reset until the PLL has locked.
+    """
+
+    def __init__(self, *, input_hz: int, output_hz: int):
+        self._setting = PllSetting.of(input_hz, output_hz)
+        self._hz = (input_hz, output_hz)
+        super().__init__({"clock": In(1)})
+
+    def elaborate(self, platform):
+        m = Module()
+        m.domains.sync = ClockDomain()
+        m.domains.quarter = ClockDomain(reset_less=True)
+        locked = Signal()
+        phase = (OUTPUT_DIVIDER - 1) // 2
+        in_mhz, out_mhz = (f"{hz / 1e6:g}" for hz in self._hz)
+        m.submodules.pll = Instance(
+            "EHXPLLL",
+            ("a", "FREQUENCY_PIN_CLKI", in_mhz),
+            ("a", "FREQUENCY_PIN_CLKOP", out_mhz),
+            ("a", "FREQUENCY_PIN_CLKOS", out_mhz),
+            ("a", "ICP_CURRENT", "12"),
+            ("a", "LPF_RESISTOR", "8"),
+            ("a", "MFG_ENABLE_FILTEROPAMP", "1"),
+            ("a", "MFG_GMCREF_SEL", "2"),
+            ("p", "PLLRST_ENA", "DISABLED"),
+            ("p", "INTFB_WAKE", "DISABLED"),
+            ("p", "STDBY_ENABLE", "DISABLED"),
+            ("p", "DPHASE_SOURCE", "DISABLED"),
+            ("p", "OUTDIVIDER_MUXA", "DIVA"),
+            ("p", "OUTDIVIDER_MUXB", "DIVB"),
+            ("p", "CLKI_DIV", self._setting.input_divider),
+            ("p", "CLKFB_DIV", self._setting.feedback_divider),
+            ("p", "FEEDBK_PATH", "CLKOP"),
+            ("p", "CLKOP_ENABLE", "ENABLED"),
+            ("p", "CLKOP_DIV", OUTPUT_DIVIDER),
+            ("p", "CLKOP_CPHASE", phase),
+            ("p", "CLKOP_FPHASE", 0),
+            ("p", "CLKOS_ENABLE", "ENABLED"),
+            ("p", "CLKOS_DIV", OUTPUT_DIVIDER),
+            ("p", "CLKOS_CPHASE", phase + OUTPUT_DIVIDER // 4),
+            ("p", "CLKOS_FPHASE", 0),
+            ("i", "CLKI", self.clock),
+            ("i", "CLKFB", ClockSignal("sync")),
+            ("i", "RST", 0),
+            ("i", "STDBY", 0),
+            ("i", "PHASESEL0", 0),
+            ("i", "PHASESEL1", 0),
+            ("i", "PHASEDIR", 1),
+            ("i", "PHASESTEP", 1),
+            ("i", "PHASELOADREG", 1),
+            ("i", "PLLWAKESYNC", 0),
+            ("i", "ENCLKOP", 0),
+            ("o", "CLKOP", ClockSignal("sync")),
+            ("o", "CLKOS", ClockSignal("quarter")),
+            ("o", "LOCK", locked),
+        )
+        m.submodules.reset = ResetSynchronizer(~locked, domain="sync")
+        return m

@@ -1,0 +1,306 @@
+"""Boards on serial ports, as one system: what a driver of the hardware needs of them.
+
+The same for boards on a desk and for simulated ones: a port is what pyserial takes, a device
+name such as ``/dev/ttyUSB0`` or ``socket://host:port``.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from types import TracebackType
+
+import numpy as np
+import serial
+
+from fpga.partition import Partition, PlacedBoard
+from hw.phy.source_synchronous import LinkStatus
+from hw.phy.training import TrainingState
+from hw.spec.host import (
+    BOARD,
+    BOARD_IDENTITY,
+    BOARD_PAGE,
+    MEMORY,
+    MEMORY_SPAN,
+    MOST_WORDS,
+    HostCommand,
+    HostStatus,
+    fingerprint,
+)
+from hw.spec.packing import unpack
+from hw.spec.registers import PAGE_BYTES, SWITCH, dma_page, endpoint_page
+
+WORD_BYTES = 4
+RESYNC_BYTES = (1 + 1 + WORD_BYTES, WORD_BYTES * MOST_WORDS)
+"""After so many zeros a board waits for an opcode: most often, and whatever it was doing."""
+
+
+class BoardError(RuntimeError):
+    """A board does not answer, or is not what it should be; the message names it."""
+
+
+class BoardPort:
+    """Words at the addresses of one board (:mod:`hw.spec.host`), through its serial port."""
+
+    def __init__(self, name: str, url: str, *, baud: int, timeout: float) -> None:
+        self.name = name
+        try:
+            self._line = serial.serial_for_url(url, baudrate=baud, timeout=timeout)
+        except (serial.SerialException, ValueError) as error:
+            raise BoardError(f"{name}: cannot open {url}: {error}") from error
+
+    def close(self) -> None:
+        self._line.close()
+
+    def resynchronise(self) -> None:
+        """Bring the board to where it waits for a command, whatever came before."""
+        if not any(self._answers_after(zeros) for zeros in RESYNC_BYTES):
+            raise BoardError(f"{self.name}: no answer on {self._line.port}")
+
+    def _answers_after(self, zeros: int) -> bool:
+        self._line.write(bytes(zeros))
+        self._line.write(_command(HostCommand.READ, _board_address("IDENTITY"), 1))
+        # What an unfinished command still answers comes before this read's answer.
+        expected = struct.pack("<IB", BOARD_IDENTITY, HostStatus.OK)
+        seen = b""
+        while expected not in seen:
+            byte = self._line.read(1)
+            if not byte:
+                return False
+            seen = (seen + byte)[-len(expected) :]
+        return True
+
+    def read(self, address: int, count: int = 1) -> list[int]:
+        words: list[int] = []
+        while len(words) < count:
+            now = min(MOST_WORDS, count - len(words))
+            where = address + WORD_BYTES * len(words)
+            self._line.write(_command(HostCommand.READ, where, now))
+            answer = self._answer(WORD_BYTES * now, where)
+            words += struct.unpack(f"<{now}I", answer)
+        return words
+
+    def write(self, address: int, words: Sequence[int]) -> None:
+        for start in range(0, len(words), MOST_WORDS):
+            part = words[start : start + MOST_WORDS]
+            where = address + WORD_BYTES * start
+            body = struct.pack(f"<{len(part)}I", *part)
+            self._line.write(_command(HostCommand.WRITE, where, len(part)) + body)
+            self._answer(0, where)
+
+    def _answer(self, size: int, address: int) -> bytes:
+        answer = self._line.read(size + 1)
+        if len(answer) != size + 1:
+            raise BoardError(
+                f"{self.name}: {len(answer)} of {size + 1} bytes came at address {address:#x}"
+            )
+        if answer[-1] != HostStatus.OK.value:
+            raise BoardError(f"{self.name}: nothing at address {address:#x}")
+        return answer[:-1]
+
+
+def _command(opcode: HostCommand, address: int, count: int) -> bytes:
+    return struct.pack("<BBI", opcode.value, count, address)
+
+
+def _board_address(name: str, index: int = 0) -> int:
+    return PAGE_BYTES * BOARD_PAGE + BOARD[name].address(index)
+
+
+@dataclass(frozen=True)
+class LinkReport:
+    """What one end of a cable says of it."""
+
+    board: str
+    link: int
+    up: bool
+    state: TrainingState
+    clock: bool
+    drops: int
+    errors: int
+    eye: tuple[int, ...]
+    """Per lane, delay steps that were good in training."""
+
+    def __str__(self) -> str:
+        if self.up:
+            how = f"up, eye {min(self.eye)} to {max(self.eye)} steps"
+        elif not self.clock:
+            how = "no clock from the far end"
+        else:
+            how = f"down, {self.state.name.lower()}"
+        return f"{self.board} link {self.link}: {how}, {self.drops} drops, {self.errors} errors"
+
+
+class BoardSystem:
+    """Implements :class:`scin.driver.Bus` and the memories on the boards of a partition.
+
+    ``memory[i]`` is a copy of endpoint i's memory here; :meth:`load` and :meth:`fetch` move its
+    first bytes, and the page of flags, to the board and back.
+    """
+
+    def __init__(
+        self,
+        partition: Partition,
+        ports: Mapping[str, str],
+        *,
+        baud: int | None = None,
+        timeout: float = 10.0,
+    ) -> None:
+        missing = [item.name for item in partition.boards if item.name not in ports]
+        if missing:
+            raise BoardError(f"no serial port given for {', '.join(missing)}")
+        self.partition = partition
+        self.config = partition.config
+        self._ports: dict[str, BoardPort] = {}
+        try:
+            for item in partition.boards:
+                self._ports[item.name] = BoardPort(
+                    item.name, ports[item.name], baud=baud or partition.baud, timeout=timeout
+                )
+            self._identify()
+        except BaseException:
+            self.close()
+            raise
+        size = self.config.endpoint.memory_bytes
+        self.memory = [np.zeros(size, np.uint8) for _ in range(self.config.system.endpoints)]
+
+    def close(self) -> None:
+        for port in self._ports.values():
+            port.close()
+
+    def __enter__(self) -> BoardSystem:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _identify(self) -> None:
+        """Check that every board is the one it should be, and tell its endpoints their ids."""
+        for item in self.partition.boards:
+            port = self._ports[item.name]
+            port.resynchronise()
+            role, configuration = port.read(_board_address("ROLE"), 2)
+            contents = item.contents
+            expected = int(contents.switch) | contents.endpoints << 8 | contents.links << 16
+            if role & 0xFFFFFF != expected:
+                raise BoardError(
+                    f"{item.name}: ROLE reads {role & 0xFFFFFF:#08x}, a board with "
+                    f"{', '.join(item.instances)} has {expected:#08x}"
+                )
+            if configuration != fingerprint(self.config):
+                raise BoardError(
+                    f"{item.name}: was built from another configuration "
+                    f"({configuration:#010x} instead of {fingerprint(self.config):#010x})"
+                )
+            if item.endpoints:
+                port.write(_board_address("NODE"), item.endpoints)
+
+    def links(self) -> list[LinkReport]:
+        """Both ends of every cable."""
+        found = []
+        for item in self.partition.boards:
+            port = self._ports[item.name]
+            lanes = self.partition.framing.lanes
+            for index in range(item.contents.links):
+                (word,) = port.read(_board_address("LINK_STATUS", index))
+                low, high = port.read(_board_address("LINK_EYE", 2 * index), 2)
+                eye = (high << 32 | low).to_bytes(8, "little")[:lanes]
+                status = unpack(LinkStatus, word)
+                found.append(
+                    LinkReport(
+                        item.name,
+                        index,
+                        bool(status["up"]),
+                        TrainingState(status["state"]),
+                        bool(status["clock"]),
+                        status["drops"],
+                        status["errors"],
+                        tuple(eye),
+                    )
+                )
+        return found
+
+    def wait_links(
+        self, *, attempts: int = 200, progress: Callable[[], None] = lambda: None
+    ) -> None:
+        """Until all links are up; raises :class:`BoardError` that names those that are not."""
+        down: list[LinkReport] = []
+        for _ in range(attempts):
+            down = [link for link in self.links() if not link.up]
+            if not down:
+                return
+            progress()
+        raise BoardError("; ".join(map(str, down)))
+
+    def _locate(self, address: int) -> tuple[BoardPort, int]:
+        page, offset = divmod(address, PAGE_BYTES)
+        endpoints = self.config.system.endpoints
+        if page == 0:
+            return self._ports[self.partition.switch_board.name], offset
+        is_dma, endpoint = divmod(page - 1, endpoints)
+        item = self.partition.board_of(endpoint)
+        place, count = item.endpoints.index(endpoint), len(item.endpoints)
+        local = dma_page(count, place) if is_dma else endpoint_page(place)
+        return self._ports[item.name], PAGE_BYTES * local + offset
+
+    def read(self, address: int) -> int:
+        port, local = self._locate(address)
+        return port.read(local)[0]
+
+    def write(self, address: int, value: int) -> None:
+        self.write_many(address, [value])
+
+    def write_many(self, address: int, values: Sequence[int]) -> None:
+        port, local = self._locate(address)
+        port.write(local, values)
+
+    def wait_while(self, address: int, mask: int, value: int, *, limit: int) -> bool:
+        """Until (register & mask) differs from ``value``; False after ``limit`` cycles."""
+        cycles = SWITCH["CYCLES"].address()
+        start = self.read(cycles)
+        while True:
+            if self.read(address) & mask != value:
+                return True
+            if (self.read(cycles) - start) & 0xFFFFFFFF > limit:
+                return False
+
+    def load(self, footprint: int) -> None:
+        """Copy the first bytes of every memory, and its flags, to the boards."""
+        self._each_board(self._load, footprint)
+
+    def fetch(self, footprint: int) -> None:
+        """Copy the same back."""
+        self._each_board(self._fetch, footprint)
+
+    def _each_board(self, action: Callable[[PlacedBoard, int], None], footprint: int) -> None:
+        """Every board has a serial port of its own: all at a time."""
+        with ThreadPoolExecutor(len(self.partition.boards)) as pool:
+            list(pool.map(lambda item: action(item, footprint), self.partition.boards))
+
+    def _spans(self, item: PlacedBoard, footprint: int) -> list[tuple[int, slice, int]]:
+        """(endpoint, bytes of its memory, address on the board)."""
+        whole = -(-footprint // WORD_BYTES) * WORD_BYTES
+        flags = slice(self.config.flag_base, self.config.flag_base + 8 * self.config.isa.sync_ids)
+        return [
+            (endpoint, span, MEMORY + MEMORY_SPAN * place + span.start)
+            for place, endpoint in enumerate(item.endpoints)
+            for span in (slice(0, whole), flags)
+        ]
+
+    def _load(self, item: PlacedBoard, footprint: int) -> None:
+        for endpoint, span, address in self._spans(item, footprint):
+            words = self.memory[endpoint][span].view("<u4").tolist()
+            self._ports[item.name].write(address, words)
+
+    def _fetch(self, item: PlacedBoard, footprint: int) -> None:
+        for endpoint, span, address in self._spans(item, footprint):
+            count = (span.stop - span.start) // WORD_BYTES
+            words = self._ports[item.name].read(address, count)
+            self.memory[endpoint][span] = np.array(words, "<u4").view(np.uint8)

@@ -1,0 +1,29 @@
+"""Run the programs of the FPGA flow, which the package manager brought."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from scin.toolchain import MissingToolError
+
+
+class ToolError(RuntimeError):
+    """A tool of the flow failed; the message ends with what it printed last."""
+
+
+def tool_path(name: str) -> Path:
+    program = Path(sys.executable).parent / name
+    if not program.is_file():
+        raise MissingToolError(f"{name} is not installed: run `make setup-ecp5`")
+    return program
+
+
+def run_tool(name: str, *arguments: str, folder: Path) -> None:
+    result = subprocess.run(
+        [str(tool_path(name)), *arguments], cwd=folder, capture_output=True, text=True
+    )
+    if result.returncode:
+        tail = "\n".join((result.stdout + result.stderr).splitlines()[-15:])
+        raise ToolError(f"{name} ended with status {result.returncode}:\n{tail}")

@@ -1,0 +1,80 @@
+"""How a host speaks with a board: commands over a serial port, and one address space.
+
+Little-endian throughout. A command is opcode, number of words (1 to 255), 32-bit address and,
+for a write, the words. A write is answered by one status byte, a read by the words and then the
+status byte. Bytes that are no opcode are skipped where a command begins, so a host that lost
+step sends zeros, then waits. A command of which no further byte comes is forgotten after
+``PATIENCE_CYCLES``.
+
+Addresses below ``MEMORY`` are the registers of the board: pages as in
+:mod:`hw.spec.registers`, counting the endpoints that are on this board, and the board's own
+page. From ``MEMORY`` on lie the memories of its endpoints, ``MEMORY_SPAN`` apart.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+from amaranth.lib import enum
+
+from hw.spec.config import Config
+from hw.spec.registers import Register, register_map
+
+ADDRESS_BITS = 32
+MEMORY = 1 << 31
+MEMORY_SPAN_BITS = 26
+MEMORY_SPAN = 1 << MEMORY_SPAN_BITS
+MOST_WORDS = 255
+PATIENCE_CYCLES = 1 << 22
+
+BOARD_IDENTITY = 0x5C1EB0A2
+MOST_LINKS = 16
+
+
+class HostCommand(enum.IntEnum, shape=8):
+    """First byte of a command."""
+
+    READ = 0x52
+    WRITE = 0x57
+
+
+class HostStatus(enum.IntEnum, shape=8):
+    """Last byte of an answer."""
+
+    OK = 0x4B
+    ERROR = 0x45
+    """Nothing is at one of the addresses."""
+
+
+BOARD = register_map(
+    Register("IDENTITY", 0x000, "r", f"reads {BOARD_IDENTITY:#010x}"),
+    Register(
+        "ROLE",
+        0x004,
+        "r",
+        "bit 0: the switch is here; bits 15..8: endpoints here; bits 23..16: links to other "
+        "boards; bits 31..24: lanes of a link",
+    ),
+    Register("CONFIGURATION", 0x008, "r", "fingerprint of the configuration it was built from"),
+    Register("CLOCK", 0x00C, "r", "clock in kHz"),
+    Register("NODE", 0x040, "rw", "id of each endpoint here; their places here at reset", 16),
+    Register("LINK_STATUS", 0x080, "r", "of each link, see the layout `LinkStatus`", MOST_LINKS),
+    Register(
+        "LINK_EYE",
+        0x100,
+        "r",
+        "of each link, two words: per lane a byte, delay steps that were good in training",
+        2 * MOST_LINKS,
+    ),
+)
+
+
+BOARD_PAGE = 0x7F
+"""The board's own page: where a host looks before it knows what is there."""
+
+
+def fingerprint(config: Config) -> int:
+    """32 bits that tell configurations with different hardware apart."""
+    text = json.dumps(config.hardware_dict(), sort_keys=True)
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "little")
