@@ -164,8 +164,12 @@ def _config(tree: dict[str, Any], clock_mhz: int) -> Config:
         raise PartitionError(f"set = {overrides!r}: must be a table of section.field = value")
     plain = load(preset, overrides)
     rate = plain.fabric.flit_bytes * clock_mhz / 1000
-    clock = {"isa.clock_MHz": float(clock_mhz), "link.gigabytes_per_second": rate}
-    return load(preset, overrides | clock)
+    boards = {
+        "isa.clock_MHz": float(clock_mhz),
+        "link.gigabytes_per_second": rate,
+        "fabric.registered": True,
+    }
+    return load(preset, boards | overrides)
 
 
 def _boards(tree: Any, config: Config) -> tuple[PlacedBoard, ...]:

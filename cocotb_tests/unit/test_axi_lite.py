@@ -33,7 +33,7 @@ class Pages(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.bridge = bridge = AxiLiteBridge(pages=PAGES)
+        m.submodules.bridge = bridge = AxiLiteBridge(pages=range(PAGES))
         wiring.connect(m, wiring.flipped(self.axi), bridge.axi)
         for number, page in enumerate(bridge.page):
             registers = Decoder(m, page, REGISTERS)

@@ -64,7 +64,7 @@ def random_command(rng, number):
 async def check_segments(dut):
     rng = random.Random(cocotb.RANDOM_SEED)
     pause = parameters_of_test()["pause"]
-    window = {"base": 0, "bytes": OPEN_BYTES, "read": 1, "write": 1}
+    window = {"base": 0, "end": OPEN_BYTES, "read": 1, "write": 1}
     dut.windows.value = pack(WINDOW_LAYOUT, window)
     dut.stop.value = dut.word_done.value = 0
     dut.clock.value = CLOCK

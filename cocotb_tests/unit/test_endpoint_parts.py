@@ -41,7 +41,8 @@ async def check_windows(dut):
         length, write = rng.choice([1, 64, rng.randrange(1, 4097)]), rng.random() < 0.5
         bits = [
             pack(
-                WINDOW_LAYOUT, {"base": w.base, "bytes": w.bytes, "read": w.read, "write": w.write}
+                WINDOW_LAYOUT,
+                {"base": w.base, "end": w.base + w.bytes, "read": w.read, "write": w.write},
             )
             for w in windows
         ]

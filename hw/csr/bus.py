@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from amaranth import Module, Signal
+from amaranth import Module, Signal, Value
+from amaranth.hdl import Elaboratable
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -33,17 +34,21 @@ class Decoder:
     """
 
     def __init__(self, m: Module, bus, registers: dict[str, Register]):
-        self._m = m
         self._bus = bus
+        self._m = m
         self._registers = registers
+        self._readable: dict[int, Value] = {}
+        # Elaborated after the module it is part of, when all registers are known.
+        m.submodules.read_select = _ReadSelect(bus, self._readable)
 
     def selected(self, name: str, index: int = 0):
         return self._bus.address == self._registers[name].address(index)
 
     def read(self, name: str, value, index: int = 0) -> None:
         """``value`` is what the register reads."""
-        with self._m.If(self.selected(name, index)):
-            self._m.d.sync += self._bus.read_data.eq(value)
+        shown = Signal(32, name=f"{name.lower()}_{index}_read")
+        self._m.d.comb += shown.eq(value)
+        self._readable[self._registers[name].address(index)] = shown
 
     def written(self, name: str, index: int = 0):
         """True in the cycle the register is written."""
@@ -56,3 +61,20 @@ class Decoder:
             self._m.d.sync += value.eq(self._bus.write_data)
         self.read(name, value, index)
         return value
+
+
+class _ReadSelect(Elaboratable):
+    """What is read at each address, side by side instead of one after another."""
+
+    def __init__(self, bus, readable: dict[int, Value]):
+        self._bus = bus
+        self._readable = readable
+
+    def elaborate(self, platform):
+        m = Module()
+        m.d.sync += self._bus.read_data.eq(0)
+        with m.Switch(self._bus.address):
+            for address, value in self._readable.items():
+                with m.Case(address):
+                    m.d.sync += self._bus.read_data.eq(value)
+        return m

@@ -64,19 +64,23 @@ class EngineRegisters(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         registers = Decoder(m, self.bus, ENGINE)
+        # With ``fabric.registered`` the engine's state shows a cycle later.
+        extra = int(self._config.fabric.registered)
         written, control = self.bus.write_data, self.control
         # What was just written takes some cycles to show in the engine's state.
-        settling = Signal(range(SETTLE_CYCLES + 1))
+        settling = Signal(range(SETTLE_CYCLES + 2))
         rung, changed = Signal(), Signal()
         m.d.comb += [
             rung.eq(control.ring | control.inline_valid),
             changed.eq(rung | control.reset),
         ]
         with m.If(changed):
-            m.d.sync += settling.eq(SETTLE_CYCLES)
+            m.d.sync += settling.eq(SETTLE_CYCLES + extra)
         with m.Elif(settling != 0):
             m.d.sync += settling.eq(settling - 1)
-        state = Mux(changed | (settling != 0), EngineState.RUNNING, control.state)
+        engine_state = Signal.like(control.state)
+        m.d["sync" if extra else "comb"] += engine_state.eq(control.state)
+        state = Mux(changed | (settling != 0), EngineState.RUNNING, engine_state)
         registers.read("STATE", Cat(state, Signal(2), control.status, Signal(7), control.number))
         m.d.comb += [
             control.ring_base.eq(

@@ -12,6 +12,8 @@ from hw.spec.config import MAX_ENDPOINTS, Config
 from hw.spec.dma import COPIES, DmaOpcode, SignalKind
 from hw.spec.packet import ADDRESS_BITS, LENGTH_BITS, NODE_BITS, WORD_BITS
 from hw.spec.status import Status
+from hw.stream.connect import connect_stream
+from hw.stream.queue import Buffer, Register
 
 
 class Cutter(wiring.Component):
@@ -63,11 +65,12 @@ class Cutter(wiring.Component):
         )
         now, here = self._measure(m, started, remaining, offset)
         on_second, on_word, issuing = Signal(), Signal(), Signal()
+        given, held = self._hand_on(m)
         two, signals = self._issue(
-            m, started, length, (source, destination, second), on_second, on_word, issuing
+            m, given, started, length, (source, destination, second), on_second, on_word, issuing
         )
         issued = Signal()
-        m.d.comb += issued.eq(self.job.valid & self.job.ready)
+        m.d.comb += issued.eq(issuing & given.ready)
 
         word_pending = Signal()
         operand, stamps = Signal(WORD_BITS), Signal()
@@ -93,7 +96,16 @@ class Cutter(wiring.Component):
                     m.next = "word"
                     with m.If(self.i.payload.command.opcode.matches(*COPIES)):
                         m.next = "measure"
-            with m.State("measure"):
+            if self._config.fabric.registered:
+                # Measured in one cycle, used in the next.
+                measured, begins = Signal.like(now), Signal.like(here)
+                with m.State("measure"):
+                    m.d.sync += [measured.eq(now), begins.eq(here)]
+                    m.next = "place"
+                    with m.If(self.stop):
+                        m.next = "idle"
+                now, here = measured, begins
+            with m.State("place" if self._config.fabric.registered else "measure"):
                 m.d.sync += [
                     length.eq(now),
                     source.eq(command.source + here),
@@ -123,7 +135,7 @@ class Cutter(wiring.Component):
                 with m.If(issued | self.stop):
                     m.next = "idle"
         m.d.comb += [
-            self.busy.eq(~states.ongoing("idle")),
+            self.busy.eq(~states.ongoing("idle") | held),
             on_second.eq(states.ongoing("second")),
             on_word.eq(states.ongoing("word")),
             issuing.eq(
@@ -131,6 +143,45 @@ class Cutter(wiring.Component):
             ),
         ]
         return m
+
+    def _hand_on(self, m):
+        """A stream that takes a job together with the segment it reads, if it reads one, checks
+        both against the windows and hands them on in the same cycle; and whether one is held."""
+        config = self._config
+        layout = data.StructLayout(
+            {"read": read_layout(config), "job": write_job_layout(config), "reads": 1}
+        )
+        given = stream.Signature(layout).create(path=("given",))
+        checked = stream.Signature(layout).create(path=("checked",))
+        source, taken, held = given, checked, Signal()
+        if config.fabric.registered:
+            m.submodules.given = before = Buffer(layout)
+            m.submodules.checked = after = Register(layout)
+            connect_stream(m, given, before.i)
+            connect_stream(m, checked, after.i)
+            source, taken = before.o, after.o
+            m.d.comb += held.eq(source.valid | taken.valid)
+        connect_stream(m, source, checked)
+        for name, writes in (("read", 0), ("job", 1)):
+            item = source.payload[name]
+            m.submodules[f"{name}_check"] = check = WindowCheck(config)
+            m.d.comb += [
+                check.windows.eq(self.windows),
+                check.address.eq(item.address),
+                check.length.eq(item.length),
+                check.write.eq(writes),
+            ]
+            with m.If(item.local & ~check.allowed):
+                m.d.comb += checked.payload[name].status.eq(Status.WINDOW_VIOLATION)
+        reads = taken.payload.reads
+        m.d.comb += [
+            self.read.payload.eq(taken.payload.read),
+            self.job.payload.eq(taken.payload.job),
+            self.read.valid.eq(taken.valid & reads & self.job.ready),
+            self.job.valid.eq(taken.valid & (~reads | self.read.ready)),
+            taken.ready.eq(self.job.valid & self.job.ready),
+        ]
+        return given, held
 
     def _measure(self, m, started, remaining, offset):
         """Length of the next segment, and how far into the copy it begins."""
@@ -154,9 +205,8 @@ class Cutter(wiring.Component):
         ]
         return now, here
 
-    def _issue(self, m, started, length, addresses, on_second, on_word, issuing):
+    def _issue(self, m, given, started, length, addresses, on_second, on_word, issuing):
         """Drive reads and jobs; tells whether there is a second destination, and a signal."""
-        config = self._config
         command = started.command
         opcode = command.opcode
         source, destination, second = addresses
@@ -176,7 +226,9 @@ class Cutter(wiring.Component):
             signals.eq(copies & (command.signal_kind != SignalKind.NONE)),
         ]
 
-        self._drive_read(m, started, length, (source, destination), on_second, on_word, issuing)
+        self._drive_read(
+            m, given, started, length, (source, destination), on_second, on_word, issuing
+        )
         # What follows the data: a word, or an addition.
         adds = Mux(copies, command.signal_kind == SignalKind.ADD, opcode == DmaOpcode.ATOMIC_ADD)
         wide = adds | (opcode == DmaOpcode.TIMESTAMP)
@@ -205,14 +257,9 @@ class Cutter(wiring.Component):
                     node.eq(Mux(swaps, command.source_node, command.second_node)),
                     address.eq(Mux(swaps, source, second)),
                 ]
-        job = self.job.payload
-        m.submodules.check = check = WindowCheck(config)
+        job = given.payload.job
         m.d.comb += [
             local.eq((node == self._identity) & ~apart),
-            check.windows.eq(self.windows),
-            check.address.eq(address),
-            check.length.eq(size),
-            check.write.eq(1),
             job.kind.eq(Mux(on_word, Mux(adds, JobKind.ADD, JobKind.WORD), JobKind.DATA)),
             job.local.eq(local),
             job.multicast.eq(apart),
@@ -220,7 +267,6 @@ class Cutter(wiring.Component):
             job.address.eq(address),
             job.length.eq(size),
             job.command.eq(started.number),
-            job.status.eq(Mux(local & ~check.allowed, Status.WINDOW_VIOLATION, Status.OK)),
             job.offset.eq(Mux(swaps & on_second, destination, source)),
             job.whole.eq(started.descending | swaps),
             job.paired.eq(swaps & ~on_second),
@@ -229,35 +275,29 @@ class Cutter(wiring.Component):
         ]
         return two, signals
 
-    def _drive_read(self, m, started, length, addresses, on_second, on_word, issuing):
+    def _drive_read(self, m, given, started, length, addresses, on_second, on_word, issuing):
         """The segment of a job; the second destination of a broadcast shares the first one's."""
-        config, command, read = self._config, started.command, self.read.payload
+        config, command, read = self._config, started.command, given.payload.read
         source, destination = addresses
         swaps = command.opcode == DmaOpcode.SWAP
         segment = Signal(segment_bits(config))
         previous = Signal.like(segment)
         node, address = Signal(NODE_BITS), Signal(ADDRESS_BITS)
         reads, local = Signal(), Signal()
-        m.submodules.read_check = check = WindowCheck(config)
         m.d.comb += [
+            given.valid.eq(issuing),
+            given.payload.reads.eq(reads),
             reads.eq(~on_word & (~on_second | swaps)),
             node.eq(Mux(on_second, command.destination_node, command.source_node)),
             local.eq(node == self._identity),
             address.eq(Mux(on_second, destination, source)),
-            check.windows.eq(self.windows),
-            check.address.eq(address),
-            check.length.eq(length),
-            check.write.eq(0),
             read.node.eq(node),
             read.local.eq(local),
             read.address.eq(address),
             read.length.eq(length),
             read.segment.eq(segment),
             read.command.eq(started.number),
-            read.status.eq(Mux(local & ~check.allowed, Status.WINDOW_VIOLATION, Status.OK)),
-            self.job.payload.segment.eq(Mux(reads, segment, previous)),
-            self.read.valid.eq(issuing & reads & self.job.ready),
-            self.job.valid.eq(issuing & (~reads | self.read.ready)),
+            given.payload.job.segment.eq(Mux(reads, segment, previous)),
         ]
-        with m.If(self.read.valid & self.read.ready):
+        with m.If(issuing & given.ready & reads):
             m.d.sync += [segment.eq(segment + 1), previous.eq(segment)]

@@ -93,7 +93,6 @@ class Engine(wiring.Component):
         m.submodules.writer = writer = Writer(config, **names)
 
         for source, sink in (
-            (ring.burst, local.command),
             (local.command_beat, ring.beat),
             (ring.o, sequencer.i),
             (sequencer.poll, local.poll),
@@ -104,18 +103,34 @@ class Engine(wiring.Component):
             (cutter.job, jobs.i),
             (jobs.o, realign.i),
             (realign.packet, writer.packet),
-            (realign.o, writer.row),
         ):
             connect_stream(m, source, sink)
+        rows, fetches = realign.o, ring.burst
+        if config.fabric.registered:
+            m.submodules.fetch_buffer = buffer = Buffer(ring.burst.payload.shape())
+            connect_stream(m, fetches, buffer.i)
+            fetches = buffer.o
+            # Its packet stays in front of the writer until the last row is through.
+            m.submodules.row_buffer = buffer = Buffer(realign.o.payload.shape())
+            connect_stream(m, rows, buffer.i)
+            rows = buffer.o
+        connect_stream(m, rows, writer.row)
+        connect_stream(m, fetches, local.command)
         windows = self._ports(m, local, landing, writer)
 
         m.submodules.outcome = outcome = Outcome(config)
-        stopped, drained = Signal(), Signal()
+        stopped, drained, quiet = Signal(), Signal(), Signal()
+        idle = ~cutter.busy & landing.empty & (jobs.level == 0) & realign.empty & writer.empty
+        if config.fabric.registered:
+            # Told a cycle late. The sequencer looks some cycles after it gave the cutter
+            # something; for everybody else the two together must have been idle.
+            was_quiet = Signal()
+            m.d.sync += [drained.eq(idle), was_quiet.eq(idle & ~sequencer.busy)]
+            m.d.comb += quiet.eq(was_quiet & ~sequencer.busy)
+        else:
+            m.d.comb += [drained.eq(idle), quiet.eq(idle & ~sequencer.busy)]
         m.d.comb += [
             stopped.eq(outcome.failed | outcome.resetting),
-            drained.eq(
-                ~cutter.busy & landing.empty & (jobs.level == 0) & realign.empty & writer.empty
-            ),
             ring.base.eq(registers.ring_base),
             ring.size.eq(registers.ring_size),
             ring.doorbell.eq(registers.doorbell),
@@ -157,7 +172,7 @@ class Engine(wiring.Component):
             outcome.sequencer_number.eq(sequencer.number),
             outcome.ring_failure.eq(ring.failure),
             outcome.begun.eq(sequencer.started),
-            outcome.quiet.eq(drained & ~sequencer.busy),
+            outcome.quiet.eq(quiet),
             outcome.waiting.eq(landing.waiting | writer.waiting),
             outcome.moved.eq(landing.moved | writer.moved),
             outcome.fetching.eq(~ring.idle),

@@ -66,10 +66,10 @@ class Hazard(wiring.Component):
         # The destinations, one per cycle.
         step = Signal(2)
         address, length = Signal(ADDRESS_BITS), Signal(33)
-        writes = Signal()
+        writes, taking = Signal(), Signal()
         mask = Signal(MAX_ENDPOINTS)
         end = Signal(ADDRESS_BITS + 1)
-        m.d.comb += [self.busy.eq(self.add | (step != 0)), end.eq(address + length)]
+        m.d.comb += [self.busy.eq(self.add | (step != 0) | taking), end.eq(address + length)]
         with m.Switch(step):
             with m.Case(0):
                 m.d.comb += [
@@ -100,13 +100,25 @@ class Hazard(wiring.Component):
                 ]
         with m.If(self.add | (step != 0)):
             m.d.sync += step.eq(Mux(step == 2, 0, step + 1))
-        fresh = empty | (self.add & self.drained)
+        fresh = Signal()
+        m.d.comb += fresh.eq(self.add & self.drained)
+        if self._config.fabric.registered:
+            # A destination is taken in a cycle after its turn.
+            late = [
+                Signal.like(s, name=f"late_{s.name}") for s in (writes, address, end, mask, fresh)
+            ]
+            m.d.sync += [
+                b.eq(a) for a, b in zip((writes, address, end, mask, fresh), late, strict=True)
+            ]
+            m.d.comb += taking.eq(late[0])
+            writes, address, end, mask, fresh = late
+        alone = empty | fresh
         with m.If(writes):
             m.d.sync += [
                 empty.eq(0),
-                low.eq(Mux(fresh | (address < low), address, low)),
-                high.eq(Mux(fresh | (end > high), end, high)),
-                nodes.eq(Mux(fresh, 0, nodes) | mask),
+                low.eq(Mux(alone | (address < low), address, low)),
+                high.eq(Mux(alone | (end > high), end, high)),
+                nodes.eq(Mux(alone, 0, nodes) | mask),
             ]
         with m.Elif(self.drained & (step == 0)):
             m.d.sync += [empty.eq(1), nodes.eq(0)]

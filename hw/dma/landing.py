@@ -129,7 +129,11 @@ class Landing(wiring.Component):
                     self.failed[index].eq(self.i.payload.status != Status.OK),
                 ]
             with m.If(self.release & (self.released == index)):
-                m.d.sync += self._open[index].eq(0)
+                m.d.sync += [
+                    self._open[index].eq(0),
+                    self.complete[index].eq(0),
+                    self.failed[index].eq(0),
+                ]
 
         commands = Array(self._commands)
         with m.If(self.i.valid & self.i.ready & (self.i.payload.status != Status.OK)):

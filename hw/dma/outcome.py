@@ -78,7 +78,9 @@ class Outcome(wiring.Component):
 
         # The fabric owes something and nothing comes.
         silence = Signal(32)
-        m.d.comb += self.abort.eq(self.waiting & (silence >= self.timeout))
+        expired = Signal()
+        m.d.comb += self.abort.eq(self.waiting & expired)
+        m.d.sync += expired.eq((silence >= self.timeout) & self.waiting & ~self.moved & ~self.abort)
         m.d.sync += silence.eq(Mux(self.waiting & ~self.moved, silence + 1, 0))
         with m.If(self.abort):
             m.d.sync += [self.generation.eq(self.generation + 1), silence.eq(0)]

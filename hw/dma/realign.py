@@ -9,7 +9,8 @@ from hw.spec.config import Config
 from hw.spec.packet import LENGTH_BITS
 from hw.spec.status import Status
 from hw.stream.bytes import first_bytes
-from hw.stream.queue import Queue
+from hw.stream.connect import connect_stream
+from hw.stream.queue import Queue, Register
 
 
 def row_layout(config: Config) -> data.StructLayout:
@@ -67,7 +68,8 @@ class Realign(wiring.Component):
         config = self._config
         flit_bytes = config.fabric.flit_bytes
         lane = (flit_bytes - 1).bit_length()
-        job = self.i.payload
+        source = self._measure(m)
+        job = source.payload.job
         m.submodules.packets = packets = Queue(write_job_layout(config), depth=4)
         m.d.comb += [
             self.packet.valid.eq(packets.o.valid),
@@ -95,14 +97,12 @@ class Realign(wiring.Component):
         start = job.address[:lane]
         shift = (start - job.offset)[:lane]
         early = Signal()
-        rows_in, rows_out = Signal(range(config.rows_per_packet + 2)), Signal(LENGTH_BITS)
+        rows_in, rows_out = source.payload.rows_in, source.payload.rows_out
         count = Signal(range(config.rows_per_packet + 2))
         begun, advance, issue = Signal(), Signal(), Signal()
         emits, first, last, has_row = Signal(), Signal(), Signal(), Signal()
         m.d.comb += [
             early.eq(start < job.offset),
-            rows_in.eq((job.offset + job.length + (flit_bytes - 1)) >> lane),
-            rows_out.eq((start + job.length + (flit_bytes - 1)) >> lane),
             has_row.eq(count < rows_in),
             emits.eq(~early | (count != 0)),
             first.eq(count == early),
@@ -113,18 +113,18 @@ class Realign(wiring.Component):
         finished = Signal()
         m.d.comb += [
             skipped.eq(
-                self.i.valid & is_data & ready & ~begun & (dead | (job.status != Status.OK))
+                source.valid & is_data & ready & ~begun & (dead | (job.status != Status.OK))
             ),
             issue.eq(
-                self.i.valid
+                source.valid
                 & is_data
                 & advance
                 & ~skipped
                 & Mux(begun, (count < arrived) | complete, ready & packets.i.ready)
             ),
-            finished.eq(Mux(is_data, skipped | (issue & last), self.i.valid & packets.i.ready)),
-            packets.i.valid.eq(Mux(is_data, issue & ~begun, self.i.valid)),
-            self.i.ready.eq(finished),
+            finished.eq(Mux(is_data, skipped | (issue & last), source.valid & packets.i.ready)),
+            packets.i.valid.eq(Mux(is_data, issue & ~begun, source.valid)),
+            source.ready.eq(finished),
             self.release.eq(finished & is_data & job.release),
             self.released.eq(job.segment),
             self.row.eq(job.segment * config.rows_per_packet + count),
@@ -162,8 +162,37 @@ class Realign(wiring.Component):
             issued.end.eq(start + job.length),
         ]
         held = self._shift(m, stage_layout, issued, advance)
-        m.d.comb += self.empty.eq(~self.i.valid & (packets.level == 0) & ~held)
+        m.d.comb += self.empty.eq(~self.i.valid & ~source.valid & (packets.level == 0) & ~held)
         return m
+
+    def _measure(self, m):
+        """Jobs, with the rows they take in the buffer and at their destination."""
+        config = self._config
+        flit_bytes = config.fabric.flit_bytes
+        lane = (flit_bytes - 1).bit_length()
+        layout = data.StructLayout(
+            {
+                "job": write_job_layout(config),
+                "rows_in": (config.rows_per_packet + 1).bit_length(),
+                "rows_out": LENGTH_BITS,
+            }
+        )
+        measured = stream.Signature(layout).create(path=("measured",))
+        job = self.i.payload
+        m.d.comb += [
+            measured.valid.eq(self.i.valid),
+            self.i.ready.eq(measured.ready),
+            measured.payload.job.eq(job),
+            measured.payload.rows_in.eq((job.offset + job.length + (flit_bytes - 1)) >> lane),
+            measured.payload.rows_out.eq(
+                (job.address[:lane] + job.length + (flit_bytes - 1)) >> lane
+            ),
+        ]
+        if not config.fabric.registered:
+            return measured
+        m.submodules.measured = register = Register(layout)
+        connect_stream(m, measured, register.i)
+        return register.o
 
     def _shift(self, m, stage_layout, issued, advance):
         """Rows from the buffer through rotation; tells whether any is inside."""

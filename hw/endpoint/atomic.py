@@ -8,6 +8,8 @@ from hw.endpoint.axi import BURST_LAYOUT, read_beat_layout, write_beat_layout
 from hw.spec.config import Config
 from hw.spec.packet import ADDRESS_BITS, WORD_BITS
 from hw.stream.arbiter import StreamArbiter
+from hw.stream.connect import connect_stream
+from hw.stream.queue import Buffer
 
 ADDITION_LAYOUT = data.StructLayout({"address": ADDRESS_BITS, "operand": WORD_BITS})
 """Add ``operand`` to the 64-bit word at ``address``, a multiple of 8."""
@@ -56,6 +58,10 @@ class Atomic(wiring.Component):
         tagged = data.StructLayout({"addition": ADDITION_LAYOUT, "requester": self._requesters})
         m.submodules.turn = turn = StreamArbiter(tagged, count=self._requesters)
         for index, source in enumerate(self.i):
+            if self._config.fabric.registered:
+                m.submodules[f"entrance_{index}"] = buffer = Buffer(ADDITION_LAYOUT)
+                connect_stream(m, source, buffer.i)
+                source = buffer.o
             m.d.comb += [
                 turn.i[index].valid.eq(source.valid),
                 turn.i[index].payload.addition.eq(source.payload),

@@ -70,9 +70,12 @@ class EndpointRegisters(wiring.Component):
                 for word in range(WINDOW_WORDS)
             )
             window = self.windows[index]
+            end = Signal(ADDRESS_BITS + 1, name=f"window_end_{index}")
+            size = Cat(bytes_low, bytes_high)[:ADDRESS_BITS]
+            m.d.sync += end.eq(Cat(low, high)[:ADDRESS_BITS] + size)
             m.d.comb += [
                 window.base.eq(Cat(low, high)),
-                window.bytes.eq(Cat(bytes_low, bytes_high)),
+                window.end.eq(end),
                 window.read.eq((bytes_high & WINDOW_READ).any()),
                 window.write.eq((bytes_high & WINDOW_WRITE).any()),
             ]

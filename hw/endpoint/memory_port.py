@@ -65,6 +65,14 @@ class MemoryPort(wiring.Component):
         self._write(m)
         return m
 
+    def _entrance(self, m, name, source, layout):
+        """With ``fabric.registered`` requesters are a register away from their choice."""
+        if not self._config.fabric.registered:
+            return source
+        m.submodules[name] = buffer = Buffer(layout)
+        connect_stream(m, source, buffer.i)
+        return buffer.o
+
     def _address(self, m, channel: str, queue, size: int):
         axi = self.axi
         tagged = queue.o.payload
@@ -85,11 +93,12 @@ class MemoryPort(wiring.Component):
         m.submodules.read_turn = turn = StreamArbiter(self._tagged, count=len(self._readers))
         m.submodules.ar = queue = Buffer(self._tagged)
         for index, reader in enumerate(self._readers):
+            burst = self._entrance(m, f"read_burst_{index}", self.read_burst[index], BURST_LAYOUT)
             m.d.comb += [
-                turn.i[index].valid.eq(self.read_burst[index].valid),
-                turn.i[index].payload.burst.eq(self.read_burst[index].payload),
+                turn.i[index].valid.eq(burst.valid),
+                turn.i[index].payload.burst.eq(burst.payload),
                 turn.i[index].payload.id.eq(reader),
-                self.read_burst[index].ready.eq(turn.i[index].ready),
+                burst.ready.eq(turn.i[index].ready),
                 self.read_beat[index].valid.eq(axi.rvalid & (axi.rid == reader)),
                 self.read_beat[index].payload.data.eq(axi.rdata),
                 self.read_beat[index].payload.error.eq(axi.rresp != OKAY),
@@ -105,25 +114,36 @@ class MemoryPort(wiring.Component):
         # Data follows its address by a cycle, for a memory that takes none before it knows where
         # it goes; a shorter queue would then stall in every burst.
         m.submodules.w = beats = Queue(write_beat_layout(self._config), depth=4)
+        bursts, sources = [], []
+        for index in range(len(self._writers)):
+            bursts.append(
+                self._entrance(m, f"write_burst_{index}", self.write_burst[index], BURST_LAYOUT)
+            )
+            layout = write_beat_layout(self._config)
+            sources.append(self._entrance(m, f"write_beat_{index}", self.write_beat[index], layout))
+        # Requesters offer no beat before its burst is taken, but registers between do.
+        passes = Signal()
         holder = Signal(len(self._writers))
         grant = Signal(len(self._writers))
         m.d.comb += [
-            turn.requests.eq(Cat(source.valid for source in self.write_burst)),
+            turn.requests.eq(Cat(source.valid for source in bursts)),
             grant.eq(Mux(holder.any(), holder, turn.grant)),
             addresses.i.valid.eq(~holder.any() & turn.requests.any()),
-            addresses.i.payload.burst.eq(
-                select(grant, [source.payload for source in self.write_burst])
-            ),
+            addresses.i.payload.burst.eq(select(grant, [source.payload for source in bursts])),
             addresses.i.payload.id.eq(select(grant, self._writers)),
             turn.advance.eq(addresses.i.valid & addresses.i.ready),
-            beats.i.valid.eq(select(grant, [source.valid for source in self.write_beat])),
-            beats.i.payload.eq(select(grant, [source.payload for source in self.write_beat])),
+            beats.i.valid.eq(select(grant, [source.valid for source in sources]) & passes),
+            beats.i.payload.eq(select(grant, [source.payload for source in sources])),
         ]
         for index in range(len(self._writers)):
             m.d.comb += [
-                self.write_burst[index].ready.eq(grant[index] & ~holder.any() & addresses.i.ready),
-                self.write_beat[index].ready.eq(grant[index] & beats.i.ready),
+                bursts[index].ready.eq(grant[index] & ~holder.any() & addresses.i.ready),
+                sources[index].ready.eq(grant[index] & beats.i.ready & passes),
             ]
+        if self._config.fabric.registered:
+            m.d.comb += passes.eq(holder.any() | turn.advance)
+        else:
+            m.d.comb += passes.eq(1)
         ended = beats.i.valid & beats.i.ready & beats.i.payload.last
         with m.If(ended):
             m.d.sync += holder.eq(0)

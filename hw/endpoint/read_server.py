@@ -180,18 +180,33 @@ class ReadServer(wiring.Component):
         rows = Signal(range(config.rows_per_packet + 2))
         to_boundary = Signal(range(AXI_BOUNDARY_BYTES // flit_bytes + 1))
         beats_now = Signal(9)
+        crosses = Signal()
+        plan = data.StructLayout(
+            {"here": ADDRESS_BITS, "still": LENGTH_BITS, "beats": 9, "crosses": 1}
+        )
+        computed, used = Signal(plan), Signal(plan)
         m.d.comb += [
-            here.eq(Mux(begun, address, Cat(Const(0, shift), packet.address[shift:]))),
-            still.eq(Mux(begun, left, packet.length + packet.address[:shift])),
-            rows.eq((still + (flit_bytes - 1)) >> shift),
-            to_boundary.eq(beats_to_boundary(here, config)),
-            beats_now.eq(Mux(rows <= to_boundary, rows, to_boundary)),
+            computed.here.eq(Mux(begun, address, Cat(Const(0, shift), packet.address[shift:]))),
+            computed.still.eq(Mux(begun, left, packet.length + packet.address[:shift])),
+            rows.eq((computed.still + (flit_bytes - 1)) >> shift),
+            to_boundary.eq(beats_to_boundary(computed.here, config)),
+            computed.crosses.eq(rows > to_boundary),
+            computed.beats.eq(Mux(computed.crosses, to_boundary, rows)),
+            here.eq(used.here),
+            still.eq(used.still),
+            beats_now.eq(used.beats),
+            crosses.eq(used.crosses),
             headers.i.payload.eq(packet),
             self.burst.payload.address.eq(here),
             self.burst.payload.beats.eq(beats_now),
         ]
-        issued = Signal()
-        with m.If(packets.o.valid):
+        issued, planned = Signal(), Signal()
+        if config.fabric.registered:
+            m.d.sync += used.eq(computed)
+            m.d.sync += planned.eq(packets.o.valid & ~(issued | packets.o.ready))
+        else:
+            m.d.comb += [used.eq(computed), planned.eq(1)]
+        with m.If(packets.o.valid & planned):
             with m.If(packet.status != Status.OK):
                 m.d.comb += [
                     headers.i.valid.eq(1),
@@ -202,11 +217,11 @@ class ReadServer(wiring.Component):
                     self.burst.valid.eq(1),
                     issued.eq(self.burst.ready),
                     headers.i.valid.eq(~begun & issued),
-                    packets.o.ready.eq(issued & (rows <= to_boundary)),
+                    packets.o.ready.eq(issued & ~crosses),
                 ]
         with m.If(issued):
             m.d.sync += [
-                begun.eq(rows > to_boundary),
+                begun.eq(crosses),
                 address.eq(here + (beats_now << shift)),
                 left.eq(still - (beats_now << shift)),
             ]

@@ -58,7 +58,7 @@ class Traffic(wiring.Component):
         offset = Signal(32)
         following = Signal(32)
         sequence = Signal(SEQUENCE_BITS)
-        started = Signal()
+        started, exhausted = Signal(), Signal()
         number = Signal(32 - SEQUENCE_BITS)
         m.d.comb += number.eq(self._identity)
         word = Cat(sequence, number)
@@ -66,9 +66,7 @@ class Traffic(wiring.Component):
         m.d.comb += following.eq(offset + self.length)
         with m.If(left == 0):
             m.d.comb += [
-                self.o.valid.eq(
-                    self.enable & started & ((self.limit == 0) | (self.sent != self.limit))
-                ),
+                self.o.valid.eq(self.enable & started & ~exhausted),
                 *drive_header(
                     self.o.payload,
                     last=0,
@@ -104,7 +102,11 @@ class Traffic(wiring.Component):
                     m.d.sync += left.eq(left - flit_bytes)
 
         m.d.comb += self.response.ready.eq(1)
-        m.d.sync += started.eq(self.enable)
+        # A packet is at least two flits, so this is known when the next may begin.
+        m.d.sync += [
+            started.eq(self.enable),
+            exhausted.eq((self.limit != 0) & (self.sent == self.limit)),
+        ]
         tag = Signal(RequestTag)
         m.d.comb += tag.eq(header_of(self.response.payload).tag)
         with m.If(self.response.valid & self.response.payload.first & (tag.engine == own)):
@@ -116,6 +118,7 @@ class Traffic(wiring.Component):
                 self.sent.eq(0),
                 self.answered.eq(0),
                 self.errors.eq(0),
+                exhausted.eq(0),
                 offset.eq(0),
                 sequence.eq(0),
             ]

@@ -8,8 +8,9 @@ from hw.spec.config import Config
 from hw.spec.packet import ADDRESS_BITS, LENGTH_BITS
 
 WINDOW_LAYOUT = data.StructLayout(
-    {"base": ADDRESS_BITS, "bytes": ADDRESS_BITS, "read": 1, "write": 1}
+    {"base": ADDRESS_BITS, "end": ADDRESS_BITS + 1, "read": 1, "write": 1}
 )
+"""``end`` is the first address behind the window."""
 
 
 class WindowCheck(wiring.Component):
@@ -33,11 +34,11 @@ class WindowCheck(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         inside = []
-        for index, window in enumerate(self.windows):
-            offset = Signal(ADDRESS_BITS + 1, name=f"offset_{index}")
-            m.d.comb += offset.eq(self.address - window.base)
+        end = Signal(ADDRESS_BITS + 1)
+        m.d.comb += end.eq(self.address + self.length)
+        for window in self.windows:
             permitted = (self.write & window.write) | (~self.write & window.read)
-            fits = (self.address >= window.base) & (offset + self.length <= window.bytes)
+            fits = (self.address >= window.base) & (end <= window.end)
             inside.append(permitted & fits)
         result = inside[0]
         for entry in inside[1:]:

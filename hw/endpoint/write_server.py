@@ -24,6 +24,7 @@ from hw.spec.packet import (
 )
 from hw.spec.status import Status
 from hw.stream.connect import connect_stream
+from hw.stream.queue import Buffer
 
 
 class WriteServer(wiring.Component):
@@ -85,7 +86,12 @@ class WriteServer(wiring.Component):
         unwritten = Signal(8)
         issued = Signal()
         m.d.comb += issued.eq(self.burst.valid & self.burst.ready)
-        m.d.sync += unwritten.eq(unwritten + issued - self.written)
+        # Whether all is written is known beside the count, not from it.
+        all_written = Signal(init=1)
+        m.d.sync += [
+            unwritten.eq(unwritten + issued - self.written),
+            all_written.eq(~issued & ((unwritten == 0) | ((unwritten == 1) & self.written))),
+        ]
         flag_status = Signal(Status)
         m.d.comb += [
             answer.written.eq(self.written),
@@ -94,31 +100,51 @@ class WriteServer(wiring.Component):
             self.fault_taken.eq(answer.fault_taken),
             self.visible.eq(answer.visible),
         ]
-        self._store(m, answer.i, unwritten, issued, flag_status)
+        self._store(m, answer.i, all_written, issued, flag_status)
         return m
 
-    def _store(self, m, to_answer, unwritten, issued, flag_status):
+    def _check(self, m, check):
+        """Flits, and whether the windows allow what their header asks for."""
+        config = self._config
+        layout = data.StructLayout({"flit": flit_layout(config), "allowed": 1})
+        checked = stream.Signature(layout).create(path=("checked",))
+        header = header_of(self.i.payload)
+        is_word = header.operation.matches(Operation.WRITE_NOTIFY, Operation.ATOMIC_ADD)
+        m.d.comb += [
+            check.windows.eq(self.windows),
+            check.address.eq(header.address),
+            check.length.eq(Mux(is_word, WORD_BYTES, header.length)),
+            check.write.eq(1),
+            checked.payload.flit.eq(self.i.payload),
+            checked.payload.allowed.eq(check.allowed),
+            checked.valid.eq(self.i.valid),
+            self.i.ready.eq(checked.ready),
+        ]
+        if not config.fabric.registered:
+            return checked
+        m.submodules.checked = register = Buffer(layout)
+        connect_stream(m, checked, register.i)
+        return register.o
+
+    def _store(self, m, to_answer, all_written, issued, flag_status):
         config = self._config
         flit_bytes = config.fabric.flit_bytes
         shift = (flit_bytes - 1).bit_length()
-        flit, header = self.i.payload, header_of(self.i.payload)
         m.submodules.check = check = WindowCheck(config)
+        source = self._check(m, check)
+        flit, header = source.payload.flit, header_of(source.payload.flit)
         bad = Signal(Status)
         is_notify, is_addition = Signal(), Signal()
         m.d.comb += [
             is_notify.eq(header.operation == Operation.WRITE_NOTIFY),
             is_addition.eq(header.operation == Operation.ATOMIC_ADD),
-            check.windows.eq(self.windows),
-            check.address.eq(header.address),
-            check.length.eq(Mux(is_notify | is_addition, WORD_BYTES, header.length)),
-            check.write.eq(1),
         ]
         is_word = is_notify | is_addition
         with m.If(~is_word & (header.operation != Operation.WRITE)):
             m.d.comb += bad.eq(Status.BAD_OPERATION)
         with m.Elif(is_word & (header.address % WORD_BYTES != 0)):
             m.d.comb += bad.eq(Status.MISALIGNED)
-        with m.Elif(~check.allowed):
+        with m.Elif(~source.payload.allowed):
             m.d.comb += bad.eq(Status.WINDOW_VIOLATION)
 
         answer = Signal(ANSWER_LAYOUT)
@@ -128,7 +154,8 @@ class WriteServer(wiring.Component):
         skipped = Signal(shift)
         identifier = Signal(16)
         told_status = Signal(Status)
-        open_beats = Signal(9)
+        # Beats of the burst still to come, and whether there are any.
+        open_beats, opened = Signal(9), Signal()
         rows = Signal(13)
         to_boundary = Signal(13)
         beats_now = Signal(9)
@@ -172,8 +199,8 @@ class WriteServer(wiring.Component):
         with m.FSM():
             with m.State("header"):
                 # Room for the answer is certain from here on: one is pushed per packet.
-                with m.If(self.i.valid & to_answer.ready):
-                    m.d.comb += self.i.ready.eq(1)
+                with m.If(source.valid & to_answer.ready):
+                    m.d.comb += source.ready.eq(1)
                     m.d.sync += [
                         answer.source.eq(header.source),
                         answer.tag.eq(header.tag),
@@ -187,6 +214,7 @@ class WriteServer(wiring.Component):
                         identifier.eq(header.tag),
                         told_status.eq(header.status),
                         open_beats.eq(0),
+                        opened.eq(0),
                     ]
                     with m.If(flit.last):
                         m.next = "empty"
@@ -200,21 +228,20 @@ class WriteServer(wiring.Component):
                         m.next = "payload"
             with m.State("payload"):
                 m.d.comb += [
-                    self.burst.valid.eq(self.i.valid & (open_beats == 0)),
-                    self.beat.valid.eq(self.i.valid & ((open_beats != 0) | self.burst.ready)),
-                    self.beat.payload.last.eq(
-                        Mux(open_beats != 0, open_beats == 1, beats_now == 1)
-                    ),
-                    self.i.ready.eq(self.beat.valid & self.beat.ready),
+                    self.burst.valid.eq(source.valid & ~opened),
+                    self.beat.valid.eq(source.valid & (opened | self.burst.ready)),
+                    self.beat.payload.last.eq(Mux(opened, open_beats == 1, beats_now == 1)),
+                    source.ready.eq(self.beat.valid & self.beat.ready),
                 ]
                 with m.If(issued):
                     m.d.sync += [
                         answer.bursts.eq(answer.bursts + 1),
-                        open_beats.eq(beats_now - self.i.ready),
+                        open_beats.eq(beats_now - source.ready),
+                        opened.eq((beats_now != 1) | ~source.ready),
                     ]
-                with m.Elif(self.i.ready):
-                    m.d.sync += open_beats.eq(open_beats - 1)
-                with m.If(self.i.ready):
+                with m.Elif(source.ready):
+                    m.d.sync += [open_beats.eq(open_beats - 1), opened.eq(open_beats != 1)]
+                with m.If(source.ready):
                     used = Mux(left >= flit_bytes, flit_bytes, left)
                     m.d.sync += [
                         left.eq(left - used),
@@ -228,10 +255,10 @@ class WriteServer(wiring.Component):
                             answer.bursts + issued,
                         )
                         m.next = "header"
-            with m.State("operand"), m.If(unwritten == 0):
+            with m.State("operand"), m.If(all_written):
                 m.d.comb += [
-                    self.addition.valid.eq(self.i.valid),
-                    self.i.ready.eq(self.addition.ready),
+                    self.addition.valid.eq(source.valid),
+                    source.ready.eq(self.addition.ready),
                 ]
                 with m.If(self.addition.valid & self.addition.ready):
                     m.next = "adding"
@@ -239,14 +266,14 @@ class WriteServer(wiring.Component):
                 push_answer(Mux(self.addition_error, Status.POISONED, Status.OK), 0)
                 m.next = "header"
             with m.State("drop"):
-                m.d.comb += self.i.ready.eq(1)
-                with m.If(self.i.valid & flit.last):
+                m.d.comb += source.ready.eq(1)
+                with m.If(source.valid & flit.last):
                     push_answer(answer.status, 0)
                     m.next = "header"
             with m.State("empty"):
                 push_answer(Mux(answer.status == Status.OK, Status.BAD_LENGTH, answer.status), 0)
                 m.next = "header"
-            with m.State("notify"), m.If(unwritten == 0):
+            with m.State("notify"), m.If(all_written):
                 m.d.comb += [
                     self.burst.valid.eq(1),
                     self.burst.payload.beats.eq(1),

@@ -17,7 +17,7 @@ from hw.spec.packet import (
 )
 from hw.stream.arbiter import RoundRobin, select
 from hw.stream.connect import connect_stream
-from hw.stream.queue import Queue
+from hw.stream.queue import Buffer, Queue, Register
 
 TRANSPORT_CYCLES = 1 + Queue.LATENCY
 """From a stream of the sender to that of the receiver, without the physical layer."""
@@ -70,9 +70,14 @@ class Transmitter(wiring.Component):
             depth = queue_flits(self._config, channel)
             credits = Signal(range(depth + 1), init=depth, name=f"credits_{channel.name.lower()}")
             returned = Mux(self.grant_valid, self.grant[channel.value], 0)
-            m.d.sync += credits.eq(credits + returned - sent[index])
+            # Whether any are left is known beside the count, not from it.
+            some = Signal(init=1, name=f"some_{channel.name.lower()}")
+            m.d.sync += [
+                credits.eq(credits + returned - sent[index]),
+                some.eq(returned.any() | (credits > 1) | ((credits == 1) & ~sent[index])),
+            ]
             m.d.comb += [
-                eligible[index].eq(self.i[index].valid & (credits != 0)),
+                eligible[index].eq(self.i[index].valid & some),
                 self.credits[channel.value].eq(credits),
             ]
 
@@ -197,7 +202,8 @@ class Transport(wiring.Component):
     """Both directions at one end of a link.
 
     Parameters: ``transmit``, ``receive``: the channels sent and received here.
-    Ports: ``transmit``, ``receive`` (arrays of flit streams), ``link_out``, ``link_in``.
+    Ports: ``transmit``, ``receive`` (arrays of flit streams), ``link_out``, ``link_in``. With
+    ``fabric.registered`` every stream passes a register more.
     """
 
     def __init__(
@@ -220,10 +226,10 @@ class Transport(wiring.Component):
         m = Module()
         m.submodules.transmitter = transmitter = Transmitter(self._config, self._transmit)
         m.submodules.receiver = receiver = Receiver(self._config, self._receive)
-        for outer, inner in zip(self.transmit, transmitter.i, strict=True):
-            connect_stream(m, outer, inner)
-        for inner, outer in zip(receiver.o, self.receive, strict=True):
-            connect_stream(m, inner, outer)
+        for index, (outer, inner) in enumerate(zip(self.transmit, transmitter.i, strict=True)):
+            self._join(m, f"transmit_{index}", outer, inner, Buffer)
+        for index, (inner, outer) in enumerate(zip(receiver.o, self.receive, strict=True)):
+            self._join(m, f"receive_{index}", inner, outer, Register)
         connect_stream(m, transmitter.link, self.link_out)
         connect_stream(m, self.link_in, receiver.link)
         m.d.comb += [
@@ -235,3 +241,10 @@ class Transport(wiring.Component):
             receiver.take_owed.eq(transmitter.take_owed),
         ]
         return m
+
+    def _join(self, m, name, source, sink, kind):
+        if self._config.fabric.registered:
+            m.submodules[name] = register = kind(flit_layout(self._config))
+            connect_stream(m, source, register.i)
+            source = register.o
+        connect_stream(m, source, sink)

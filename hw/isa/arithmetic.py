@@ -18,18 +18,19 @@ def adder_tree(values):
 
 
 def leading_zeros(m, value, name: str):
-    """Number of zeros above the highest one, by halving."""
+    """Number of zeros above the highest one: counts of halves merged, all at once."""
     width = 1 << (len(value) - 1).bit_length()
     # Padded below with ones, so that an all-zero value counts its own width.
     padding = width - len(value)
     rest = Cat(Const((1 << padding) - 1, padding), value)
-    bits = []
-    while width > 1:
-        width //= 2
-        upper, lower = rest[width:], rest[:width]
-        empty = Signal(name=f"{name}_empty_{width}")
-        following = Signal(width, name=f"{name}_rest_{width}")
-        m.d.comb += [empty.eq(upper == 0), following.eq(Mux(empty, lower, upper))]
-        bits.insert(0, empty)
-        rest = following
-    return Cat(*bits)
+    # Per part, from the lowest on: is it all zero, and how many zeros are above its highest one?
+    parts = [(~bit, Const(0, 0)) for bit in rest]
+    while len(parts) > 1:
+        merged = []
+        for index in range(0, len(parts), 2):
+            (lower_empty, lower), (upper_empty, upper) = parts[index : index + 2]
+            count = Signal(len(upper) + 1, name=f"{name}_count_{len(parts)}_{index}")
+            m.d.comb += count.eq(Cat(Mux(upper_empty, lower, upper), upper_empty))
+            merged.append((lower_empty & upper_empty, count))
+        parts = merged
+    return parts[0][1]

@@ -1,6 +1,6 @@
 """The in-switch accelerator: how its parts are wired."""
 
-from amaranth import Cat, Module, Mux
+from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -20,6 +20,7 @@ from hw.spec.registers import FEATURE_BITS
 from hw.spec.status import Status
 from hw.stream.arbiter import StreamArbiter
 from hw.stream.connect import connect_stream
+from hw.stream.queue import Buffer
 
 
 class Isa(wiring.Component):
@@ -204,22 +205,39 @@ class Isa(wiring.Component):
         m.submodules.write_turn = turn = StreamArbiter(
             write_job_layout(self._config), count=1 + len(controllers)
         )
-        connect_stream(m, scheduler.job, turn.i[0])
+        wave_job, late = scheduler.job, Signal()
+        if self._config.fabric.registered:
+            m.submodules.job_buffer = buffer = Buffer(write_job_layout(self._config))
+            connect_stream(m, scheduler.job, buffer.i)
+            wave_job = buffer.o
+            m.d.comb += late.eq(buffer.o.valid)
+        connect_stream(m, wave_job, turn.i[0])
         for c, controller in enumerate(controllers):
-            connect_stream(m, controller.notify, turn.i[1 + c])
+            # A flag goes behind the data of waves that came before it; once offered it stays.
+            notify, sink = controller.notify, turn.i[1 + c]
+            offered, goes = Signal(name=f"offered_{c}"), Signal(name=f"goes_{c}")
+            m.d.comb += [
+                goes.eq(~late | offered),
+                sink.payload.eq(notify.payload),
+                sink.valid.eq(notify.valid & goes),
+                notify.ready.eq(sink.ready & goes),
+            ]
+            m.d.sync += offered.eq(sink.valid & ~sink.ready)
         job = turn.o.payload
         all_ready = Cat(port.writes.job.ready | ~job.ports[i] for i, port in enumerate(ports))
-        packets = (job.length + (limit - 1)) >> (limit - 1).bit_length()
+        wave = scheduler.job.payload
+        expects = scheduler.job.valid & scheduler.job.ready
+        packets = (wave.length + (limit - 1)) >> (limit - 1).bit_length()
         m.d.comb += turn.o.ready.eq(all_ready.all())
         for i, port in enumerate(ports):
             begins = turn.o.valid & turn.o.ready & job.ports[i]
             m.d.comb += [
                 port.writes.job.valid.eq(begins),
                 port.writes.job.payload.eq(job),
-                port.tracker.expect.eq(begins & ~job.notify),
-                port.tracker.expect_context.eq(job.context),
+                port.tracker.expect.eq(expects & wave.ports[i]),
+                port.tracker.expect_context.eq(wave.context),
                 port.tracker.expect_count.eq(
-                    Mux(feature["coalesced_write_responses"], ~job.more, packets)
+                    Mux(feature["coalesced_write_responses"], ~wave.more, packets)
                 ),
             ]
 
@@ -242,15 +260,23 @@ class Isa(wiring.Component):
                     m.d.comb += _report(controller.fault, tracker.error_status, i)
                     m.d.comb += controller.fault_context.eq(tracker.error_context % slots)
             for i, port in reversed(list(enumerate(ports))):
-                read_failed = (
+                failing = (
                     scheduler.busy
                     & scheduler.controller_now[c]
                     & wave.sources[i]
                     & (port.table.failure != Status.OK)
                 )
+                read_failed, status = Signal(), Signal(Status)
+                context = Signal.like(controller.fault_context)
+                # The wave is discarded later than this, with ``fabric.registered`` too.
+                m.d["sync" if config.fabric.registered else "comb"] += [
+                    read_failed.eq(failing),
+                    status.eq(port.table.failure),
+                    context.eq(wave.context % slots),
+                ]
                 with m.If(read_failed):
-                    m.d.comb += _report(controller.fault, port.table.failure, i)
-                    m.d.comb += controller.fault_context.eq(wave.context % slots)
+                    m.d.comb += _report(controller.fault, status, i)
+                    m.d.comb += controller.fault_context.eq(context)
                 table = port.table
                 with m.If(table.stray & ((table.stray_entry // waves) == c)):
                     m.d.comb += _report(controller.stray, table.stray_status, i)

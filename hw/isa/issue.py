@@ -87,10 +87,17 @@ class Issue(wiring.Component):
         in_use = Signal(range(waves + 1))
         issued = Signal()
         following = self.instruction.payload
+        status = Signal(Status)
+        examine = "check"
+        if config.fabric.registered:
+            m.d.sync += status.eq(check.status)
+            examine = "examine"
+        else:
+            m.d.comb += status.eq(check.status)
         m.d.comb += [
             check.instruction.eq(instruction),
             check.scales.eq(self.scales),
-            self.status.eq(check.status),
+            self.status.eq(status),
             last_wave.eq(left <= config.isa.wave_bytes),
             wave_length.eq(Mux(last_wave, left, config.isa.wave_bytes)),
             issued.eq(self.read.valid & self.read.ready),
@@ -119,7 +126,7 @@ class Issue(wiring.Component):
                         self.newest.eq(self.newest + 1),
                         self.scales.eq(0),
                     ]
-                    m.next = "check"
+                    m.next = examine
                     with m.If(following.quantize & (following.opcode == Opcode.COLLECTIVE)):
                         m.next = "pair"
             with m.State("pair"):
@@ -132,15 +139,18 @@ class Issue(wiring.Component):
                     with m.If(following.opcode == Opcode.SCALES):
                         m.d.comb += self.instruction.ready.eq(1)
                         m.d.sync += self.scales.eq(following)
+                    m.next = examine
+            if config.fabric.registered:
+                with m.State("examine"):
                     m.next = "check"
             with m.State("check"):
                 m.d.comb += self.open.eq(1)
                 m.d.sync += [offset.eq(0), left.eq(instruction.length)]
                 with m.If(self.granted):
                     m.next = "wait"
-                    with m.If(check.status != Status.OK):
+                    with m.If(status != Status.OK):
                         m.d.comb += self.rejected.eq(1)
-                    with m.If((check.status != Status.OK) | (instruction.opcode == Opcode.NOP)):
+                    with m.If((status != Status.OK) | (instruction.opcode == Opcode.NOP)):
                         m.d.comb += self.finished.eq(1)
                         m.next = "fetch"
             with m.State("wait"):

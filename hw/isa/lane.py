@@ -168,33 +168,38 @@ class ReduceLane(wiring.Component):
         normal = Signal(sum_bits)
         m.d.sync += [normal.eq(magnitude << shift), biased.eq(top_6 + headroom - shift)]
         negative_7 = delayed(m, negative, 2, "negative")
-        is_zero = delayed(m, is_zero, 1, "is_zero")
 
-        # Stage 8: round once, to nearest even; pack; special cases.
-        bf16_7 = delayed(m, bf16_2, 5, "bf16_b")
-        operation_7 = delayed(m, operation, 5, "operation_b")
-        any_nan_7 = delayed(m, any_nan, 5, "any_nan")
-        infinity_7 = delayed(m, infinity, 5, "infinity")
-        infinity_sign_7 = delayed(m, infinity_sign, 5, "infinity_sign")
-        negative_zero_7 = delayed(m, all_negative_zero, 5, "negative_zero")
-        extreme_7 = delayed(m, extreme, 4, "extreme")
-        copied_7 = delayed(m, copied, 5, "copied")
+        # Beside stage 7: what stands instead of a sum.
+        bf16_6 = delayed(m, bf16_2, 4, "bf16_b")
+        operation_6 = delayed(m, operation, 4, "operation_b")
+        infinity_bits = Mux(bf16_6, bf16.infinity, fp16.infinity)
+        nan_bits = Mux(bf16_6, bf16.quiet_nan, fp16.quiet_nan)
+        infinity_sign_6 = delayed(m, infinity_sign, 4, "infinity_sign")
+        negative_zero_6 = delayed(m, all_negative_zero, 4, "negative_zero")
+        copied_6 = delayed(m, copied, 4, "copied")
+        any_nan_6 = delayed(m, any_nan, 4, "any_nan")
+        extreme_6 = delayed(m, extreme, 3, "extreme")
+        infinity_6 = delayed(m, infinity, 4, "infinity")
+        special, instead = Signal(), Signal(16)
+        m.d.sync += special.eq(1)
+        with m.If(operation_6 == ReduceOp.BYPASS):
+            m.d.sync += instead.eq(copied_6)
+        with m.Elif(any_nan_6):
+            m.d.sync += instead.eq(nan_bits)
+        with m.Elif(operation_6 != ReduceOp.SUM):
+            m.d.sync += instead.eq(extreme_6)
+        with m.Elif(infinity_6):
+            m.d.sync += instead.eq(Cat(infinity_bits[:15], infinity_sign_6))
+        with m.Elif(is_zero):
+            m.d.sync += instead.eq(negative_zero_6 << 15)
+        with m.Else():
+            m.d.sync += special.eq(0)
+
+        # Stage 8: round once, to nearest even; pack.
+        bf16_7 = delayed(m, bf16_6, 1, "bf16_c")
         packed = {entry: _round_and_pack(m, normal, biased, entry) for entry in (fp16, bf16)}
         magnitude_bits = Mux(bf16_7, packed[bf16], packed[fp16])
-        infinity_bits = Mux(bf16_7, bf16.infinity, fp16.infinity)
-        nan_bits = Mux(bf16_7, bf16.quiet_nan, fp16.quiet_nan)
-        with m.If(operation_7 == ReduceOp.BYPASS):
-            m.d.sync += self.result.eq(copied_7)
-        with m.Elif(any_nan_7):
-            m.d.sync += self.result.eq(nan_bits)
-        with m.Elif(operation_7 != ReduceOp.SUM):
-            m.d.sync += self.result.eq(extreme_7)
-        with m.Elif(infinity_7):
-            m.d.sync += self.result.eq(Cat(infinity_bits[:15], infinity_sign_7))
-        with m.Elif(is_zero):
-            m.d.sync += self.result.eq(negative_zero_7 << 15)
-        with m.Else():
-            m.d.sync += self.result.eq(Cat(magnitude_bits[:15], negative_7))
+        m.d.sync += self.result.eq(Mux(special, instead, Cat(magnitude_bits[:15], negative_7)))
         return m
 
 

@@ -93,14 +93,26 @@ class Scheduler(wiring.Component):
         job = self.job.payload
         scale_offset = scale_share(config, wave.data_type, wave.offset)
         scale_length = scale_share(config, wave.data_type, wave.length)
+        failing = Signal()
+        answers = [
+            failing.eq((self.failed & wave.sources).any()),
+            available.eq(((self.available | ~wave.sources).all()) | abandon),
+            complete.eq((self.complete | ~wave.sources).all() | abandon),
+            room.eq((self.has_room | ~wave.destinations).all()),
+        ]
+        asks, known = Signal(), Signal()
+        if config.fabric.registered:
+            # Answers are about what was asked a cycle ago: a start, or another wave, asks anew.
+            fresh = Signal()
+            m.d.sync += [*answers, fresh.eq(~asks)]
+            m.d.comb += known.eq(fresh)
+        else:
+            m.d.comb += [*answers, known.eq(1)]
         m.d.comb += [
             turn.requests.eq(Cat(source.valid for source in self.wave)),
             self.controller_now.eq(chosen),
             abandon.eq((self.timed_out & chosen).any()),
-            available.eq(((self.available | ~wave.sources).all()) | abandon),
-            complete.eq((self.complete | ~wave.sources).all() | abandon),
-            ready.eq(Mux(self.streaming, available, complete)),
-            room.eq((self.has_room | ~wave.destinations).all()),
+            ready.eq(Mux(self.streaming, available, complete) & known),
             self.start_destinations.eq(wave.destinations),
             self.free_abandon.eq(abandon),
             job.ports.eq(wave.destinations),
@@ -150,15 +162,17 @@ class Scheduler(wiring.Component):
             with m.If(wave.quantize):
                 m.d.sync += self.slot.eq(0)
                 m.next = "scales"
-            with m.Elif(complete):
+            with m.Elif(complete & known):
                 finish()
             with m.Else():
                 m.next = "finish"
 
+        with m.If(self.start | self.start_scales):
+            m.d.comb += asks.eq(1)
         m.d.comb += self.busy.eq(1)
         with m.FSM():
             with m.State("select"):
-                m.d.comb += [turn.advance.eq(1), self.busy.eq(0)]
+                m.d.comb += [turn.advance.eq(1), self.busy.eq(0), asks.eq(1)]
                 m.d.sync += [
                     chosen.eq(turn.grant),
                     wave.eq(select(turn.grant, waves)),
@@ -174,7 +188,7 @@ class Scheduler(wiring.Component):
                 with m.If(turn.requests.any()):
                     m.next = "begin"
             with m.State("begin"):
-                with m.If(failed_now.any() | (self.failed & wave.sources).any() | abandon):
+                with m.If(failed_now.any() | (failing & known) | abandon):
                     m.next = "discard"
                 with m.Elif(ready & room & clear):
                     m.d.comb += self.job.valid.eq(1)
@@ -184,10 +198,10 @@ class Scheduler(wiring.Component):
                         m.next = "rows"
                         with m.If(last == 0):
                             end()
-                with m.Elif((turn.requests & ~chosen).any()):
+                with m.Elif(known & (turn.requests & ~chosen).any()):
                     # Another controller's wave may be ready: do not wait for this one.
                     m.next = "select"
-            with m.State("rows"), m.If(goes_on | (available & room)):
+            with m.State("rows"), m.If(goes_on | (available & room & known)):
                 m.d.comb += self.start.eq(1)
                 m.d.sync += self.index.eq(self.index + 1)
                 with m.If(self.index == last):
@@ -195,17 +209,17 @@ class Scheduler(wiring.Component):
             with m.State("scales"):
                 m.d.comb += [
                     of_scales.eq(1),
-                    self.job.valid.eq(room & (self.slot == 0)),
+                    self.job.valid.eq(room & known & (self.slot == 0)),
                 ]
-                with m.If(room & (self.job.ready | (self.slot != 0))):
+                with m.If(room & known & (self.job.ready | (self.slot != 0))):
                     m.d.comb += self.start_scales.eq(1)
                     m.d.sync += self.slot.eq(self.slot + 1)
                     with m.If(self.slot == last_slot):
                         m.next = "finish"
-                        with m.If(complete):
+                        with m.If(complete & known):
                             finish()
-            with m.State("finish"), m.If(complete):
+            with m.State("finish"), m.If(complete & known):
                 finish()
-            with m.State("discard"), m.If(complete):
+            with m.State("discard"), m.If(complete & known):
                 finish()
         return m

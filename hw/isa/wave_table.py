@@ -100,16 +100,23 @@ class WaveTable(wiring.Component):
         abandoned = Signal(16)
 
         # The response now arriving.
-        flit = self.i.payload
+        packet = Signal(LENGTH_BITS)
+        offered = header_of(self.i.payload)
+        offered_packet = Signal(LENGTH_BITS)
+        offered_tag = data.View(tag_layout, offered.tag)
+        m.d.comb += offered_packet.eq(
+            offered_tag.packet + (offered.address[:LENGTH_BITS] >> packet_shift)
+        )
+        arrives, flit = Signal(), Signal(flit_layout(config))
+        arriving = [arrives.eq(self.i.valid), flit.eq(self.i.payload), packet.eq(offered_packet)]
+        m.d["sync" if config.fabric.registered else "comb"] += arriving
         header = header_of(flit)
         tag = data.View(tag_layout, header.tag)
         entry = Signal(index_bits(entries))
-        packet = Signal(LENGTH_BITS)
         current = Signal()
         m.d.comb += [
             self.i.ready.eq(1),
             entry.eq(tag.entry),
-            packet.eq(tag.packet + (header.address[:LENGTH_BITS] >> packet_shift)),
             current.eq(active[entry] & (generation[entry] == tag.generation)),
         ]
         fill_entry = Signal.like(entry)
@@ -131,7 +138,7 @@ class WaveTable(wiring.Component):
                 )
             ),
         ]
-        first = self.i.valid & flit.first
+        first = arrives & flit.first
         fits = packet < packets + scale_packets
         fresh = current & ~done[entry].bit_select(packet, 1) & fits
         repeated = (generation[entry] == tag.generation) & done[entry].bit_select(packet, 1)
@@ -154,7 +161,7 @@ class WaveTable(wiring.Component):
         read = storage.read_port(domain="sync")
         accept_row = Signal()
         m.d.comb += [
-            accept_row.eq(self.i.valid & ~flit.first & filling & (fill_rows != rows)),
+            accept_row.eq(arrives & ~flit.first & filling & (fill_rows != rows)),
             write.en.eq(accept_row & ~fill_scales),
             write.data.eq(flit.data),
             write.addr.eq((fill_entry * packets + fill_packet) * rows + fill_rows[:row_bits]),
@@ -199,7 +206,7 @@ class WaveTable(wiring.Component):
                 m.d.sync += count_down(entry, is_scales, whole=self.burst_reads)
         with m.If(accept_row):
             m.d.sync += fill_rows.eq(fill_rows + 1)
-        with m.If(self.i.valid & ~flit.first & filling & flit.last):
+        with m.If(arrives & ~flit.first & filling & flit.last):
             m.d.sync += [
                 filling.eq(0),
                 done[fill_entry].eq(done[fill_entry] | (1 << fill_packet)),

@@ -97,8 +97,13 @@ class WriteTracker(wiring.Component):
             less = counted & (tag.context == c)
             m.d.sync += count.eq(Mux(self.abandon[c], 0, count + more - less))
             # A response counts as outstanding until its status has been reported.
-            reporting = self.answered & (self.answered_context == c)
-            m.d.comb += self.outstanding[c].eq((count != 0) | reporting)
+            reporting = Signal(name=f"reporting_{c}")
+            m.d.sync += reporting.eq(less)
+            # Whether there are any is known beside the count, not from it.
+            some = Signal(name=f"some_{c}")
+            left = (more != 0) | (count > 1) | ((count == 1) & ~less)
+            m.d.sync += some.eq(left & ~self.abandon[c])
+            m.d.comb += self.outstanding[c].eq(some | reporting)
             given_up += Mux(self.abandon[c], (count + more - less)[:COUNT_BITS], 0)
         m.d.sync += abandoned.eq(abandoned + given_up - drop_late)
         return m

@@ -78,6 +78,10 @@ class FabricConfig:
         high=8192,
         unit="flits",
     )
+    registered: bool = parameter(
+        "registers between the parts of switch and endpoints: some cycles more, a faster clock",
+        False,
+    )
     control_queue_flits: int = parameter(
         "receive queue, and so credits, of a channel whose packets are one flit",
         32,

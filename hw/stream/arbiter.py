@@ -7,7 +7,7 @@ from amaranth.lib.wiring import In, Out
 
 def lowest_set(value):
     """One-hot: the lowest set bit of ``value``."""
-    return (value & (~value + 1))[: len(value)]
+    return Cat(bit & ~value[:index].any() for index, bit in enumerate(value))
 
 
 def select(one_hot, values):
@@ -45,7 +45,7 @@ class RoundRobin(wiring.Component):
             self.grant.eq(Mux(preferred.any(), lowest_set(preferred), lowest_set(self.requests))),
         ]
         with m.If(self.advance & self.requests.any()):
-            m.d.sync += later.eq(~(self.grant | (self.grant - 1)))
+            m.d.sync += later.eq(Cat(self.grant[:index].any() for index in range(self._count)))
         return m
 
 

@@ -52,6 +52,23 @@ class Queue(wiring.Component):
         return m
 
 
+class Register(wiring.Component):
+    """One register that cuts the combinational paths of payload and valid.
+
+    Latency 1 cycle, one item per cycle; ``i.ready`` depends on ``o.ready``.
+    """
+
+    def __init__(self, shape: ShapeCastable):
+        super().__init__({"i": In(stream.Signature(shape)), "o": Out(stream.Signature(shape))})
+
+    def elaborate(self, platform):
+        m = Module()
+        m.d.comb += self.i.ready.eq(~self.o.valid | self.o.ready)
+        with m.If(self.i.ready):
+            m.d.sync += [self.o.valid.eq(self.i.valid), self.o.payload.eq(self.i.payload)]
+        return m
+
+
 class Buffer(wiring.Component):
     """Two registers that cut every combinational path of a stream, in both directions.
 

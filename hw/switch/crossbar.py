@@ -10,7 +10,7 @@ from hw.spec.packet import flit_layout
 from hw.stream.arbiter import RoundRobin, select
 from hw.stream.connect import connect_stream
 from hw.stream.queue import Buffer
-from hw.switch.replay import Replay
+from hw.switch.replay import Replay, routed_layout
 
 PATIENCE = 8
 """Cycles a multicast packet waits for another to pass: longer than link stalls pull packets
@@ -67,12 +67,14 @@ class Crossbar(wiring.Component):
         for i in range(ports):
             source, targets = self._input(m, i, granted[i], spreads[i])
             sources.append(source)
+            # Whoever holds an output asks for no other: with registers a grant shows a cycle late.
+            waits = together | ~spreads[i]
+            if self._config.fabric.registered:
+                waits &= ~granted[i].any()
             nowhere, dropping = Signal(name=f"nowhere_{i}"), Signal(name=f"dropping_{i}")
             m.d.comb += [
                 nowhere.eq(Mux(source.payload.first, ~targets.any(), dropping)),
-                asks[i].eq(
-                    Mux(source.valid & source.payload.first & (together | ~spreads[i]), targets, 0)
-                ),
+                asks[i].eq(Mux(source.valid & source.payload.first & waits, targets, 0)),
                 self.misrouted[i].eq(source.valid & source.payload.first & nowhere),
             ]
             all_ready = Cat(~granted[i][o] | outputs[o].ready for o in range(ports)).all()
@@ -83,18 +85,22 @@ class Crossbar(wiring.Component):
             with m.If(moves[i]):
                 m.d.sync += dropping.eq(nowhere)
 
+        registered = self._config.fabric.registered
         for o in range(ports):
             m.submodules[f"turn_{o}"] = turn = RoundRobin(ports)
             holder, grant = Signal(ports, name=f"holder_{o}"), Signal(ports, name=f"grant_{o}")
+            held, keeps = Signal(name=f"held_{o}"), Signal(ports, name=f"keeps_{o}")
             m.d.comb += [
                 turn.requests.eq(Cat(asks[i][o] for i in range(ports))),
-                grant.eq(Mux(holder.any(), holder, turn.grant)),
-                turn.advance.eq(~holder.any()),
+                grant.eq(holder if registered else Mux(held, holder, turn.grant)),
+                turn.advance.eq(~held),
                 outputs[o].valid.eq((grant & moves).any()),
                 outputs[o].payload.eq(select(grant, [source.payload for source in sources])),
             ]
             last = Cat(source.payload.last for source in sources)
-            m.d.sync += holder.eq(Mux((grant & moves & last).any(), 0, grant))
+            chosen = Mux(held, holder, turn.grant)
+            m.d.comb += keeps.eq(Mux((grant & moves & last).any(), 0, chosen))
+            m.d.sync += [holder.eq(keeps), held.eq(keeps.any())]
             for i in range(ports):
                 m.d.comb += granted[i][o].eq(grant[i])
         if self._multicast:
@@ -122,12 +128,36 @@ class Crossbar(wiring.Component):
     def _input(self, m, index, granted, spreads):
         """The stream of an input, and which outputs its packet still has to go to;
         ``spreads`` becomes true for a multicast packet."""
-        source = self.i[index]
+        source = self._route(m, index)
         if self._multicast:
             m.submodules[f"replay_{index}"] = replay = Replay(self._config)
             connect_stream(m, source, replay.i)
             m.d.comb += [replay.taken.eq(granted), spreads.eq(replay.spreads)]
             return replay.o, replay.targets
+        flits = stream.Signature(flit_layout(self._config)).create(path=(f"input_{index}",))
+        m.d.comb += [
+            flits.payload.eq(source.payload.flit),
+            flits.valid.eq(source.valid),
+            source.ready.eq(flits.ready),
+        ]
+        return flits, Mux(source.payload.spreads, 0, source.payload.targets)
+
+    def _route(self, m, index):
+        """The flits of an input with the outputs they are for."""
+        config, source = self._config, self.i[index]
+        layout = routed_layout(config)
+        routed = stream.Signature(layout).create(path=(f"routed_{index}",))
         header = header_of(source.payload)
-        unicast = destination_of(header, self._config.system.endpoints)
-        return source, Mux(header.multicast, 0, unicast)
+        unicast = destination_of(header, config.system.endpoints)
+        m.d.comb += [
+            routed.payload.flit.eq(source.payload),
+            routed.payload.targets.eq(Mux(header.multicast, header.destination, unicast)),
+            routed.payload.spreads.eq(header.multicast),
+            routed.valid.eq(source.valid),
+            source.ready.eq(routed.ready),
+        ]
+        if not config.fabric.registered:
+            return routed
+        m.submodules[f"routed_{index}"] = register = Buffer(layout)
+        connect_stream(m, routed, register.i)
+        return register.o

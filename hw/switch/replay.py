@@ -1,12 +1,18 @@
 """Gives a multicast packet to its destinations in as many passes as it takes."""
 
 from amaranth import Module, Mux, Signal
-from amaranth.lib import memory, stream, wiring
+from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.fabric.packets import destination_of, header_of
 from hw.spec.config import Config
 from hw.spec.packet import flit_layout
+
+
+def routed_layout(config: Config) -> data.StructLayout:
+    """A flit and, with the first of a packet, the outputs it is for; ``spreads``: by a mask."""
+    return data.StructLayout(
+        {"flit": flit_layout(config), "targets": config.system.endpoints, "spreads": 1}
+    )
 
 
 class Replay(wiring.Component):
@@ -14,7 +20,8 @@ class Replay(wiring.Component):
 
     Ports
     -----
-    i, o : flit streams in and out
+    i : stream in, flits with their outputs, see :func:`routed_layout`
+    o : flit stream out
     targets : out, with the first flit: outputs that have not had the packet
     taken : in, with the first flit: those that take this pass of it
     spreads : out, with every flit: the packet is a multicast
@@ -30,7 +37,7 @@ class Replay(wiring.Component):
         ports = config.system.endpoints
         super().__init__(
             {
-                "i": In(flits),
+                "i": In(stream.Signature(routed_layout(config))),
                 "o": Out(flits),
                 "targets": Out(ports),
                 "taken": In(ports),
@@ -52,26 +59,40 @@ class Replay(wiring.Component):
         spread = Signal()
         owed, left = Signal.like(self.targets), Signal.like(self.targets)
         moves = Signal()
-        header = header_of(self.i.payload)
-        unicast = destination_of(header, config.system.endpoints)
+        offered = self.i.payload
+        final = Signal(range(depth))
         ends = self.o.payload.last
+        # What frames a repeated packet is counted: control does not wait for the memory.
+        repeated = Signal(layout)
+        at_start, at_end = Signal(init=1), Signal()
+        m.d.comb += [
+            repeated.eq(read.data),
+            repeated.first.eq(at_start),
+            repeated.last.eq(at_end),
+        ]
+        m.d.sync += [
+            at_start.eq(following == 0),
+            at_end.eq(following == Mux(moves & ~again, position, final)),
+        ]
         m.d.comb += [
             self.o.valid.eq(again | self.i.valid),
-            self.o.payload.eq(Mux(again, read.data.as_value(), self.i.payload.as_value())),
+            self.o.payload.eq(Mux(again, repeated.as_value(), offered.flit.as_value())),
             self.i.ready.eq(~again & self.o.ready),
-            self.targets.eq(Mux(again, owed, Mux(header.multicast, header.destination, unicast))),
-            self.spreads.eq(Mux(~again & self.i.payload.first, header.multicast, spread)),
+            self.targets.eq(Mux(again, owed, offered.targets)),
+            self.spreads.eq(Mux(~again & offered.flit.first, offered.spreads, spread)),
             moves.eq(self.o.valid & self.o.ready),
             left.eq(Mux(self.o.payload.first, self.targets & ~self.taken, owed)),
             following.eq(Mux(moves, Mux(ends, 0, position + 1), position)),
             write.addr.eq(position),
-            write.data.eq(self.i.payload),
+            write.data.eq(offered.flit),
             write.en.eq(self.i.valid & ~again),
             read.addr.eq(following),
             read.en.eq(1),
         ]
         with m.If(moves):
             m.d.sync += [position.eq(following), owed.eq(left), spread.eq(self.spreads)]
+            with m.If(~again):
+                m.d.sync += final.eq(position)
             with m.If(ends):
                 m.d.sync += again.eq(left.any())
         return m

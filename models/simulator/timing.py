@@ -65,6 +65,8 @@ class Timing(NamedTuple):
     @classmethod
     def of(cls, config: Config) -> Timing:
         isa = config.isa
+        if config.fabric.registered:
+            raise ConfigError("fabric.registered = true: the simulator knows its times without")
         up = (
             Channel.CORE_WRITE_REQUEST,
             Channel.CORE_WRITE_RESPONSE,

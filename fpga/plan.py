@@ -1,0 +1,189 @@
+"""What a partition comes to, before anything long starts: estimates, cuts, wiring."""
+
+from __future__ import annotations
+
+import csv
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from fpga.boards.board import Device, LinkPins, Pin
+from fpga.design import designs
+from fpga.partition import Partition, PartitionError, PlacedBoard
+from hw.formats import block_formats
+from hw.isa.reduce import LANE_BITS
+from hw.spec.config import Config
+
+COSTS = Path(__file__).resolve().parent / "costs.csv"
+"""Cells of each part of preset ``ecp5`` after synthesis for ECP5, as
+``python -m fpga.ecp5_report --costs`` measures them."""
+
+UNROUTABLE = 0.95
+"""Share of a device's LUTs beyond which nothing is placed."""
+
+RESOURCES = ("lut", "ff", "bram", "dsp")
+
+
+@dataclass(frozen=True)
+class Estimate:
+    lut: int
+    ff: int
+    bram: int
+    dsp: int
+
+    def share(self, device: Device) -> dict[str, float]:
+        return {name: getattr(self, name) / getattr(device, name) for name in RESOURCES}
+
+
+def _costs() -> dict[str, dict[str, int]]:
+    lines = [line for line in COSTS.read_text().splitlines() if not line.startswith("#")]
+    return {
+        row.pop("part"): {name: int(value) for name, value in row.items()}
+        for row in csv.DictReader(io.StringIO("\n".join(lines)))
+    }
+
+
+def _parts(config: Config, item: PlacedBoard) -> dict[str, float]:
+    """How many of each measured part a board holds."""
+    ports, width = config.system.endpoints, config.slice_bytes
+    found: dict[str, float] = {
+        "board": 1,
+        "phy": item.contents.links,
+        "endpoint": len(item.endpoints),
+        "engine": len(item.endpoints) * (config.dma.engines - 1),
+        "memory": len(item.endpoints) * config.endpoint.memory_bytes / 65536,
+    }
+    if item.switch:
+        found |= {
+            "port": ports,
+            "crossbar": ports * ports,
+            "controller": config.isa.wave_controllers,
+            "lane": width // (LANE_BITS // 8) * ports,
+            "quantized_byte": width * ports if block_formats(config) else 0,
+        }
+    return found
+
+
+def estimate(config: Config, item: PlacedBoard) -> Estimate:
+    """From the measured cost of each part; parts of other sizes scale with their number."""
+    costs = _costs()
+    total = dict.fromkeys(RESOURCES, 0.0)
+    for part, count in _parts(config, item).items():
+        for name in RESOURCES:
+            total[name] += count * costs[part][name]
+    return Estimate(**{name: round(value) for name, value in total.items()})
+
+
+def check_resources(partition: Partition) -> None:
+    """Raise :class:`PartitionError` for a board that surely holds too much."""
+    for item in partition.boards:
+        device, needed = item.board.device, estimate(partition.config, item)
+        for name, share in needed.share(device).items():
+            if share > UNROUTABLE:
+                raise PartitionError(
+                    f"boards.{item.name}.instances = {', '.join(item.instances)}: need about "
+                    f"{getattr(needed, name)} {name}, {device.name} has {getattr(device, name)}"
+                )
+
+
+def plan_records(partition: Partition) -> dict[str, Any]:
+    check_resources(partition)
+    boards = []
+    for item in partition.boards:
+        needed = estimate(partition.config, item)
+        boards.append(
+            {
+                "board": item.name,
+                "kind": item.board.title,
+                "device": item.board.device.name,
+                "instances": item.instances,
+                **{name: getattr(needed, name) for name in RESOURCES},
+                "shares": needed.share(item.board.device),
+            }
+        )
+    cuts = [
+        {
+            "link": f"switch <-> endpoint_{cut.endpoint}",
+            "from": f"{cut.switch_board.name} link {cut.switch_link}",
+            "to": f"{cut.endpoint_board.name} link {cut.endpoint_link}",
+            "raw_bits_per_second": partition.raw_bits_per_second,
+            "payload_bytes_per_second": partition.payload_bytes_per_second,
+            "latency_seconds": partition.latency_seconds,
+        }
+        for cut in partition.cuts
+    ]
+    return {
+        "partition": partition.name,
+        "config": partition.config.name,
+        "clock_hz": partition.clock_hz,
+        "bitstreams": [item.name for item in designs(partition)],
+        "boards": boards,
+        "cuts": cuts,
+    }
+
+
+def print_plan(partition: Partition, console: Console) -> None:
+    plan = plan_records(partition)
+    console.print(
+        f"{plan['partition']}: {plan['config']} at {plan['clock_hz'] / 1e6:g} MHz, "
+        f"bitstreams {', '.join(plan['bitstreams'])}",
+        highlight=False,
+    )
+    table = Table()
+    for heading in ("board", "kind", "device", "holds", *RESOURCES):
+        table.add_column(heading)
+    for board in plan["boards"]:
+        table.add_row(
+            board["board"],
+            board["kind"],
+            board["device"],
+            ", ".join(board["instances"]),
+            *(f"{board[name]} ({board['shares'][name]:.0%})" for name in RESOURCES),
+        )
+    console.print(table)
+    table = Table()
+    for heading in ("cut", "from", "to", "raw Mb/s", "payload MB/s", "latency ns"):
+        table.add_column(heading)
+    for cut in plan["cuts"]:
+        table.add_row(
+            cut["link"],
+            cut["from"],
+            cut["to"],
+            f"{cut['raw_bits_per_second'] / 1e6:.0f}",
+            f"{cut['payload_bytes_per_second'] / 1e6:.1f}",
+            f"{cut['latency_seconds'] * 1e9:.0f}",
+        )
+    console.print(table)
+
+
+def wiring_tables(partition: Partition) -> str:
+    """Markdown: every wire of every cable; a clock goes with each direction."""
+    text = []
+    for number, cut in enumerate(partition.cuts):
+        near, far = cut.ends
+        here, there = cut.switch_board, cut.endpoint_board
+        text += [
+            f"Cable {number}: {here.name} link {cut.switch_link} to {there.name} link "
+            f"{cut.endpoint_link}",
+            "",
+            f"| wire | {here.name} ({here.board.title}) | {there.name} ({there.board.title}) |",
+            "|---|---|---|",
+        ]
+        for name, one, other in _wires(near, far, partition.framing.lanes):
+            text.append(f"| {name} | {one} | {other} |")
+        text.append("")
+    return "\n".join(text)
+
+
+def _wires(near: LinkPins, far: LinkPins, lanes: int) -> list[tuple[str, Pin, Pin]]:
+    wires = [
+        ("clock out", near.transmit_clock, far.receive_clock),
+        *((f"data out {n}", near.transmit[n], far.receive[n]) for n in range(lanes)),
+        ("clock in", near.receive_clock, far.transmit_clock),
+        *((f"data in {n}", near.receive[n], far.transmit[n]) for n in range(lanes)),
+    ]
+    return wires

@@ -1,0 +1,246 @@
+"""``scin fpga``: a system on boards: plan it, build it, simulate it, run it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table as RichTable
+
+from scin.driver import Driver
+from scin.options import EXIT_WRONG, InputError, exit_status, parse_size, write_atomically
+
+PARTITION = click.argument("partition", metavar="PARTITION")
+
+
+@click.group()
+def fpga() -> None:
+    """Boards: plan, build, simulate and run a partition (star5, pair2, single, or FILE.toml)."""
+
+
+def _load(name: str) -> Any:
+    from fpga.partition import load_partition
+
+    return load_partition(name)
+
+
+@fpga.command()
+@PARTITION
+@click.option("--json", "json_path", metavar="FILE", help="Write it as records; - for stdout.")
+def plan(partition: str, json_path: str | None) -> None:
+    """What is on which board, what it will need, and what crosses between boards."""
+    from fpga.plan import plan_records, print_plan
+
+    with exit_status():
+        loaded = _load(partition)
+        if json_path != "-":
+            print_plan(loaded, Console())
+        if json_path is not None:
+            _write_json(json_path, plan_records(loaded))
+
+
+@fpga.command()
+@PARTITION
+def wiring(partition: str) -> None:
+    """Which pin of which board goes where, as Markdown."""
+    from fpga.plan import wiring_tables
+
+    with exit_status():
+        click.echo(wiring_tables(_load(partition)))
+
+
+@fpga.command()
+@PARTITION
+@click.option("--board", metavar="NAME", help="Only the bitstream of this board or design.")
+@click.option("--json", "json_path", metavar="FILE", help="Write the report; - for stdout.")
+@click.option("--vivado", metavar="DIR", help="Write a Vivado project instead.")
+@click.option("--quiet", is_flag=True, help="No progress.")
+def build(
+    partition: str, board: str | None, json_path: str | None, vivado: str | None, quiet: bool
+) -> None:
+    """Make the bitstreams, and say what they use and how fast they are.
+
+    Exit status: 0 all built and in time, 1 not, 2 bad input, 3 a tool is missing.
+    """
+    from fpga.build import as_records
+    from fpga.build import build as build_partition
+    from fpga.vivado import write_project
+
+    with exit_status():
+        loaded = _load(partition)
+        if vivado is not None:
+            for path in write_project(loaded, Path(vivado)):
+                click.echo(path)
+            return
+        _check_technology(loaded, "ecp5")
+        names = {item.name for item in loaded.boards}
+        if board is not None and board not in names:
+            raise InputError(f"board {board!r}: {partition} has {', '.join(sorted(names))}")
+        console = Console(stderr=True)
+        seen: dict[str, str] = {}
+
+        def tell(design: str, what: str) -> None:
+            if seen.get(design) != what and not quiet:
+                seen[design] = what
+                console.log(f"{design}: {what}")
+
+        reports = build_partition(loaded, progress=tell, only=board)
+        _print_reports(reports)
+        if json_path is not None:
+            _write_json(json_path, as_records(reports))
+
+
+def _check_technology(partition: Any, technology: str) -> None:
+    for item in partition.boards:
+        if item.board.technology != technology:
+            raise InputError(
+                f"boards.{item.name}.board = {item.board.name}: is for {item.board.technology}; "
+                "give --vivado DIR"
+            )
+
+
+def _print_reports(reports: list[Any]) -> None:
+    table = RichTable(title=None)
+    for heading in ("design", "boards", "LUT", "FF", "BRAM", "DSP", "clock", "reached", "sha256"):
+        table.add_column(heading)
+    for report in reports:
+        used = report.utilisation
+        table.add_row(
+            report.design,
+            ", ".join(report.users),
+            *(str(value) for value in (used.lut, used.ff, used.bram, used.dsp)),
+            f"{report.clock_MHz:g} MHz",
+            f"{report.reached_MHz:.1f} MHz",
+            report.sha256[:16],
+        )
+    console = Console(width=160) if not sys.stdout.isatty() else Console()
+    console.print(table)
+    for report in reports:
+        click.echo(f"{report.design}: {report.bitstream}")
+        click.echo(
+            f"  longest path {report.path_ns:.2f} ns, {report.path_from} -> {report.path_to}"
+        )
+
+
+@fpga.command()
+@PARTITION
+@click.option("--seed", default=1, show_default=True, help="Of clock errors and cable delays.")
+def simulate(partition: str, seed: int) -> None:
+    """Run the boards in a simulator; their serial ports are sockets that `scin fpga run` takes."""
+    from fpga.simulation import SimulatedBoards, Surroundings, serial_baud
+
+    with exit_status():
+        loaded = _load(partition)
+        _check_technology(loaded, "ecp5")
+        report = Console(stderr=True).log
+        with SimulatedBoards(loaded, Surroundings(seed=seed), report=report) as boards:
+            ports = " ".join(f"--port {name}={url}" for name, url in boards.ports.items())
+            click.echo(f"scin fpga run {partition} --baud {serial_baud(loaded)} {ports}")
+            click.echo("# running until Ctrl-C")
+            try:
+                boards.wait()
+            except KeyboardInterrupt:
+                click.echo("stopped", err=True)
+
+
+@fpga.command()
+@PARTITION
+@click.option("--port", "ports", multiple=True, metavar="BOARD=PORT", help="Serial port or URL.")
+@click.option("--simulate", "simulated", is_flag=True, help="Simulate the boards.")
+@click.option("--baud", type=int, help="Of the serial ports, if not the partition's.")
+@click.option("--size", default="512", show_default=True, help="Bytes of the All-Reduce.")
+@click.option("--dtype", default="fp16", show_default=True, help="fp16, bf16 or a block format.")
+@click.option("--seed", default=1, show_default=True, help="Seed of random data.")
+@click.option("--status", "only_status", is_flag=True, help="Identify boards and links, then stop.")
+@click.option("--json", "json_path", metavar="FILE", help="Write records; - for stdout.")
+def run(
+    partition: str,
+    ports: tuple[str, ...],
+    simulated: bool,
+    baud: int | None,
+    size: str,
+    dtype: str,
+    seed: int,
+    only_status: bool,
+    json_path: str | None,
+) -> None:
+    """Identify the boards, wait for their links, run an All-Reduce and check every bit.
+
+    Exit status: 0 all right, 1 wrong, a link is down or a board does not answer, 2 bad input.
+    """
+    from contextlib import ExitStack
+
+    from fpga.host import BoardSystem
+    from fpga.simulation import SimulatedBoards, Surroundings, serial_baud
+
+    with exit_status(), ExitStack() as stack:
+        loaded = _load(partition)
+        given = _parse_ports(ports, loaded)
+        console = Console(stderr=True)
+        timeout = 5.0
+        if simulated:
+            boards = stack.enter_context(
+                SimulatedBoards(loaded, Surroundings(seed=seed), report=console.log)
+            )
+            given, baud, timeout = boards.ports, serial_baud(loaded), 120.0
+        system = stack.enter_context(BoardSystem(loaded, given, baud=baud, timeout=timeout))
+        if not only_status:
+            system.wait_links()
+        for link in system.links():
+            click.echo(f"# {link}", err=json_path == "-")
+        if only_status:
+            return
+        measurement = _all_reduce(system, loaded.config, size, dtype, seed, json_path)
+        if json_path is not None:
+            _write_json(json_path, [measurement.as_dict()])
+        if measurement.wrong or measurement.status != "OK":
+            sys.exit(EXIT_WRONG)
+
+
+def _parse_ports(ports: tuple[str, ...], partition: Any) -> dict[str, str]:
+    names = [item.name for item in partition.boards]
+    given = {}
+    for text in ports:
+        name, separator, url = text.partition("=")
+        if not separator or name not in names:
+            raise InputError(f"port {text!r}: must be BOARD=PORT, BOARD one of {', '.join(names)}")
+        given[name] = url
+    return given
+
+
+def _all_reduce(
+    system: Any, config: Any, size: str, dtype: str, seed: int, json_path: str | None
+) -> Any:
+    from hw.formats import is_block_scaled
+    from hw.spec.instruction import ReduceOp
+    from scin.options import parse_data_type
+    from scin.run import check_quantized, element_count, run_tensors
+    from scin.runner import CollectiveRunner
+    from scin.table import Table
+    from scin.tensors import random_tensors
+
+    data_type = parse_data_type(dtype)
+    if is_block_scaled(data_type):
+        check_quantized(config, "allreduce", data_type, ReduceOp.SUM)
+    count = element_count(config, "allreduce", parse_size(size), data_type)
+    inputs = random_tensors(data_type, count, config.system.endpoints, seed)
+    runner = CollectiveRunner(config, system, Driver(system, config))
+    table = Table(quiet=False, error=json_path == "-")
+    table.head(f"allreduce on boards, {config.name}, {config.system.endpoints} endpoints")
+    measurement, _ = run_tensors(
+        runner, "allreduce", inputs, data_type, ReduceOp.SUM, synchronise=True, seed=seed
+    )
+    table.measurement(measurement)
+    return measurement
+
+
+def _write_json(path: str, records: list[dict[str, Any]]) -> None:
+    text = json.dumps(records, indent=2) + "\n"
+    if path == "-":
+        click.echo(text, nl=False)
+    else:
+        write_atomically(Path(path), text.encode())
