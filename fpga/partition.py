@@ -12,9 +12,10 @@ from amaranth import Module
 from fpga.boards import board_names, load_board
 from fpga.boards.board import Board, LinkPins
 from hw.board.contents import Contents
+from hw.phy.aurora import LANE_BITS, aurora_lanes
 from hw.phy.frame import Framing
 from hw.phy.source_synchronous import frame_latency
-from hw.spec.config import Config, load
+from hw.spec.config import Config, ConfigError, load
 
 PRESET_FOLDER = Path(__file__).resolve().parent / "partitions"
 
@@ -23,8 +24,11 @@ ENDPOINT = "endpoint_"
 
 DEFAULT_BAUD = 2_000_000
 
+TRANSCEIVER_CYCLES = 70
+"""Of link and physical layer of the published prototype (arXiv 2603.28239, section 3.5)."""
 
-class PartitionError(ValueError):
+
+class PartitionError(ConfigError):
     """A partition that cannot be built; the message names field, value and bound."""
 
 
@@ -75,13 +79,19 @@ class Partition:
     cuts: tuple[Cut, ...]
 
     @property
+    def over_transceivers(self) -> bool:
+        return bool(self.switch_board.board.transceivers)
+
+    @property
     def raw_bits_per_second(self) -> int:
         """Of one direction of a cut."""
+        if self.over_transceivers:
+            return aurora_lanes(self.config) * LANE_BITS * self.clock_hz
         return self.framing.word_bits * self.clock_hz
 
     @property
     def flits_per_second(self) -> float:
-        return self.clock_hz / self.framing.symbols
+        return self.clock_hz / (1 if self.over_transceivers else self.framing.symbols)
 
     @property
     def payload_bytes_per_second(self) -> float:
@@ -92,7 +102,8 @@ class Partition:
     @property
     def latency_seconds(self) -> float:
         """From link to link across a cut, without the cable."""
-        return frame_latency(self.framing) / self.clock_hz
+        cycles = TRANSCEIVER_CYCLES if self.over_transceivers else frame_latency(self.framing)
+        return cycles / self.clock_hz
 
     @property
     def switch_board(self) -> PlacedBoard:
@@ -270,10 +281,16 @@ def _cuts(boards: tuple[PlacedBoard, ...], framing: Framing) -> tuple[Cut, ...]:
     local = len(switch_board.endpoints)
     cuts = []
     for item in boards:
-        if item.contents.links > len(item.board.links):
+        if item.contents.links > item.board.link_count:
             raise PartitionError(
                 f"boards.{item.name}.board = {item.board.name}: has pins for "
-                f"{len(item.board.links)} links, {item.contents.links} are cut"
+                f"{item.board.link_count} links, {item.contents.links} are cut"
+            )
+        if item.board.technology != switch_board.board.technology:
+            raise PartitionError(
+                f"boards.{item.name}.board = {item.board.name}: its links are for "
+                f"{item.board.technology}, those of {switch_board.name} for "
+                f"{switch_board.board.technology}"
             )
         for index, pins in enumerate(item.board.links[: item.contents.links]):
             if pins.lanes < framing.lanes:

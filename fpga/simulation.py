@@ -290,6 +290,10 @@ class SimulatedBoards:
         self._process.stdin.write(f"{text}\n")
         self._process.stdin.flush()
 
+    def wait(self) -> None:
+        """Until the simulation ends by itself."""
+        self._process.wait()
+
     def close(self) -> None:
         assert self._process.stdin is not None
         self._process.stdin.close()

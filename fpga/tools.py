@@ -7,9 +7,10 @@ import sys
 from pathlib import Path
 
 from scin.toolchain import MissingToolError
+from scin.verilate import BuildError
 
 
-class ToolError(RuntimeError):
+class ToolError(BuildError):
     """A tool of the flow failed; the message ends with what it printed last."""
 
 

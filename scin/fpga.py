@@ -238,7 +238,7 @@ def _all_reduce(
     return measurement
 
 
-def _write_json(path: str, records: list[dict[str, Any]]) -> None:
+def _write_json(path: str, records: Any) -> None:
     text = json.dumps(records, indent=2) + "\n"
     if path == "-":
         click.echo(text, nl=False)

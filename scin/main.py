@@ -11,6 +11,7 @@ from scin.doctor import doctor
 from scin.emit import emit
 from scin.explain import explain
 from scin.explore import explore
+from scin.fpga import fpga
 from scin.llm import llm
 from scin.run import run
 from scin.study import study
@@ -27,7 +28,7 @@ def main() -> None:
 COMMANDS = (
     *(run, sweep, dma),
     *(compare, study, llm, explain, explore),
-    *(validate, accuracy, emit, doctor),
+    *(validate, accuracy, emit, doctor, fpga),
 )
 for command in COMMANDS:
     main.add_command(command)

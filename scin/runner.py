@@ -105,6 +105,8 @@ class Machine(Protocol):
 
     memory: list[np.ndarray]
     """Per endpoint; of boards a copy."""
+    common_clock: bool
+    """Do the cycle counters of switch and endpoints count together?"""
 
     def load(self, footprint: int) -> None:
         """Bring the first bytes of every memory, and its flags, to where it is."""
@@ -168,7 +170,8 @@ class CollectiveRunner:
             max((now - then) & 0xFFFFFFFF for now, then in zip(after, earlier, strict=True))
             for after, earlier in zip(self._payload_flits(), before, strict=True)
         )
-        if arrived is not None and visible is not None:
+        timed = synchronise and self.machine.common_clock
+        if timed and arrived is not None and visible is not None:
             cycles = visible - arrived
         else:
             start = min(record.first_read for record in records)
@@ -197,7 +200,7 @@ class CollectiveRunner:
             util=algbw / config.link.gigabytes_per_second,
             wrong=wrong,
             status=failed[0].status.name if failed else Status.OK.name,
-            sync_included=synchronise,
+            sync_included=timed,
             seed=seed,
             counters=[asdict(record) | {"status": record.status.name} for record in records],
             arrived=arrived,

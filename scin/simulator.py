@@ -25,6 +25,8 @@ class Simulator:
     ``jitter`` (cycles) and ``stall`` (per cent) make the memories irregular.
     """
 
+    common_clock = True
+
     def __init__(
         self,
         config: Config,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from cocotb_tests.support.dma import CLOCK_BYTES, Traffic
-from cocotb_tests.system.bench import open_system
+from cocotb_tests.system.bench import AS_ON_BOARDS, open_system
 from hw.spec.status import Status
 from models.dma.engine import EngineModel
 from scin.dma.engine import EngineDriver
@@ -14,8 +14,10 @@ SPAN = 4096
 LONGEST = 600
 
 
-@pytest.mark.parametrize("seed", range(10))
-def test_random_lists(seed):
+@pytest.mark.parametrize(
+    ("seed", "built"), [*((seed, {}) for seed in range(10)), (10, AS_ON_BOARDS), (12, AS_ON_BOARDS)]
+)
+def test_random_lists(seed, built):
     """Half of the seeds run 2 endpoints, half 4; every engine works on bytes of its own, so
     that what they do together has one outcome. Lists of 1 … 12 commands, any alignment,
     overlapping each other and themselves, wrapping around a ring of 16."""
@@ -25,6 +27,7 @@ def test_random_lists(seed):
         jitter=int(rng.integers(0, 40)),
         stall=int(rng.integers(0, 50)),
         system__endpoints=2 if seed % 2 else 4,
+        **built,
         dma__engines=2,
     )
     config = system.config

@@ -123,6 +123,10 @@ def open_system(
     return System(simulator, driver)
 
 
+AS_ON_BOARDS = {"fabric__registered": True, "isa__cycles_per_row": 4}
+"""How a system is built for FPGAs: registers between the parts, few lanes."""
+
+
 def collective(config: Config, length: int, address: int = 0, **fields: Any) -> dict[str, Any]:
     """An All-Reduce of ``length`` bytes at one address everywhere, changed by ``fields``."""
     everyone = (1 << config.system.endpoints) - 1

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from cocotb_tests.system.bench import collective, feature_set, open_system, quantized
+from cocotb_tests.system.bench import AS_ON_BOARDS, collective, feature_set, open_system, quantized
 from hw.formats import block_formats
 from hw.spec.fault import Fault
 from hw.spec.instruction import DataType, ReduceOp
@@ -43,8 +43,10 @@ def random_pair(rng, system, number):
     return instruction, scales
 
 
-@pytest.mark.parametrize("seed", range(10))
-def test_random_programs(seed):
+@pytest.mark.parametrize(
+    ("seed", "built"), [*((seed, {}) for seed in range(10)), (10, AS_ON_BOARDS), (16, AS_ON_BOARDS)]
+)
+def test_random_programs(seed, built):
     """All formats, ordinary sums among them, two controllers, any masks and lengths, irregular
     memories; every improvement on or off; 2, 4 and 8 endpoints."""
     rng = np.random.default_rng(seed)
@@ -53,6 +55,7 @@ def test_random_programs(seed):
         jitter=int(rng.integers(0, 60)),
         stall=int(rng.integers(0, 60)),
         system__endpoints=(2, 4, 8)[seed % 3],
+        **built,
         **switched(seed * 7 + 5),
     )
     with system.simulator:

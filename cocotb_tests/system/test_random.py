@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from cocotb_tests.system.bench import System, collective, feature_set, open_system
+from cocotb_tests.system.bench import AS_ON_BOARDS, System, collective, feature_set, open_system
 from hw.spec.instruction import DataType, ReduceOp
 from hw.spec.status import Status
 
@@ -51,8 +51,10 @@ def start_traffic(system: System, rng: np.random.Generator) -> None:
             system.driver.write_endpoint(endpoint, name, value)
 
 
-@pytest.mark.parametrize("seed", range(10))
-def test_random_programs(seed):
+@pytest.mark.parametrize(
+    ("seed", "built"), [*((seed, {}) for seed in range(10)), (10, AS_ON_BOARDS), (16, AS_ON_BOARDS)]
+)
+def test_random_programs(seed, built):
     """Two controllers, any masks, formats, operations, lengths; every improvement on or off.
 
     Half of the seeds run 2 endpoints, half 4. Responses come in any order (the endpoints
@@ -64,6 +66,7 @@ def test_random_programs(seed):
         jitter=int(rng.integers(0, 60)),
         stall=int(rng.integers(0, 60)),
         system__endpoints=2 if seed % 2 else 4,
+        **built,
         **{name.replace(".", "__"): on for name, on in feature_set(seed * 7 + 5).items()},
     )
     with system.simulator:

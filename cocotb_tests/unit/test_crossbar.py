@@ -20,13 +20,15 @@ from hw.switch.crossbar import Crossbar
 PORTS = 4
 PACKETS = 60
 CONFIG = load("tiny", {"system.endpoints": PORTS})
+REGISTERED = load("tiny", {"system.endpoints": PORTS, "fabric.registered": True})
 
 
+@pytest.mark.parametrize("config", [CONFIG, REGISTERED], ids=["plain", "registered"])
 @pytest.mark.parametrize("pause_out", PROFILES)
 @pytest.mark.parametrize("multicast", [0.0, 0.3, 1.0])
-def test_crossbar(pause_out, multicast):
+def test_crossbar(pause_out, multicast, config):
     simulate(
-        Crossbar(CONFIG, multicast=True),
+        Crossbar(config, multicast=True),
         module=__name__,
         case="check_delivery",
         seed=int(10 * multicast) + 1,
@@ -71,7 +73,7 @@ async def check_delivery(dut):
         )
 
     await wait_until(dut, delivered, "every packet")
-    for _ in range(50):
+    for _ in range(500):
         await cocotb.triggers.RisingEdge(dut.clk)
     for o, sink in enumerate(sinks):
         packets = codec.packets(sink.received)

@@ -12,7 +12,7 @@ from hw.dma.cutter import Cutter
 from hw.dma.jobs import ITEM_BITS, JobKind, read_layout, write_job_layout
 from hw.dma.sequencer import STARTED_LAYOUT
 from hw.endpoint.windows import WINDOW_LAYOUT
-from hw.spec.config import load
+from hw.spec.config import load, replace_field
 from hw.spec.dma import COPIES, Command, DmaOpcode, SignalKind
 from hw.spec.packet import WORD_BYTES
 from hw.spec.packing import pack, unpack
@@ -29,10 +29,11 @@ WORDS = (DmaOpcode.ATOMIC_ADD, DmaOpcode.FENCE, DmaOpcode.TIMESTAMP)
 CLOCK = 0x1234_5678_9ABC
 
 
+@pytest.mark.parametrize("registered", [False, True])
 @pytest.mark.parametrize("pause", PROFILES)
-def test_cutter(pause):
+def test_cutter(pause, registered):
     simulate(
-        Cutter(CONFIG, identity=ME),
+        Cutter(replace_field(CONFIG, "fabric.registered", registered), identity=ME),
         module=__name__,
         case="check_segments",
         seed=PROFILES.index(pause) + 1,

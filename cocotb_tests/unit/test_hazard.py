@@ -9,7 +9,7 @@ from cocotb.triggers import RisingEdge
 from cocotb_tests.support.build import simulate
 from cocotb_tests.support.streams import start_clock
 from hw.dma.hazard import Hazard
-from hw.spec.config import load
+from hw.spec.config import load, replace_field
 from hw.spec.dma import COPIES, Command, DmaOpcode, SignalKind
 from hw.spec.packet import WORD_BYTES
 from hw.spec.packing import pack
@@ -20,9 +20,11 @@ SPAN = 200
 """Addresses are so few that ranges meet, touch and miss each other."""
 
 
+@pytest.mark.parametrize("registered", [False, True])
 @pytest.mark.parametrize("seed", range(1, 4))
-def test_hazard(seed):
-    simulate(Hazard(CONFIG), module=__name__, case="check_box", seed=seed)
+def test_hazard(seed, registered):
+    config = replace_field(CONFIG, "fabric.registered", registered)
+    simulate(Hazard(config), module=__name__, case="check_box", seed=seed)
 
 
 def ranges_written(command):

@@ -12,7 +12,7 @@ from cocotb_tests.support.build import parameters_of_test, simulate
 from cocotb_tests.support.streams import PROFILES, Sink, Source, stalls, start_clock, wait_until
 from hw.endpoint.axi import BURST_LAYOUT, read_beat_layout, readers, write_beat_layout, writers
 from hw.endpoint.memory_port import MemoryPort
-from hw.spec.config import AXI_BOUNDARY_BYTES, load
+from hw.spec.config import AXI_BOUNDARY_BYTES, load, replace_field
 from hw.spec.packing import pack, unpack
 
 CONFIG = load("tiny")
@@ -24,10 +24,11 @@ BURSTS = 60
 MOST_BEATS = 40
 
 
+@pytest.mark.parametrize("registered", [False, True])
 @pytest.mark.parametrize("pause", PROFILES)
-def test_memory_port(pause):
+def test_memory_port(pause, registered):
     simulate(
-        MemoryPort(CONFIG),
+        MemoryPort(replace_field(CONFIG, "fabric.registered", registered)),
         module=__name__,
         case="check_bursts",
         seed=PROFILES.index(pause) + 1,

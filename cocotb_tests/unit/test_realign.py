@@ -9,7 +9,7 @@ from cocotb_tests.support.build import parameters_of_test, simulate
 from cocotb_tests.support.streams import PROFILES, Sink, Source, start_clock, wait_until
 from hw.dma.jobs import JobKind, write_job_layout
 from hw.dma.realign import Realign, row_layout
-from hw.spec.config import load
+from hw.spec.config import load, replace_field
 from hw.spec.packing import pack, unpack
 
 CONFIG = load("tiny")
@@ -18,11 +18,12 @@ ROWS = CONFIG.rows_per_packet
 JOBS = 200
 
 
+@pytest.mark.parametrize("registered", [False, True])
 @pytest.mark.parametrize("pause_out", PROFILES)
 @pytest.mark.parametrize("arrival", ["whole", "row by row"])
-def test_realign(pause_out, arrival):
+def test_realign(pause_out, arrival, registered):
     simulate(
-        Realign(CONFIG),
+        Realign(replace_field(CONFIG, "fabric.registered", registered)),
         module=__name__,
         case="check_bytes",
         seed=PROFILES.index(pause_out) + 1,

@@ -75,8 +75,14 @@ class Board:
     serial: tuple[Pin, Pin] | None = None
     """(receive, transmit) of the serial port, seen from the FPGA; None: resource ``uart``."""
     io_standard: str = "LVCMOS33"
+    transceivers: int = 0
+    """Links over serial transceivers, whose lanes a vendor's core drives."""
     extra: Callable[[], Elaboratable] | None = None
     """Gateware that the board needs besides, in domain ``sync``."""
+
+    @property
+    def link_count(self) -> int:
+        return self.transceivers or len(self.links)
 
 
 def pins(connector: tuple[str, int], names: str) -> tuple[Pin, ...]:

@@ -9,6 +9,8 @@ from amaranth.lib import wiring
 from amaranth.lib.cdc import ResetSynchronizer
 from amaranth.lib.wiring import In
 
+from hw.spec.config import ConfigError
+
 OUTPUT_DIVIDER = 8
 """A multiple of 4, so that a quarter of a period is a whole number of VCO cycles."""
 
@@ -17,7 +19,7 @@ PHASE_DETECTOR_HZ = (3_125_000, 400_000_000)
 MOST_DIVIDER = 128
 
 
-class ClockError(ValueError):
+class ClockError(ConfigError):
     """No setting of the PLL makes this clock; the message names frequency and bound."""
 
 

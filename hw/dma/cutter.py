@@ -210,7 +210,8 @@ class Cutter(wiring.Component):
         command = started.command
         opcode = command.opcode
         source, destination, second = addresses
-        own = Const(1) << self._identity
+        own = Signal.like(command.targets)
+        m.d.comb += own.eq(Const(1) << self._identity)
         swaps = opcode == DmaOpcode.SWAP
         others = Signal.like(command.targets)
         spreads, two, signals = Signal(), Signal(), Signal()

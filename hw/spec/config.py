@@ -391,6 +391,13 @@ def from_dict(tree: dict[str, Any], *, name: str = "custom") -> Config:
     return Config(**parts)
 
 
+def replace_field(config: Config, name: str, value: Any) -> Config:
+    """The same configuration but for the field ``section.field``."""
+    section, _, item = name.partition(".")
+    changed = dataclasses.replace(getattr(config, section), **{item: value})
+    return dataclasses.replace(config, **{section: changed})
+
+
 def parse_override(text: str) -> tuple[str, Any]:
     """Parse ``section.field=value`` as the command line writes it."""
     name, separator, value = text.partition("=")
