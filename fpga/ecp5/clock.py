@@ -11,8 +11,8 @@ from amaranth.lib.wiring import In
 
 from hw.spec.config import ConfigError
 
-OUTPUT_DIVIDER = 8
-"""A multiple of 4, so that a quarter of a period is a whole number of VCO cycles."""
+OUTPUT_DIVIDERS = (8, 16, 32)
+"""Multiples of 4, so that a quarter of a period is a whole number of VCO cycles."""
 
 VCO_HZ = (400_000_000, 800_000_000)
 PHASE_DETECTOR_HZ = (3_125_000, 400_000_000)
@@ -29,18 +29,24 @@ class PllSetting:
 
     input_divider: int
     feedback_divider: int
+    output_divider: int
 
     @classmethod
     def of(cls, input_hz: int, output_hz: int) -> PllSetting:
-        vco = output_hz * OUTPUT_DIVIDER
-        if not VCO_HZ[0] <= vco <= VCO_HZ[1]:
-            low, high = (bound // OUTPUT_DIVIDER // 1_000_000 for bound in VCO_HZ)
-            raise ClockError(f"clock {output_hz / 1e6:g} MHz: must be between {low} and {high} MHz")
+        able = [
+            output for output in OUTPUT_DIVIDERS if VCO_HZ[0] <= output_hz * output <= VCO_HZ[1]
+        ]
+        if not able:
+            low, high = VCO_HZ[0] / OUTPUT_DIVIDERS[-1], VCO_HZ[1] / OUTPUT_DIVIDERS[0]
+            raise ClockError(
+                f"clock {output_hz / 1e6:g} MHz: must be between {low / 1e6:g} and "
+                f"{high / 1e6:g} MHz"
+            )
         for divider in range(1, MOST_DIVIDER + 1):
             feedback, rest = divmod(output_hz * divider, input_hz)
             detector = input_hz / divider
             if rest == 0 and feedback <= MOST_DIVIDER and detector >= PHASE_DETECTOR_HZ[0]:
-                return cls(divider, feedback)
+                return cls(divider, feedback, able[0])
         raise ClockError(
             f"clock {output_hz / 1e6:g} MHz: cannot be made from the board's {input_hz / 1e6:g} MHz"
         )
@@ -63,7 +69,8 @@ class ClockGenerator(wiring.Component):
         m.domains.sync = ClockDomain()
         m.domains.quarter = ClockDomain(reset_less=True)
         locked = Signal()
-        phase = (OUTPUT_DIVIDER - 1) // 2
+        output = self._setting.output_divider
+        phase = (output - 1) // 2
         in_mhz, out_mhz = (f"{hz / 1e6:g}" for hz in self._hz)
         m.submodules.pll = Instance(
             "EHXPLLL",
@@ -84,12 +91,12 @@ class ClockGenerator(wiring.Component):
             ("p", "CLKFB_DIV", self._setting.feedback_divider),
             ("p", "FEEDBK_PATH", "CLKOP"),
             ("p", "CLKOP_ENABLE", "ENABLED"),
-            ("p", "CLKOP_DIV", OUTPUT_DIVIDER),
+            ("p", "CLKOP_DIV", output),
             ("p", "CLKOP_CPHASE", phase),
             ("p", "CLKOP_FPHASE", 0),
             ("p", "CLKOS_ENABLE", "ENABLED"),
-            ("p", "CLKOS_DIV", OUTPUT_DIVIDER),
-            ("p", "CLKOS_CPHASE", phase + OUTPUT_DIVIDER // 4),
+            ("p", "CLKOS_DIV", output),
+            ("p", "CLKOS_CPHASE", phase + output // 4),
             ("p", "CLKOS_FPHASE", 0),
             ("i", "CLKI", self.clock),
             ("i", "CLKFB", ClockSignal("sync")),

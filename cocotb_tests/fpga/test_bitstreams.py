@@ -1,0 +1,85 @@
+"""Bitstreams: the smallest preset every time, all of them in the long set."""
+
+import hashlib
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from fpga.build import BITSTREAMS, TimingError, build
+from fpga.partition import from_dict, load_partition
+from fpga.tools import run_tool
+from scin.main import main
+
+
+def silent(design, what):
+    del design, what
+
+
+def check(report):
+    """In time, within the device, and an image that its tool reads back."""
+    image = Path(report.bitstream)
+    assert report.reached_MHz >= report.clock_MHz
+    assert all(clock >= report.clock_MHz for clock in report.receive_clocks_MHz)
+    assert hashlib.sha256(image.read_bytes()).hexdigest() == report.sha256
+    run_tool(
+        "yowasp-ecpunpack", "--input", image.name, "--textcfg", "back.config", folder=image.parent
+    )
+    assert (image.parent / "back.config").stat().st_size > 0
+
+
+def test_single():
+    (report,) = build(load_partition("single"), progress=silent)
+    check(report)
+
+
+@pytest.mark.slow
+def test_a_missed_clock_is_a_failure():
+    """Far beyond what the part can do: no bitstream, and a message that says how far."""
+    tree = {
+        "config": "tiny",
+        "clock_MHz": 100,
+        "set": {"system.endpoints": 2, "isa.block_formats": [], "isa.waves": 2}
+        | {"isa.wave_controllers": 1, "isa.cycles_per_row": 4, "endpoint.memory_bytes": 8192},
+        "boards": {"all": {"board": "ulx3s", "instances": ["switch", "endpoint_0", "endpoint_1"]}},
+    }
+    with pytest.raises(TimingError, match=r"timing not met, .* \(FAIL at 100.00 MHz\)"):
+        build(from_dict(tree), progress=silent)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["star5", "pair2"])
+def test_all_boards(name):
+    for report in build(load_partition(name), progress=silent):
+        check(report)
+
+
+@pytest.mark.slow
+def test_the_same_again(tmp_path):
+    """A second build, from nothing, gives the same bits."""
+    (first,) = build(load_partition("single"), progress=silent)
+    kept = tmp_path / "first"
+    shutil.move(Path(first.bitstream).parent, kept)
+    (second,) = build(load_partition("single"), progress=silent)
+    assert second.sha256 == first.sha256
+
+
+def test_bad_input(tmp_path):
+    result = CliRunner().invoke(main, ["fpga", "build", "star5", "--board", "x"])
+    assert result.exit_code == 2
+    assert "board 'x': star5 has node0" in result.output
+    result = CliRunner().invoke(main, ["fpga", "build", "xcvu13p5"])
+    assert result.exit_code == 2
+    assert "give --vivado DIR" in result.output
+
+
+def test_report_is_written(tmp_path):
+    path = tmp_path / "report.json"
+    result = CliRunner().invoke(main, ["fpga", "build", "single", "--json", str(path)])
+    assert result.exit_code == 0, result.output
+    (record,) = json.loads(path.read_text())
+    assert record["sha256"] in {
+        json.loads(item.read_text())["sha256"] for item in BITSTREAMS.glob("*/report.json")
+    }

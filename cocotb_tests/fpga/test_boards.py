@@ -1,0 +1,109 @@
+"""Simulated boards: their tops, cables with skew, clocks of their own, and the host's tool.
+
+The result of a collective on the boards is compared with the golden model, which the monolithic
+system equals bit for bit (cocotb_tests/system)."""
+
+import pytest
+
+from cocotb_tests.system.bench import collective
+from fpga.host import BoardError, BoardSystem
+from fpga.partition import load_partition
+from fpga.simulation import SimulatedBoards, Surroundings, serial_baud
+from hw.formats.data_type import DataType
+from hw.spec.config import replace_field
+from hw.spec.instruction import ReduceOp
+from hw.spec.status import Status
+from scin.driver import Driver
+from scin.run import run_tensors
+from scin.runner import CollectiveRunner
+from scin.tensors import random_tensors
+
+TIMEOUT_CYCLES = 6000
+
+
+def quiet(text):
+    del text
+
+
+class Bench:
+    def __init__(self, name, seed):
+        self.partition = load_partition(name)
+        self.boards = SimulatedBoards(self.partition, Surroundings(seed=seed), report=quiet)
+        self.config = replace_field(self.partition.config, "isa.timeout_cycles", TIMEOUT_CYCLES)
+
+    def connect(self):
+        baud = serial_baud(self.partition)
+        return BoardSystem(self.partition, self.boards.ports, baud=baud, timeout=60)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        self.boards.close()
+
+
+def all_reduce(system, config, count, data_type):
+    runner = CollectiveRunner(config, system, Driver(system, config))
+    inputs = random_tensors(data_type, count, config.system.endpoints, seed=3)
+    measurement, _ = run_tensors(
+        runner, "allreduce", inputs, data_type, ReduceOp.SUM, synchronise=True, seed=3
+    )
+    return measurement
+
+
+def check_all_reduces(bench):
+    with bench.connect() as system:
+        system.wait_links()
+        for link in system.links():
+            assert (link.drops, link.errors) == (0, 0), link
+            assert min(link.eye) > 8, link
+        for data_type, count in ((DataType.FP16, 200), (DataType.INT8, 256)):
+            measurement = all_reduce(system, bench.config, count, data_type)
+            assert (measurement.wrong, measurement.status) == (0, "OK")
+            assert not measurement.sync_included, "boards have no common clock"
+
+
+def test_pair():
+    """Two boards, from training to a checked result; then a cable breaks, and is mended."""
+    with Bench("pair2", seed=1) as bench:
+        check_all_reduces(bench)
+        with bench.connect() as system:
+            driver = Driver(system, bench.config)
+            driver.configure()
+            bench.boards.break_cable(0)
+            driver.submit(collective(bench.config, 512))
+            assert driver.wait_completion().status == Status.TIMEOUT
+            down = [link for link in system.links() if not link.up]
+            assert {(link.board, link.link) for link in down} == {("switch", 0), ("nodes", 0)}
+            assert all(link.drops == 1 and not link.clock for link in down)
+            bench.boards.mend_cable(0)
+            system.wait_links()
+
+
+def test_a_cable_that_is_not_there():
+    """Training never ends; the tool says which link it is, and waits no longer than told."""
+    with Bench("pair2", seed=2) as bench:
+        bench.boards.break_cable(1)
+        with bench.connect() as system:
+            with pytest.raises(BoardError, match="switch link 1: no clock from the far end"):
+                system.wait_links(attempts=20)
+            assert [link.up for link in system.links()] == [True, False, True, False]
+
+
+def test_the_wrong_board():
+    with Bench("pair2", seed=1) as bench:
+        ports = bench.boards.ports
+        bench.boards.ports = {"switch": ports["nodes"], "nodes": ports["switch"]}
+        with pytest.raises(BoardError, match="switch: ROLE reads"):
+            bench.connect()
+        bench.boards.ports = {"switch": ports["switch"]}
+        with pytest.raises(BoardError, match="no serial port given for nodes"):
+            bench.connect()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [1, 2])
+def test_star(seed):
+    """Five boards, as the published prototype."""
+    with Bench("star5", seed=seed) as bench:
+        check_all_reduces(bench)

