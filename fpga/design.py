@@ -12,6 +12,9 @@ from hw.board.contents import Contents
 
 PLACEMENT_SEED = 1
 
+SYNTHESIS_OPTIONS = "-nowidelut"
+"""Joining LUTs into wider ones is quicker by a level here and there, and larger."""
+
 
 @dataclass(frozen=True)
 class Design:
@@ -38,8 +41,7 @@ class Design:
             self.top(partition, baud=baud),
             name=self.name,
             emit_src=False,
-            # Joining LUTs into wider ones is quicker by a level here and there, and larger.
-            synth_opts="-nowidelut",
+            synth_opts=SYNTHESIS_OPTIONS,
             nextpnr_opts=(
                 f"--seed {PLACEMENT_SEED} --router router2 --report {self.name}.report.json"
             ),

