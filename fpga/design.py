@@ -42,9 +42,7 @@ class Design:
             name=self.name,
             emit_src=False,
             synth_opts=SYNTHESIS_OPTIONS,
-            nextpnr_opts=(
-                f"--seed {PLACEMENT_SEED} --router router2 --report {self.name}.report.json"
-            ),
+            nextpnr_opts=f"--seed {PLACEMENT_SEED} --report {self.name}.report.json",
             ecppack_opts="--compress",
         )
 
