@@ -183,7 +183,8 @@ class CollectiveRunner:
         )
         failed = [record for record in records if record.status != Status.OK]
         time = cycles / (config.isa.clock_MHz * 1e6)
-        algbw = size / time / 1e9
+        # An instruction that was refused took no time.
+        algbw = size / time / 1e9 if cycles else 0.0
         measurement = Measurement(
             op=operation,
             algo="scin" if scales is None else "scin-inq",

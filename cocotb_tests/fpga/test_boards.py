@@ -31,7 +31,6 @@ class Bench:
         self.boards = SimulatedBoards(
             self.partition, Surroundings(seed=seed), report=quiet, synthesised=synthesised
         )
-        self.config = replace_field(self.partition.config, "isa.timeout_cycles", TIMEOUT_CYCLES)
 
     def connect(self):
         baud = serial_baud(self.partition)
@@ -60,7 +59,7 @@ def check_all_reduces(bench):
             assert (link.drops, link.errors) == (0, 0), link
             assert min(link.eye) > 8, link
         for data_type, count in ((DataType.FP16, 200), (DataType.INT8, 256)):
-            measurement = all_reduce(system, bench.config, count, data_type)
+            measurement = all_reduce(system, bench.partition.config, count, data_type)
             assert (measurement.wrong, measurement.status) == (0, "OK")
             assert not measurement.sync_included, "boards have no common clock"
 
@@ -70,10 +69,11 @@ def test_pair():
     with Bench("pair2", seed=1) as bench:
         check_all_reduces(bench)
         with bench.connect() as system:
-            driver = Driver(system, bench.config)
+            config = replace_field(bench.partition.config, "isa.timeout_cycles", TIMEOUT_CYCLES)
+            driver = Driver(system, config)
             driver.configure()
             bench.boards.break_cable(0)
-            driver.submit(collective(bench.config, 512))
+            driver.submit(collective(config, 512))
             assert driver.wait_completion().status == Status.TIMEOUT
             down = [link for link in system.links() if not link.up]
             assert {(link.board, link.link) for link in down} == {("switch", 0), ("nodes", 0)}
