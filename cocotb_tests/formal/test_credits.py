@@ -20,7 +20,8 @@ class CreditLoop(wiring.Component):
     """A transmitter, a receiver, and the far end's transmitter that returns the credits.
 
     The link registers of the two transmitters are all that is in flight. Everything the
-    outside does is free: what is offered, and when the receiver's streams are drained.
+    outside does is free: what is offered, when the physical layers take it (``takes``), and
+    when the receiver's streams are drained.
     """
 
     def __init__(self, *, broken: bool = False):
@@ -31,6 +32,7 @@ class CreditLoop(wiring.Component):
                 "i": In(flits).array(len(CHANNELS)),
                 "o": Out(flits).array(len(CHANNELS)),
                 "other": In(flits).array(len(CHANNELS)),
+                "takes": In(2),
             }
         )
 
@@ -44,17 +46,20 @@ class CreditLoop(wiring.Component):
         for outer, inner in zip(self.other, back.i, strict=True):
             connect_stream(m, outer, inner)
         returned = data.View(credit_layout(), back.link.payload.flit.data[: credit_layout().size])
-        returning = back.link.valid & back.link.payload.credit
+        held = back.link.valid & back.link.payload.credit
+        returning = held & self.takes[1]
         m.d.comb += [
             Assume(~ResetSignal()),
-            far.link.valid.eq(near.link.valid),
+            near.link.ready.eq(self.takes[0]),
+            back.link.ready.eq(self.takes[1]),
+            far.link.valid.eq(near.link.valid & self.takes[0]),
             far.link.payload.eq(near.link.payload),
             back.owed.eq(far.owed),
             back.owed_any.eq(far.owed_any),
             back.owed_urgent.eq(far.owed_urgent),
             far.take_owed.eq(back.take_owed),
             # The seeded bug: whatever crosses the link counts as returned credits.
-            near.grant_valid.eq(back.link.valid if self._broken else returning),
+            near.grant_valid.eq(back.link.valid & self.takes[1] if self._broken else returning),
             near.grant.eq(returned),
             Assert(~far.overflow),
         ]
@@ -62,10 +67,14 @@ class CreditLoop(wiring.Component):
             number = channel.value
             sent = near.link.valid & ~near.link.payload.credit
             flying = sent & (near.link.payload.channel == channel)
-            coming = Mux(returning, returned[number], 0)
+            coming = Mux(held, returned[number], 0)
             depth = queue_flits(CONFIG, channel)
             total = near.credits[number] + flying + far.held[number] + far.owed[number] + coming
-            m.d.comb += [Assert(total == depth), Cover(far.held[number] == depth)]
+            m.d.comb += [
+                Assert(total == depth),
+                Assert(near.credited[CHANNELS.index(channel)] == (near.credits[number] != 0)),
+                Cover(far.held[number] == depth),
+            ]
         return m
 
 

@@ -36,6 +36,7 @@ class Transmitter(wiring.Component):
     owed, take_owed : credits this end owes the far end, and that they leave this cycle
     owed_urgent : they should leave even if flits wait
     credits : out, credits held, per channel
+    credited : out, one bit per channel of ``channels``: any are held
 
     Per cycle one flit leaves whose channel holds a credit. The link alternates between the
     two queue sets while both have something to send (paper, 3.2: round robin on TX), and
@@ -58,6 +59,7 @@ class Transmitter(wiring.Component):
                 "owed_urgent": In(1),
                 "take_owed": Out(1),
                 "credits": Out(credit_layout()),
+                "credited": Out(len(channels)),
             }
         )
 
@@ -78,6 +80,7 @@ class Transmitter(wiring.Component):
             ]
             m.d.comb += [
                 eligible[index].eq(self.i[index].valid & some),
+                self.credited[index].eq(some),
                 self.credits[channel.value].eq(credits),
             ]
 
