@@ -87,7 +87,7 @@ def build(
     wanted = [item for item in designs(partition) if only in (None, item.name, *item.users)]
     stop = threading.Event()
     with ThreadPoolExecutor(max(1, min(_side_by_side(), len(wanted)))) as pool:
-        jobs = [pool.submit(_build, partition, item, progress, stop) for item in wanted]
+        jobs = [pool.submit(build_design, partition, item, progress, stop) for item in wanted]
         try:
             return [job.result() for job in jobs]
         except BaseException:
@@ -100,9 +100,10 @@ def _side_by_side() -> int:
     return max(1, min(os.cpu_count() or 1, memory // BYTES_PER_BUILD))
 
 
-def _build(
+def build_design(
     partition: Partition, design: Design, progress: Progress, stop: threading.Event
 ) -> BuildReport:
+    """One bitstream; gives up when ``stop`` is set."""
     progress(design.name, "elaborating")
     plan = design.prepare(partition)
     tools = json.dumps({name: version(name) for name in PACKAGES})

@@ -1,16 +1,20 @@
-"""Bitstreams: an endpoint board every time, all boards in the long set."""
+"""Bitstreams: a board with nothing but its host access every time, all boards in the long set."""
 
 import hashlib
 import json
 import shutil
+import threading
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
-from fpga.build import TimingError, as_records, build
+from fpga.boards import load_board
+from fpga.build import TimingError, as_records, build, build_design
+from fpga.design import Design
 from fpga.partition import from_dict, load_partition
 from fpga.tools import run_tool
+from hw.board.contents import Contents
 from scin.main import main
 
 
@@ -30,6 +34,17 @@ def check(report):
     assert (image.parent / "back.config").stat().st_size > 0
 
 
+def test_bring_up_board():
+    """The same top without switch and endpoints: what a host needs to find a board."""
+    partition = load_partition("star5")
+    contents = Contents(partition.config, switch=False, endpoints=0)
+    design = Design("ulx3s_bring_up", load_board("ulx3s"), contents, users=("board",))
+    report = build_design(partition, design, silent, threading.Event())
+    check(report)
+    assert 0 < report.utilisation.lut < 2000
+
+
+@pytest.mark.slow
 def test_endpoint_board(tmp_path):
     """As the command builds it, with its report."""
     path = tmp_path / "report.json"
