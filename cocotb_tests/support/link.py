@@ -29,7 +29,9 @@ class Link(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         cycles = self._config.link.latency_cycles - TRANSPORT_CYCLES
-        m.submodules.near = near = Transport(self._config, transmit=TO_SWITCH, receive=TO_ENDPOINT)
+        m.submodules.near = near = Transport(
+            self._config, transmit=TO_SWITCH, receive=TO_ENDPOINT, buffered=TO_SWITCH
+        )
         m.submodules.far = far = Transport(self._config, transmit=TO_ENDPOINT, receive=TO_SWITCH)
         m.submodules.up = up = DelayLine(self._config, cycles=cycles)
         m.submodules.down = down = DelayLine(self._config, cycles=cycles)

@@ -39,7 +39,7 @@ class Decoder:
         self._registers = registers
         self._readable: dict[int, Value] = {}
         # Elaborated after the module it is part of, when all registers are known.
-        m.submodules.read_select = _ReadSelect(bus, self._readable)
+        m.submodules += _ReadSelect(bus, self._readable)
 
     def selected(self, name: str, index: int = 0):
         return self._bus.address == self._registers[name].address(index)

@@ -44,7 +44,7 @@ class AttachedEndpoint(wiring.Component):
             config, identity=self._identity, gated=self._gated
         )
         m.submodules.transport = transport = Transport(
-            config, transmit=TO_SWITCH, receive=TO_ENDPOINT
+            config, transmit=TO_SWITCH, receive=TO_ENDPOINT, buffered=TO_SWITCH
         )
         for name in ("axi", "bus", "dma_bus"):
             wiring.connect(m, wiring.flipped(getattr(self, name)), getattr(endpoint, name))

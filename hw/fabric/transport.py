@@ -204,15 +204,22 @@ class Receiver(wiring.Component):
 class Transport(wiring.Component):
     """Both directions at one end of a link.
 
-    Parameters: ``transmit``, ``receive``: the channels sent and received here.
+    Parameters: ``transmit``, ``receive``: the channels sent and received here; ``buffered``:
+    those sent whose source is no register.
     Ports: ``transmit``, ``receive`` (arrays of flit streams), ``link_out``, ``link_in``. With
-    ``fabric.registered`` every stream passes a register more.
+    ``fabric.registered`` what is received, and what ``buffered`` names, passes a register more.
     """
 
     def __init__(
-        self, config: Config, *, transmit: tuple[Channel, ...], receive: tuple[Channel, ...]
+        self,
+        config: Config,
+        *,
+        transmit: tuple[Channel, ...],
+        receive: tuple[Channel, ...],
+        buffered: tuple[Channel, ...] = (),
     ):
         self._config = config
+        self._buffered = buffered
         self._transmit = transmit
         self._receive = receive
         flits = stream.Signature(flit_layout(config))
@@ -230,7 +237,8 @@ class Transport(wiring.Component):
         m.submodules.transmitter = transmitter = Transmitter(self._config, self._transmit)
         m.submodules.receiver = receiver = Receiver(self._config, self._receive)
         for index, (outer, inner) in enumerate(zip(self.transmit, transmitter.i, strict=True)):
-            self._join(m, f"transmit_{index}", outer, inner, Buffer)
+            kind = Buffer if self._transmit[index] in self._buffered else None
+            self._join(m, f"transmit_{index}", outer, inner, kind)
         for index, (inner, outer) in enumerate(zip(receiver.o, self.receive, strict=True)):
             self._join(m, f"receive_{index}", inner, outer, Register)
         connect_stream(m, transmitter.link, self.link_out)
@@ -246,7 +254,7 @@ class Transport(wiring.Component):
         return m
 
     def _join(self, m, name, source, sink, kind):
-        if self._config.fabric.registered:
+        if kind and self._config.fabric.registered:
             m.submodules[name] = register = kind(flit_layout(self._config))
             connect_stream(m, source, register.i)
             source = register.o

@@ -10,6 +10,9 @@ from hw.phy.deserializer import BEAT_BITS, Deserializer
 from hw.phy.frame import Framing
 from hw.phy.serializer import Sending, Serializer
 from hw.phy.training import Training, TrainingState
+from hw.spec.packet import link_flit_layout
+from hw.stream.connect import connect_stream
+from hw.stream.queue import Buffer
 
 SETTLE_FRAMES = 24
 """A delay setting is tried for as long as so many frames take: a streak, and crossing domains."""
@@ -17,7 +20,7 @@ SETTLE_FRAMES = 24
 COUNTER_BITS = 16
 
 
-CROSSING_CYCLES = 8
+CROSSING_CYCLES = 9
 """Registers at both ends, the receiver's judgement, and the FIFO between the clocks."""
 
 
@@ -88,7 +91,11 @@ class SourceSynchronousPhy(wiring.Component):
         m.domains.receive = ClockDomain(reset_less=True, local=True)
         m.d.comb += ClockSignal("receive").eq(self.receive_clock)
 
+        # The transmitter's choice does not wait for the state of training.
+        m.submodules.offered = offered = Buffer(link_flit_layout(framing.config))
         m.submodules.serializer = serializer = Serializer(framing)
+        connect_stream(m, self.i, offered.i)
+        connect_stream(m, offered.o, serializer.i)
         m.submodules.deserializer = deserializer = DomainRenamer("receive")(Deserializer(framing))
         m.submodules.training = training = Training(
             lanes=framing.lanes, settle_cycles=SETTLE_FRAMES * framing.symbols
@@ -97,9 +104,6 @@ class SourceSynchronousPhy(wiring.Component):
             width=len(deserializer.flit.as_value()), depth=4, w_domain="receive", r_domain="sync"
         )
         m.d.comb += [
-            serializer.i.payload.eq(self.i.payload),
-            serializer.i.valid.eq(self.i.valid),
-            self.i.ready.eq(serializer.i.ready),
             self.word_out.eq(serializer.word),
             deserializer.word.eq(self.word_in),
             crossing.w_data.eq(deserializer.flit),
@@ -133,14 +137,14 @@ class SourceSynchronousPhy(wiring.Component):
             m.d.sync += errors.eq(errors + 1)
         with m.If(was_up & ~up & ~drops.all()):
             m.d.sync += drops.eq(drops + 1)
+        m.d.sync += serializer.sending.eq(
+            Mux(up, Sending.FLITS, Mux(training.trained, Sending.TRAINED, Sending.UNTRAINED))
+        )
         m.d.comb += [
             training.aligned.eq(aligned),
             training.lane_good.eq(lane_good),
             training.alive.eq(alive),
             up.eq(training.trained & far_trained),
-            serializer.sending.eq(
-                Mux(up, Sending.FLITS, Mux(training.trained, Sending.TRAINED, Sending.UNTRAINED))
-            ),
             status.up.eq(up),
             status.trained.eq(training.trained),
             status.far_trained.eq(far_trained),

@@ -111,7 +111,9 @@ TO_SWITCH = (
 )
 """Channels from an endpoint to the switch; endpoints never read from the accelerator."""
 
-TO_ENDPOINT = (*CORE_CHANNELS, Channel.ISA_READ_REQUEST, Channel.ISA_WRITE_REQUEST)
+FROM_ACCELERATOR = (Channel.ISA_READ_REQUEST, Channel.ISA_WRITE_REQUEST)
+
+TO_ENDPOINT = (*CORE_CHANNELS, *FROM_ACCELERATOR)
 """Channels from the switch to an endpoint; nobody answers the accelerator's own answers."""
 
 _CARRY_DATA = {

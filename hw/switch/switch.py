@@ -9,7 +9,7 @@ from hw.fabric.phy import link_signature
 from hw.fabric.transport import Transport
 from hw.isa.isa import Isa
 from hw.spec.config import Config
-from hw.spec.packet import CORE_CHANNELS, TO_ENDPOINT, TO_SWITCH, Channel
+from hw.spec.packet import CORE_CHANNELS, FROM_ACCELERATOR, TO_ENDPOINT, TO_SWITCH, Channel
 from hw.stream.connect import connect_stream
 from hw.switch.crossbar import Crossbar
 
@@ -58,7 +58,9 @@ class Switch(wiring.Component):
             ),
         ]
         for i in range(config.system.endpoints):
-            transport = Transport(config, transmit=TO_ENDPOINT, receive=TO_SWITCH)
+            transport = Transport(
+                config, transmit=TO_ENDPOINT, receive=TO_SWITCH, buffered=FROM_ACCELERATOR
+            )
             m.submodules[f"transport_{i}"] = transport
             connect_stream(m, self.link_in[i], transport.link_in)
             connect_stream(m, transport.link_out, self.link_out[i])
