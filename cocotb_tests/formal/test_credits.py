@@ -62,6 +62,8 @@ class CreditLoop(wiring.Component):
             near.grant_valid.eq(back.link.valid & self.takes[1] if self._broken else returning),
             near.grant.eq(returned),
             Assert(~far.overflow),
+            Assert(far.owed_any == (far.owed.as_value() != 0)),
+            Assert(~far.owed_urgent | far.owed_any),
         ]
         for channel in CHANNELS:
             number = channel.value

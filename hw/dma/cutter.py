@@ -97,14 +97,19 @@ class Cutter(wiring.Component):
                     with m.If(self.i.payload.command.opcode.matches(*COPIES)):
                         m.next = "measure"
             if self._config.fabric.registered:
-                # Measured in one cycle, used in the next.
-                measured, begins = Signal.like(now), Signal.like(here)
-                with m.State("measure"):
-                    m.d.sync += [measured.eq(now), begins.eq(here)]
-                    m.next = "place"
-                    with m.If(self.stop):
-                        m.next = "idle"
-                now, here = measured, begins
+                # What is measured passes registers, see `_measure`.
+                begins = Signal.like(here)
+                for state, following in (
+                    ("measure", "limit"),
+                    ("limit", "begin"),
+                    ("begin", "place"),
+                ):
+                    with m.State(state):
+                        m.d.sync += begins.eq(here)
+                        m.next = following
+                        with m.If(self.stop):
+                            m.next = "idle"
+                here = begins
             with m.State("place" if self._config.fabric.registered else "measure"):
                 m.d.sync += [
                     length.eq(now),
@@ -184,7 +189,10 @@ class Cutter(wiring.Component):
         return given, held
 
     def _measure(self, m, started, remaining, offset):
-        """Length of the next segment, and how far into the copy it begins."""
+        """Length of the next segment, and how far into the copy it begins.
+
+        With ``fabric.registered`` the former takes two cycles, for the latter to begin with.
+        """
         limit = self._config.fabric.max_payload_bytes
         command, low = started.command, (limit - 1).bit_length()
         swaps = command.opcode == DmaOpcode.SWAP
@@ -194,13 +202,15 @@ class Cutter(wiring.Component):
         )
         here = Signal(32)
         last = (command.source + remaining - 1)[:low]
-        m.d.comb += [
+        m.d["sync" if self._config.fabric.registered else "comb"] += [
             to_source.eq(
                 Mux(started.descending, last + 1, limit - (command.source + offset)[:low])
             ),
             to_destination.eq(limit - (command.destination + offset)[:low]),
-            room.eq(Mux(swaps & (to_destination < to_source), to_destination, to_source)),
             now.eq(Mux(remaining <= room, remaining, room)),
+        ]
+        m.d.comb += [
+            room.eq(Mux(swaps & (to_destination < to_source), to_destination, to_source)),
             here.eq(Mux(started.descending, remaining - now, offset)),
         ]
         return now, here

@@ -78,20 +78,29 @@ class Realign(wiring.Component):
             packets.i.payload.eq(job),
         ]
 
-        arrived = Array(self.arrived)[job.segment]
+        some = Array(self.arrived)[job.segment]
         partner = (job.segment + 1)[: segment_bits(config)]
-        complete, failed = (self.complete >> job.segment)[0], (self.failed >> job.segment)[0]
+        whole, failed = (self.complete >> job.segment)[0], (self.failed >> job.segment)[0]
         partner_complete = (self.complete >> partner)[0]
         pair_failed = Signal()
-        ready, dead = Signal(), Signal()
-        m.d.comb += [
-            ready.eq((complete | ((arrived != 0) & ~job.whole)) & (~job.paired | partner_complete)),
+        arrived, complete = Signal.like(some), Signal()
+        ready, dead, finished = Signal(), Signal(), Signal()
+        # With ``fabric.registered`` a job looks at its segment a cycle after it has come.
+        m.d["sync" if config.fabric.registered else "comb"] += [
+            arrived.eq(some),
+            complete.eq(whole),
+            ready.eq((whole | ((some != 0) & ~job.whole)) & (~job.paired | partner_complete)),
             dead.eq(
-                (complete & failed & ((arrived == 0) | job.whole))
+                (whole & failed & ((some == 0) | job.whole))
                 | (job.paired & (self.failed >> partner)[0])
                 | (job.follows & pair_failed)
             ),
         ]
+        looked = Signal()
+        if config.fabric.registered:
+            m.d.sync += looked.eq(source.valid & ~finished)
+        else:
+            m.d.comb += looked.eq(source.valid)
 
         # Rows of the destination, counted from the one that holds the segment's first byte.
         start = job.address[:lane]
@@ -110,13 +119,10 @@ class Realign(wiring.Component):
         ]
         is_data = job.kind == JobKind.DATA
         skipped = Signal()
-        finished = Signal()
         m.d.comb += [
-            skipped.eq(
-                source.valid & is_data & ready & ~begun & (dead | (job.status != Status.OK))
-            ),
+            skipped.eq(looked & is_data & ready & ~begun & (dead | (job.status != Status.OK))),
             issue.eq(
-                source.valid
+                looked
                 & is_data
                 & advance
                 & ~skipped

@@ -67,21 +67,21 @@ class Ring(wiring.Component):
         below_size = Signal(32)
         malformed = Signal()
         ahead = Signal(32)
+        m.d.sync += malformed.eq(
+            (self.size == 0)
+            | (self.size > MAX_RING_COMMANDS)
+            | (self.size & below_size).any()
+            | (self.base % COMMAND_BYTES != 0)
+        )
         m.d.comb += [
             below_size.eq(self.size - 1),
-            malformed.eq(
-                (self.size == 0)
-                | (self.size > MAX_RING_COMMANDS)
-                | (self.size & below_size).any()
-                | (self.base % COMMAND_BYTES != 0)
-            ),
             ahead.eq(self.doorbell - self.fetched),
         ]
-        checked = Signal()
-        m.d.sync += checked.eq(self.ring)
+        checked, overrun = Signal(), Signal()
+        m.d.sync += [checked.eq(self.ring), overrun.eq(ahead > self.size)]
         with m.If(checked & malformed):
             m.d.comb += self.failure.eq(Status.BAD_RING)
-        with m.Elif(checked & (ahead > self.size)):
+        with m.Elif(checked & overrun):
             m.d.comb += self.failure.eq(Status.RING_OVERRUN)
 
         place = (asked & below_size)[: (MAX_RING_COMMANDS - 1).bit_length()]

@@ -185,13 +185,20 @@ class ReadServer(wiring.Component):
             {"here": ADDRESS_BITS, "still": LENGTH_BITS, "beats": 9, "crosses": 1}
         )
         computed, used = Signal(plan), Signal(plan)
-        m.d.comb += [
+        registered = "sync" if config.fabric.registered else "comb"
+        m.d[registered] += [
             computed.here.eq(Mux(begun, address, Cat(Const(0, shift), packet.address[shift:]))),
             computed.still.eq(Mux(begun, left, packet.length + packet.address[:shift])),
+        ]
+        m.d[registered] += [
+            used.here.eq(computed.here),
+            used.still.eq(computed.still),
+            used.crosses.eq(rows > to_boundary),
+            used.beats.eq(Mux(rows > to_boundary, to_boundary, rows)),
+        ]
+        m.d.comb += [
             rows.eq((computed.still + (flit_bytes - 1)) >> shift),
             to_boundary.eq(beats_to_boundary(computed.here, config)),
-            computed.crosses.eq(rows > to_boundary),
-            computed.beats.eq(Mux(computed.crosses, to_boundary, rows)),
             here.eq(used.here),
             still.eq(used.still),
             beats_now.eq(used.beats),
@@ -202,10 +209,11 @@ class ReadServer(wiring.Component):
         ]
         issued, planned = Signal(), Signal()
         if config.fabric.registered:
-            m.d.sync += used.eq(computed)
-            m.d.sync += planned.eq(packets.o.valid & ~(issued | packets.o.ready))
+            begins = Signal()
+            stays = packets.o.valid & ~(issued | packets.o.ready)
+            m.d.sync += [begins.eq(stays), planned.eq(begins & stays)]
         else:
-            m.d.comb += [used.eq(computed), planned.eq(1)]
+            m.d.comb += planned.eq(1)
         with m.If(packets.o.valid & planned):
             with m.If(packet.status != Status.OK):
                 m.d.comb += [

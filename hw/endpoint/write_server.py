@@ -189,12 +189,15 @@ class WriteServer(wiring.Component):
                 to_answer.payload.bursts.eq(bursts),
             ]
 
-        # The next flag tells the first error since the last one.
+        # The next flag tells the first error since the last one; its header takes a cycle, so an
+        # answer may be noted one late.
+        pushed = Signal(Status)
+        m.d.sync += pushed.eq(Mux(to_answer.valid, to_answer.payload.status, Status.OK))
         with m.If(flag_status == Status.OK):
             with m.If(self.written & self.write_error):
                 m.d.sync += flag_status.eq(Status.POISONED)
-            with m.If(to_answer.valid & (to_answer.payload.status != Status.OK)):
-                m.d.sync += flag_status.eq(to_answer.payload.status)
+            with m.If(pushed != Status.OK):
+                m.d.sync += flag_status.eq(pushed)
 
         with m.FSM():
             with m.State("header"):

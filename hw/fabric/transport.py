@@ -34,7 +34,7 @@ class Transmitter(wiring.Component):
     link : link out, registered; with a physical layer that is always ready a flit per cycle
     grant : credits the far end has returned (valid, per-channel counts)
     owed, take_owed : credits this end owes the far end, and that they leave this cycle
-    owed_urgent : they should leave even if flits wait
+    owed_urgent : there are some that should leave even if flits wait
     credits : out, credits held, per channel
     credited : out, one bit per channel of ``channels``: any are held
 
@@ -102,13 +102,13 @@ class Transmitter(wiring.Component):
             for position, i in enumerate(members):
                 m.d.comb += chosen[i].eq(turn_set.grant[which] & turns[which].grant[position])
 
-        send_flit, free = Signal(), Signal()
+        goes, free = Signal(), Signal()
         m.d.comb += [
             free.eq(~self.link.valid | self.link.ready),
-            self.take_owed.eq(free & self.owed_any & (self.owed_urgent | ~eligible.any())),
-            send_flit.eq(free & eligible.any() & ~self.take_owed),
-            turn_set.advance.eq(send_flit),
-            sent.eq(Mux(send_flit, chosen, 0)),
+            self.take_owed.eq(free & (self.owed_urgent | (self.owed_any & ~eligible.any()))),
+            goes.eq(free & ~self.owed_urgent),
+            turn_set.advance.eq(goes),
+            sent.eq(Mux(goes, chosen, 0)),
         ]
         for index, source in enumerate(self.i):
             m.d.comb += source.ready.eq(sent[index])
@@ -117,7 +117,7 @@ class Transmitter(wiring.Component):
         m.d.comb += flit.eq(select(chosen, [s.payload for s in self.i]))
         with m.If(free):
             m.d.sync += [
-                self.link.valid.eq(send_flit | self.take_owed),
+                self.link.valid.eq(eligible.any() | self.owed_any),
                 self.link.payload.credit.eq(self.take_owed),
                 self.link.payload.channel.eq(
                     select(chosen, [channel.value for channel in self._channels])
@@ -172,9 +172,8 @@ class Receiver(wiring.Component):
             self.grant_valid.eq(link.valid & link.payload.credit),
             self.grant.eq(link.payload.flit.data[: data.Layout.cast(credit_layout()).size]),
         ]
-        urgent = Signal(len(self._channels))
-        pending = Signal(len(self._channels))
-        lost = Signal(len(self._channels))
+        count = len(self._channels)
+        urgent, consumed, lost = Signal(count), Signal(count), Signal(count)
         for index, channel in enumerate(self._channels):
             depth = queue_flits(self._config, channel)
             queue = Queue(flit_layout(self._config), depth=depth)
@@ -187,16 +186,21 @@ class Receiver(wiring.Component):
             ]
             connect_stream(m, queue.o, self.o[index])
             owed = Signal(CREDIT_BITS, name=f"owed_{channel.name.lower()}")
-            consumed = queue.o.valid & queue.o.ready
-            m.d.sync += owed.eq(Mux(self.take_owed, 0, owed) + consumed)
+            left = Mux(self.take_owed, 0, owed)
+            limit = depth // 2
+            m.d.sync += owed.eq(left + consumed[index])
             m.d.comb += [
+                consumed[index].eq(queue.o.valid & queue.o.ready),
                 self.owed[channel.value].eq(owed),
                 self.held[channel.value].eq(queue.level),
                 lost[index].eq(queue.i.valid & ~queue.i.ready),
-                pending[index].eq(owed != 0),
-                urgent[index].eq(owed >= depth // 2),
+                urgent[index].eq((left >= limit) | ((left == limit - 1) & consumed[index])),
             ]
-        m.d.comb += [self.owed_any.eq(pending.any()), self.owed_urgent.eq(urgent.any())]
+        # Both are known beside the counts, not from them.
+        m.d.sync += [
+            self.owed_any.eq(consumed.any() | (self.owed_any & ~self.take_owed)),
+            self.owed_urgent.eq(urgent.any()),
+        ]
         m.d.comb += self.overflow.eq(lost.any())
         return m
 

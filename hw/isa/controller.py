@@ -111,6 +111,7 @@ class WaveController(wiring.Component):
         issued = per_context(1, "issued")
         timed_out = per_context(1, "timed_out")
         status = per_context(Status, "status")
+        failed = per_context(1, "failed")
         culprit = per_context(NODE_BITS, "culprit")
         info = per_context(context_layout(config), "info")
         pending = per_context(range(config.waves_per_controller + 1), "pending")
@@ -124,7 +125,7 @@ class WaveController(wiring.Component):
         m.d.comb += [
             issue.context_free.eq(~live[issue.newest]),
             issue.granted.eq(self.open_granted),
-            issue.failed.eq(status[issue.context] != Status.OK),
+            issue.failed.eq(failed[issue.context]),
             issue.is_oldest.eq(oldest == issue.context),
             issue.barrier_met.eq(self.barrier_met),
             self.open.eq(issue.open),
@@ -164,9 +165,15 @@ class WaveController(wiring.Component):
         )
         head = queue.o.payload
         wave_issued, wave_freed = Signal(), Signal()
+        freed_slot = Signal.like(head.slot)
+        # What becomes of a wave may be noted a cycle late.
+        m.d["sync" if config.fabric.registered else "comb"] += [
+            wave_freed.eq(self.wave.valid & self.wave.ready),
+            freed_slot.eq(head.slot),
+            *(failed[k].eq(live[k] & (status[k] != Status.OK)) for k in range(slots)),
+        ]
         m.d.comb += [
             wave_issued.eq(self.read.valid & self.read.ready),
-            wave_freed.eq(self.wave.valid & self.wave.ready),
             issue.wave_freed.eq(wave_freed),
             queue.i.valid.eq(wave_issued),
             queue.i.payload.slot.eq(issue.context),
@@ -180,7 +187,7 @@ class WaveController(wiring.Component):
             self.wave.payload.generation.eq(generation[head.slot]),
             self.wave.payload.offset.eq(head.offset),
             self.wave.payload.length.eq(head.length),
-            self.wave.payload.failed.eq(status[head.slot] != Status.OK),
+            self.wave.payload.failed.eq(failed[head.slot]),
             self.wave_timed_out.eq(timed_out[head.slot]),
             *(
                 self.wave.payload[name].eq(info[head.slot][name])
@@ -189,7 +196,7 @@ class WaveController(wiring.Component):
         ]
         for k in range(slots):
             more = wave_issued & (issue.context == k)
-            less = wave_freed & (head.slot == k)
+            less = wave_freed & (freed_slot == k)
             with m.If(more | less):
                 m.d.sync += pending[k].eq(pending[k] + more - less)
             m.d.comb += self.abandon[k].eq(timed_out[k] & live[k])

@@ -215,6 +215,10 @@ class Isa(wiring.Component):
         for c, controller in enumerate(controllers):
             # A flag goes behind the data of waves that came before it; once offered it stays.
             notify, sink = controller.notify, turn.i[1 + c]
+            if self._config.fabric.registered:
+                m.submodules[f"notify_{c}"] = buffer = Buffer(write_job_layout(self._config))
+                connect_stream(m, notify, buffer.i)
+                notify = buffer.o
             offered, goes = Signal(name=f"offered_{c}"), Signal(name=f"goes_{c}")
             m.d.comb += [
                 goes.eq(~late | offered),
@@ -226,19 +230,24 @@ class Isa(wiring.Component):
         job = turn.o.payload
         all_ready = Cat(port.writes.job.ready | ~job.ports[i] for i, port in enumerate(ports))
         wave = scheduler.job.payload
-        expects = scheduler.job.valid & scheduler.job.ready
+        expects = Signal(len(ports))
+        context, count = Signal.like(wave.context), Signal.like(ports[0].tracker.expect_count)
         packets = (wave.length + (limit - 1)) >> (limit - 1).bit_length()
+        # A response takes longer than this to come, and a wave to be freed.
+        m.d["sync" if self._config.fabric.registered else "comb"] += [
+            expects.eq(Mux(scheduler.job.valid & scheduler.job.ready, wave.ports, 0)),
+            context.eq(wave.context),
+            count.eq(Mux(feature["coalesced_write_responses"], ~wave.more, packets)),
+        ]
         m.d.comb += turn.o.ready.eq(all_ready.all())
         for i, port in enumerate(ports):
             begins = turn.o.valid & turn.o.ready & job.ports[i]
             m.d.comb += [
                 port.writes.job.valid.eq(begins),
                 port.writes.job.payload.eq(job),
-                port.tracker.expect.eq(expects & wave.ports[i]),
-                port.tracker.expect_context.eq(wave.context),
-                port.tracker.expect_count.eq(
-                    Mux(feature["coalesced_write_responses"], ~wave.more, packets)
-                ),
+                port.tracker.expect.eq(expects[i]),
+                port.tracker.expect_context.eq(context),
+                port.tracker.expect_count.eq(count),
             ]
 
     def _wire_errors(self, m, registers, controllers, ports, scheduler):

@@ -149,20 +149,20 @@ class ReduceLane(wiring.Component):
         m.d.sync += [negative.eq(total < 0), magnitude.eq(Mux(total < 0, -total, total))]
 
         # Stage 6: by how much to normalise; never below the exponent of subnormals.
-        top_5 = delayed(m, top, 3, "top")
+        top_4 = delayed(m, top, 2, "top")
         headroom = sum_bits - WINDOW_BITS
         zeros_5 = leading_zeros(m, magnitude, "magnitude")
         limit = Signal(TOP_BITS + 1)
         shift = Signal(6)
         biased = Signal(TOP_BITS + 2)
         is_zero = Signal()
-        m.d.comb += limit.eq(top_5 + (headroom - 1))
         m.d.sync += [
+            limit.eq(top_4 + (headroom - 1)),
             shift.eq(Mux(limit < zeros_5, limit, zeros_5)),
             is_zero.eq(magnitude == 0),
         ]
         magnitude = delayed(m, magnitude, 1, "magnitude")
-        top_6 = delayed(m, top_5, 1, "top_a")
+        top_6 = delayed(m, top_4, 2, "top_a")
 
         # Stage 7: normalise.
         normal = Signal(sum_bits)

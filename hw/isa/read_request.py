@@ -9,6 +9,8 @@ from hw.isa.jobs import index_bits, read_job_layout
 from hw.spec.config import Config
 from hw.spec.instruction import read_tag_layout
 from hw.spec.packet import ADDRESS_BITS, LENGTH_BITS, MessageClass, Operation, flit_layout
+from hw.stream.connect import connect_stream
+from hw.stream.queue import Buffer
 
 
 class ReadRequest(wiring.Component):
@@ -50,12 +52,17 @@ class ReadRequest(wiring.Component):
         remaining = Signal(LENGTH_BITS)
         tag = Signal(tag_layout)
         length = Signal(LENGTH_BITS)
-        job = self.job.payload
+        jobs = self.job
+        if self._config.fabric.registered:
+            m.submodules.jobs = buffer = Buffer(read_job_layout(self._config))
+            connect_stream(m, self.job, buffer.i)
+            jobs = buffer.o
+        job = jobs.payload
         elements_address = Signal(ADDRESS_BITS)
         elements_left = Signal(LENGTH_BITS)
         m.d.comb += [
             self.lookup.eq(job.context),
-            self.job.ready.eq(remaining == 0),
+            jobs.ready.eq(remaining == 0),
             self.o.valid.eq(remaining != 0),
             length.eq(Mux(self.burst_reads | (remaining <= limit), remaining, limit)),
             *drive_header(
@@ -70,7 +77,7 @@ class ReadRequest(wiring.Component):
                 address=address,
             ),
         ]
-        with m.If(self.job.valid & self.job.ready):
+        with m.If(jobs.valid & jobs.ready):
             m.d.sync += [
                 address.eq(self.base + job.offset),
                 remaining.eq(job.length),

@@ -108,17 +108,22 @@ class WaveTable(wiring.Component):
             offered_tag.packet + (offered.address[:LENGTH_BITS] >> packet_shift)
         )
         arrives, flit = Signal(), Signal(flit_layout(config))
-        arriving = [arrives.eq(self.i.valid), flit.eq(self.i.payload), packet.eq(offered_packet)]
-        m.d["sync" if config.fabric.registered else "comb"] += arriving
-        header = header_of(flit)
-        tag = data.View(tag_layout, header.tag)
         entry = Signal(index_bits(entries))
-        current = Signal()
-        m.d.comb += [
-            self.i.ready.eq(1),
-            entry.eq(tag.entry),
-            current.eq(active[entry] & (generation[entry] == tag.generation)),
+        mine, current = Signal(), Signal()
+        freed = self.free & (self.free_entry == offered_tag.entry)
+        m.d["sync" if config.fabric.registered else "comb"] += [
+            arrives.eq(self.i.valid),
+            flit.eq(self.i.payload),
+            packet.eq(offered_packet),
+            entry.eq(offered_tag.entry),
+            mine.eq(generation[offered_tag.entry] == offered_tag.generation),
         ]
+        if config.fabric.registered:
+            m.d.sync += current.eq(active[offered_tag.entry] & ~freed)
+        else:
+            m.d.comb += current.eq(active[entry])
+        header = header_of(flit)
+        m.d.comb += self.i.ready.eq(1)
         fill_entry = Signal.like(entry)
         fill_packet = Signal(range(packets + scale_packets))
         fill_scales = Signal()
@@ -140,8 +145,9 @@ class WaveTable(wiring.Component):
         ]
         first = arrives & flit.first
         fits = packet < packets + scale_packets
-        fresh = current & ~done[entry].bit_select(packet, 1) & fits
-        repeated = (generation[entry] == tag.generation) & done[entry].bit_select(packet, 1)
+        seen = done[entry].bit_select(packet, 1)
+        fresh = current & mine & ~seen & fits
+        repeated = mine & seen
         drop_late = Signal()
         m.d.comb += drop_late.eq(first & ~fresh & ~repeated & (abandoned != 0))
         m.d.sync += [

@@ -87,7 +87,12 @@ class Training(wiring.Component):
                         m.d.sync += moves.eq(moves - 1)
                 with m.Elif(~settled):
                     m.d.sync += wait.eq(wait + 1)
-                with m.Elif(step == STEPS):
+                with m.Else():
+                    m.next = "judge"
+            with m.State("judge"):
+                m.d.comb += self.state.eq(TrainingState.SWEEPING)
+                m.next = "sweep"
+                with m.If(step == STEPS):
                     m.d.sync += [self.delay_load.eq(1), wait.eq(0)]
                     # The middle of the run that ends before step `end`.
                     m.d.sync += [

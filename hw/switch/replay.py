@@ -70,9 +70,15 @@ class Replay(wiring.Component):
             repeated.first.eq(at_start),
             repeated.last.eq(at_end),
         ]
+        # What follows a move, told from registers alone: the move itself is known late.
+        one_flit, before_end = Signal(), Signal()
+        m.d.comb += [
+            one_flit.eq(Mux(again, final == 0, position == 0)),
+            before_end.eq(position + 1 == final),
+        ]
         m.d.sync += [
             at_start.eq(following == 0),
-            at_end.eq(following == Mux(moves & ~again, position, final)),
+            at_end.eq(Mux(moves, Mux(ends, one_flit, again & before_end), position == final)),
         ]
         m.d.comb += [
             self.o.valid.eq(again | self.i.valid),
