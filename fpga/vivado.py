@@ -7,8 +7,11 @@ from pathlib import Path
 
 from fpga.boards.xcvu13p import CLOCK_HZ, REFERENCE_HZ
 from fpga.partition import Partition, PartitionError, PlacedBoard
-from fpga.xilinx.top import AURORA_CORE, CLOCK_CORE, HOST_CORE, XilinxTop
+from fpga.xilinx.cores import CLOCK, HOST, Core, aurora
+from fpga.xilinx.top import XilinxTop
 from hw.phy.aurora import LANE_BITS, aurora_lanes
+
+BLACK_BOXES = "black_boxes.v"
 
 START_MHZ = 100
 LINE_RATE_MARGIN = 1.03
@@ -18,10 +21,11 @@ LINE_RATE_MARGIN = 1.03
 def cores_tcl(partition: Partition) -> str:
     """Tcl that makes the vendor's cores."""
     lanes = aurora_lanes(partition.config)
+    link = _link_core(partition).name
     rate = partition.clock_hz * LANE_BITS * LINE_RATE_MARGIN * 66 / 64 / 1e9
     return f"""\
 # Vendor cores. Vivado picks transceivers by C_START_QUAD; change it to suit the board.
-create_ip -name clk_wiz -vendor xilinx.com -library ip -module_name {CLOCK_CORE}
+create_ip -name clk_wiz -vendor xilinx.com -library ip -module_name {CLOCK.name}
 set_property -dict [list \\
   CONFIG.PRIM_SOURCE {{Differential_clock_capable_pin}} \\
   CONFIG.PRIM_IN_FREQ {{{CLOCK_HZ / 1e6:g}}} \\
@@ -29,8 +33,8 @@ set_property -dict [list \\
   CONFIG.CLKOUT2_USED {{true}} \\
   CONFIG.CLKOUT2_REQUESTED_OUT_FREQ {{{START_MHZ}}} \\
   CONFIG.USE_RESET {{false}} \\
-] [get_ips {CLOCK_CORE}]
-create_ip -name aurora_64b66b -vendor xilinx.com -library ip -module_name {AURORA_CORE}
+] [get_ips {CLOCK.name}]
+create_ip -name aurora_64b66b -vendor xilinx.com -library ip -module_name {link}
 set_property -dict [list \\
   CONFIG.C_AURORA_LANES {{{lanes}}} \\
   CONFIG.C_LINE_RATE {{{rate:.4f}}} \\
@@ -38,11 +42,16 @@ set_property -dict [list \\
   CONFIG.C_INIT_CLK {{{START_MHZ}}} \\
   CONFIG.interface_mode {{Streaming}} \\
   CONFIG.SupportLevel {{1}} \\
-] [get_ips {AURORA_CORE}]
-create_ip -name jtag_axi -vendor xilinx.com -library ip -module_name {HOST_CORE}
-set_property CONFIG.PROTOCOL 2 [get_ips {HOST_CORE}]
+] [get_ips {link}]
+create_ip -name jtag_axi -vendor xilinx.com -library ip -module_name {HOST.name}
+set_property CONFIG.PROTOCOL 2 [get_ips {HOST.name}]
 generate_target all [get_ips]
 """
+
+
+def _link_core(partition: Partition) -> Core:
+    lanes = aurora_lanes(partition.config)
+    return aurora(lanes, lanes * LANE_BITS)
 
 
 def write_project(partition: Partition, folder: Path) -> list[Path]:
@@ -90,4 +99,8 @@ def _files(partition: Partition, item: PlacedBoard) -> dict[str, str]:
     script = f"{item.name}.tcl"
     files[script] = re.sub(rf"(read_xdc {item.name}\.xdc)", r"\1\nread_xdc pins.xdc", files[script])
     files["cores.tcl"] = cores_tcl(partition)
+    files[BLACK_BOXES] = (
+        "// Ports of the vendor's cores, for tools that do not have them.\n"
+        + "".join(core.black_box() for core in (CLOCK, HOST, _link_core(partition)))
+    )
     return files

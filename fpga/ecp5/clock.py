@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from amaranth import ClockDomain, ClockSignal, Instance, Module, Signal
+from amaranth import ClockSignal, Instance, Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.cdc import ResetSynchronizer
 from amaranth.lib.wiring import In
@@ -53,7 +53,7 @@ class PllSetting:
 
 
 class ClockGenerator(wiring.Component):
-    """Drives domain ``sync`` and, without reset, ``quarter``.
+    """Drives the domains ``sync`` and, without reset, ``quarter`` of the top.
 
     Parameters: ``input_hz``, ``output_hz``. Ports: ``clock`` in, the oscillator. ``sync`` is in
     reset until the PLL has locked.
@@ -66,8 +66,6 @@ class ClockGenerator(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.domains.sync = ClockDomain()
-        m.domains.quarter = ClockDomain(reset_less=True)
         locked = Signal()
         output = self._setting.output_divider
         phase = (output - 1) // 2

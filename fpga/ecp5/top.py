@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth import Instance, Module, Signal
+from amaranth import ClockDomain, Instance, Module, Signal
 from amaranth.build import Attrs, Pins, Resource, Subsignal
 from amaranth.hdl import Elaboratable
 from amaranth.lib import wiring
@@ -75,6 +75,8 @@ class Ecp5Top(Elaboratable):
         board, contents, framing = self._board, self._contents, self._framing
         platform.add_resources(self.resources())
 
+        m.domains.sync = ClockDomain()
+        m.domains.quarter = ClockDomain(reset_less=True)
         oscillator = platform.request(board.clock, dir="-")
         m.submodules.clock = clock = ClockGenerator(
             input_hz=board.clock_hz, output_hz=self._clock_hz

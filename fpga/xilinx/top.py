@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from amaranth import ClockDomain, ClockSignal, DomainRenamer, Instance, Module, Signal
+from amaranth import ClockDomain, ClockSignal, Const, DomainRenamer, Module, Signal
 from amaranth.hdl import Elaboratable
 from amaranth.lib.cdc import ResetSynchronizer
 
+from fpga.xilinx.cores import CLOCK, HOST, aurora
 from hw.board.contents import Contents
 from hw.board.core import BoardCore
 from hw.csr.axi_lite import AxiLiteSignature
 from hw.phy.aurora import AuroraPhy, aurora_lanes
 from hw.spec.host import ADDRESS_BITS
 from hw.stream.connect import connect_stream
-
-CLOCK_CORE = "scin_clock"
-AURORA_CORE = "scin_aurora"
-HOST_CORE = "scin_jtag_axi"
-"""Names under which `cores.tcl` makes the vendor's cores."""
 
 
 class XilinxTop(Elaboratable):
@@ -36,13 +32,12 @@ class XilinxTop(Elaboratable):
         m.domains.sync = ClockDomain()
         locked, start = Signal(), Signal()
         pins = platform.request(self._oscillator, dir="-")
-        m.submodules.clock = Instance(
-            CLOCK_CORE,
-            i_clk_in1_p=pins.p,
-            i_clk_in1_n=pins.n,
-            o_clk_out1=ClockSignal("sync"),
-            o_clk_out2=start,
-            o_locked=locked,
+        m.submodules.clock = CLOCK.instance(
+            clk_in1_p=pins.p,
+            clk_in1_n=pins.n,
+            clk_out1=ClockSignal("sync"),
+            clk_out2=start,
+            locked=locked,
         )
         m.submodules.reset = ResetSynchronizer(~locked, domain="sync")
         m.submodules.core = core = BoardCore(
@@ -55,11 +50,11 @@ class XilinxTop(Elaboratable):
 
     def _connect_host(self, m, core):
         host = AxiLiteSignature(ADDRESS_BITS).create(path=("jtag",))
-        connections = {"i_aclk": ClockSignal("sync"), "i_aresetn": Signal(init=1)}
-        for name, member in host.signature.members.items():
-            direction = "o" if member.flow.name == "Out" else "i"
-            connections[f"{direction}_m_axi_{name}"] = getattr(host, name)
-        m.submodules.host = Instance(HOST_CORE, **connections)
+        m.submodules.host = HOST.instance(
+            aclk=ClockSignal("sync"),
+            aresetn=Const(1),
+            **{f"m_axi_{name}": getattr(host, name) for name in host.signature.members},
+        )
         for name, member in host.signature.members.items():
             here, there = getattr(host, name), getattr(core.host, name)
             m.d.comb += there.eq(here) if member.flow.name == "Out" else here.eq(there)
@@ -71,22 +66,21 @@ class XilinxTop(Elaboratable):
         m.submodules[f"phy_{index}"] = DomainRenamer({"user": user})(phy)
         names = ("reference", "transmit_p", "transmit_n", "receive_p", "receive_n")
         pins = platform.request("gty", index, dir=dict.fromkeys(names, "-"))
-        m.submodules[f"aurora_{index}"] = Instance(
-            AURORA_CORE,
-            i_gt_refclk1_p=pins.reference.p,
-            i_gt_refclk1_n=pins.reference.n,
-            i_rxp=pins.receive_p.io,
-            i_rxn=pins.receive_n.io,
-            o_txp=pins.transmit_p.io,
-            o_txn=pins.transmit_n.io,
-            i_init_clk=start,
-            o_user_clk_out=ClockSignal(user),
-            i_s_axi_tx_tdata=phy.transmit_data,
-            i_s_axi_tx_tvalid=phy.transmit_valid,
-            o_s_axi_tx_tready=phy.transmit_ready,
-            o_m_axi_rx_tdata=phy.receive_data,
-            o_m_axi_rx_tvalid=phy.receive_valid,
-            o_channel_up=phy.channel_up,
+        m.submodules[f"aurora_{index}"] = aurora(lanes, len(phy.transmit_data)).instance(
+            gt_refclk1_p=pins.reference.p,
+            gt_refclk1_n=pins.reference.n,
+            rxp=pins.receive_p.io,
+            rxn=pins.receive_n.io,
+            txp=pins.transmit_p.io,
+            txn=pins.transmit_n.io,
+            init_clk=start,
+            user_clk_out=ClockSignal(user),
+            s_axi_tx_tdata=phy.transmit_data,
+            s_axi_tx_tvalid=phy.transmit_valid,
+            s_axi_tx_tready=phy.transmit_ready,
+            m_axi_rx_tdata=phy.receive_data,
+            m_axi_rx_tvalid=phy.receive_valid,
+            channel_up=phy.channel_up,
         )
         connect_stream(m, core.link_out[index], phy.i)
         connect_stream(m, phy.o, core.link_in[index])

@@ -1,6 +1,6 @@
 """A DMA engine: commands in, data moved, signals given. Wiring, in the order of a command."""
 
-from amaranth import Module, Signal
+from amaranth import Const, Module, Signal
 from amaranth.hdl import ValueLike
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
@@ -21,7 +21,7 @@ from hw.endpoint.windows import WINDOW_LAYOUT
 from hw.spec.config import Config
 from hw.spec.packet import WORD_BITS, flit_layout
 from hw.stream.connect import connect_stream
-from hw.stream.queue import Buffer, Queue
+from hw.stream.queue import Buffer, LightRegister, Queue
 
 
 class Engine(wiring.Component):
@@ -102,10 +102,10 @@ class Engine(wiring.Component):
             (local.segment_beat, landing.beat),
             (cutter.job, jobs.i),
             (jobs.o, realign.i),
-            (realign.packet, writer.packet),
         ):
             connect_stream(m, source, sink)
-        rows, fetches = realign.o, ring.burst
+        rows, fetches, packets = realign.o, ring.burst, realign.packet
+        between = Const(0)
         if config.fabric.registered:
             m.submodules.fetch_buffer = buffer = Buffer(ring.burst.payload.shape())
             connect_stream(m, fetches, buffer.i)
@@ -114,13 +114,18 @@ class Engine(wiring.Component):
             m.submodules.row_buffer = buffer = Buffer(realign.o.payload.shape())
             connect_stream(m, rows, buffer.i)
             rows = buffer.o
+            m.submodules.packet_buffer = buffer = LightRegister(packets.payload.shape())
+            connect_stream(m, packets, buffer.i)
+            packets, between = buffer.o, buffer.o.valid
         connect_stream(m, rows, writer.row)
+        connect_stream(m, packets, writer.packet)
         connect_stream(m, fetches, local.command)
         windows = self._ports(m, local, landing, writer)
 
         m.submodules.outcome = outcome = Outcome(config)
         stopped, drained, quiet = Signal(), Signal(), Signal()
         idle = ~cutter.busy & landing.empty & (jobs.level == 0) & realign.empty & writer.empty
+        idle &= ~between
         if config.fabric.registered:
             # Told a cycle late. The sequencer looks some cycles after it gave the cutter
             # something; for everybody else the two together must have been idle.

@@ -10,7 +10,7 @@ from hw.spec.packet import LENGTH_BITS
 from hw.spec.status import Status
 from hw.stream.bytes import first_bytes
 from hw.stream.connect import connect_stream
-from hw.stream.queue import Queue, Register
+from hw.stream.queue import LightRegister, Queue
 
 
 def row_layout(config: Config) -> data.StructLayout:
@@ -196,7 +196,7 @@ class Realign(wiring.Component):
         ]
         if not config.fabric.registered:
             return measured
-        m.submodules.measured = register = Register(layout)
+        m.submodules.measured = register = LightRegister(layout)
         connect_stream(m, measured, register.i)
         return register.o
 

@@ -149,9 +149,11 @@ class Ring(wiring.Component):
             self.o.valid.eq(queue.o.valid),
             self.o.payload.eq(queue.o.payload),
             queue.o.ready.eq(self.o.ready | self.flush),
-            left.eq(queue.o.valid & queue.o.ready),
             self.idle.eq((asked == self.fetched) & ~whole & ~waiting & ~offered & (room == depth)),
         ]
+        m.d["sync" if config.fabric.registered else "comb"] += left.eq(
+            queue.o.valid & queue.o.ready
+        )
         m.d.sync += room.eq(room + left + (whole & bad) - wanted - taken)
         with m.If(self.flush & (asked == self.fetched) & ~whole & ~offered):
             m.d.sync += [asked.eq(0), self.fetched.eq(0)]

@@ -11,7 +11,7 @@ from hw.spec.fault import Fault
 from hw.spec.packet import NODE_BITS, MessageClass, Operation, QueueSet, flit_layout
 from hw.spec.status import Status
 from hw.stream.connect import connect_stream
-from hw.stream.queue import Queue
+from hw.stream.queue import Buffer, Queue
 
 WAITING = 8
 """Requests that may wait for their data to be visible."""
@@ -68,7 +68,12 @@ class WriteAnswer(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         m.submodules.answers = answers = Queue(ANSWER_LAYOUT, depth=WAITING)
-        connect_stream(m, self.i, answers.i)
+        incoming = self.i
+        if self._config.fabric.registered:
+            m.submodules.incoming = buffer = Buffer(ANSWER_LAYOUT)
+            connect_stream(m, self.i, buffer.i)
+            incoming = buffer.o
+        connect_stream(m, incoming, answers.i)
         head = answers.o.payload
         limit = BURSTS_PER_REQUEST * (WAITING + 1)
         completed = Signal(range(limit + 1))

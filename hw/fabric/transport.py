@@ -17,7 +17,7 @@ from hw.spec.packet import (
 )
 from hw.stream.arbiter import RoundRobin, select
 from hw.stream.connect import connect_stream
-from hw.stream.queue import Buffer, Queue, Register
+from hw.stream.queue import LightRegister, Queue
 
 TRANSPORT_CYCLES = 1 + Queue.LATENCY
 """From a stream of the sender to that of the receiver, without the physical layer."""
@@ -241,10 +241,10 @@ class Transport(wiring.Component):
         m.submodules.transmitter = transmitter = Transmitter(self._config, self._transmit)
         m.submodules.receiver = receiver = Receiver(self._config, self._receive)
         for index, (outer, inner) in enumerate(zip(self.transmit, transmitter.i, strict=True)):
-            kind = Buffer if self._transmit[index] in self._buffered else None
-            self._join(m, f"transmit_{index}", outer, inner, kind)
+            apart = self._transmit[index] in self._buffered
+            self._join(m, f"transmit_{index}", outer, inner, apart=apart)
         for index, (inner, outer) in enumerate(zip(receiver.o, self.receive, strict=True)):
-            self._join(m, f"receive_{index}", inner, outer, Register)
+            self._join(m, f"receive_{index}", inner, outer, apart=True)
         connect_stream(m, transmitter.link, self.link_out)
         connect_stream(m, self.link_in, receiver.link)
         m.d.comb += [
@@ -257,9 +257,9 @@ class Transport(wiring.Component):
         ]
         return m
 
-    def _join(self, m, name, source, sink, kind):
-        if kind and self._config.fabric.registered:
-            m.submodules[name] = register = kind(flit_layout(self._config))
+    def _join(self, m, name, source, sink, *, apart):
+        if apart and self._config.fabric.registered:
+            m.submodules[name] = register = LightRegister(flit_layout(self._config))
             connect_stream(m, source, register.i)
             source = register.o
         connect_stream(m, source, sink)

@@ -20,7 +20,7 @@ from hw.spec.registers import FEATURE_BITS
 from hw.spec.status import Status
 from hw.stream.arbiter import StreamArbiter
 from hw.stream.connect import connect_stream
-from hw.stream.queue import Buffer
+from hw.stream.queue import LightRegister
 
 
 class Isa(wiring.Component):
@@ -207,7 +207,7 @@ class Isa(wiring.Component):
         )
         wave_job, late = scheduler.job, Signal()
         if self._config.fabric.registered:
-            m.submodules.job_buffer = buffer = Buffer(write_job_layout(self._config))
+            m.submodules.job_buffer = buffer = LightRegister(write_job_layout(self._config))
             connect_stream(m, scheduler.job, buffer.i)
             wave_job = buffer.o
             m.d.comb += late.eq(buffer.o.valid)
@@ -216,7 +216,7 @@ class Isa(wiring.Component):
             # A flag goes behind the data of waves that came before it; once offered it stays.
             notify, sink = controller.notify, turn.i[1 + c]
             if self._config.fabric.registered:
-                m.submodules[f"notify_{c}"] = buffer = Buffer(write_job_layout(self._config))
+                m.submodules[f"notify_{c}"] = buffer = LightRegister(write_job_layout(self._config))
                 connect_stream(m, notify, buffer.i)
                 notify = buffer.o
             offered, goes = Signal(name=f"offered_{c}"), Signal(name=f"goes_{c}")

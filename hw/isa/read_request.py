@@ -10,7 +10,7 @@ from hw.spec.config import Config
 from hw.spec.instruction import read_tag_layout
 from hw.spec.packet import ADDRESS_BITS, LENGTH_BITS, MessageClass, Operation, flit_layout
 from hw.stream.connect import connect_stream
-from hw.stream.queue import Buffer
+from hw.stream.queue import LightRegister
 
 
 class ReadRequest(wiring.Component):
@@ -54,7 +54,7 @@ class ReadRequest(wiring.Component):
         length = Signal(LENGTH_BITS)
         jobs = self.job
         if self._config.fabric.registered:
-            m.submodules.jobs = buffer = Buffer(read_job_layout(self._config))
+            m.submodules.jobs = buffer = LightRegister(read_job_layout(self._config))
             connect_stream(m, self.job, buffer.i)
             jobs = buffer.o
         job = jobs.payload

@@ -79,7 +79,8 @@ class FabricConfig:
         unit="flits",
     )
     registered: bool = parameter(
-        "registers between the parts of switch and endpoints: some cycles more, a faster clock",
+        "registers between the parts, and one path through each crossbar for all its ports: "
+        "a faster clock and less wiring, for links that take many cycles for a flit",
         False,
     )
     control_queue_flits: int = parameter(

@@ -69,6 +69,26 @@ class Register(wiring.Component):
         return m
 
 
+class LightRegister(wiring.Component):
+    """One register that cuts every combinational path of a stream, in both directions.
+
+    Latency 1 cycle, an item every second cycle; half the size of a :class:`Buffer`. The light
+    mode of an AXI register slice.
+    """
+
+    def __init__(self, shape: ShapeCastable):
+        super().__init__({"i": In(stream.Signature(shape)), "o": Out(stream.Signature(shape))})
+
+    def elaborate(self, platform):
+        m = Module()
+        m.d.comb += self.i.ready.eq(~self.o.valid)
+        with m.If(self.o.valid):
+            m.d.sync += self.o.valid.eq(~self.o.ready)
+        with m.Else():
+            m.d.sync += [self.o.valid.eq(self.i.valid), self.o.payload.eq(self.i.payload)]
+        return m
+
+
 class Buffer(wiring.Component):
     """Two registers that cut every combinational path of a stream, in both directions.
 

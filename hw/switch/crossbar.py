@@ -9,7 +9,7 @@ from hw.spec.config import Config
 from hw.spec.packet import flit_layout
 from hw.stream.arbiter import RoundRobin, select
 from hw.stream.connect import connect_stream
-from hw.stream.queue import Buffer
+from hw.stream.queue import Buffer, LightRegister
 from hw.switch.replay import Replay, routed_layout
 
 PATIENCE = 8
@@ -18,7 +18,8 @@ apart, short beside a packet."""
 
 
 class Crossbar(wiring.Component):
-    """Forward packets of one message class, every port at once.
+    """Forward packets of one message class, every port at once; one flit per cycle of all ports
+    together with ``fabric.registered``.
 
     Parameters: ``multicast``: packets may have several destinations; without, such packets
     are dropped.
@@ -56,10 +57,12 @@ class Crossbar(wiring.Component):
         ports = self._config.system.endpoints
         asks = [Signal(ports, name=f"asks_{i}") for i in range(ports)]
         granted = [Signal(ports, name=f"granted_{i}") for i in range(ports)]
-        moves = Signal(ports)
+        able, moves = Signal(ports), Signal(ports)
+        registered = self._config.fabric.registered
+        kind = LightRegister if registered else Buffer
         outputs = []
         for o in range(ports):
-            m.submodules[f"buffer_{o}"] = buffer = Buffer(flit_layout(self._config))
+            m.submodules[f"buffer_{o}"] = buffer = kind(flit_layout(self._config))
             connect_stream(m, buffer.o, self.o[o])
             outputs.append(buffer.i)
         sources = []
@@ -69,23 +72,30 @@ class Crossbar(wiring.Component):
             sources.append(source)
             # Whoever holds an output asks for no other: with registers a grant shows a cycle late.
             waits = together | ~spreads[i]
-            if self._config.fabric.registered:
+            if registered:
                 waits &= ~granted[i].any()
             nowhere, dropping = Signal(name=f"nowhere_{i}"), Signal(name=f"dropping_{i}")
             m.d.comb += [
                 nowhere.eq(Mux(source.payload.first, ~targets.any(), dropping)),
                 asks[i].eq(Mux(source.valid & source.payload.first & waits, targets, 0)),
-                self.misrouted[i].eq(source.valid & source.payload.first & nowhere),
+                self.misrouted[i].eq(moves[i] & source.payload.first & nowhere),
             ]
             all_ready = Cat(~granted[i][o] | outputs[o].ready for o in range(ports)).all()
             m.d.comb += [
-                moves[i].eq(source.valid & (nowhere | (granted[i].any() & all_ready))),
+                able[i].eq(source.valid & (nowhere | (granted[i].any() & all_ready))),
                 source.ready.eq(moves[i]),
             ]
             with m.If(moves[i]):
                 m.d.sync += dropping.eq(nowhere)
 
-        registered = self._config.fabric.registered
+        if registered:
+            # Once able, an input stays so until it moves.
+            m.submodules.path = path = RoundRobin(ports)
+            m.d.comb += [path.requests.eq(able & ~moves), path.advance.eq(1)]
+            m.d.sync += moves.eq(path.grant)
+        else:
+            m.d.comb += moves.eq(able)
+        flits = [source.payload for source in sources]
         for o in range(ports):
             m.submodules[f"turn_{o}"] = turn = RoundRobin(ports)
             holder, grant = Signal(ports, name=f"holder_{o}"), Signal(ports, name=f"grant_{o}")
@@ -95,7 +105,7 @@ class Crossbar(wiring.Component):
                 grant.eq(holder if registered else Mux(held, holder, turn.grant)),
                 turn.advance.eq(~held),
                 outputs[o].valid.eq((grant & moves).any()),
-                outputs[o].payload.eq(select(grant, [source.payload for source in sources])),
+                outputs[o].payload.eq(select(moves if registered else grant, flits)),
             ]
             last = Cat(source.payload.last for source in sources)
             chosen = Mux(held, holder, turn.grant)
@@ -158,6 +168,6 @@ class Crossbar(wiring.Component):
         ]
         if not config.fabric.registered:
             return routed
-        m.submodules[f"routed_{index}"] = register = Buffer(layout)
+        m.submodules[f"routed_{index}"] = register = LightRegister(layout)
         connect_stream(m, routed, register.i)
         return register.o
