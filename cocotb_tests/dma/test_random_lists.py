@@ -9,13 +9,14 @@ from hw.spec.status import Status
 from models.dma.engine import EngineModel
 from scin.dma.engine import EngineDriver
 
+ON_BOARDS = AS_ON_BOARDS | {"dma__engines": 1}
 LISTS = 1000
 SPAN = 4096
 LONGEST = 600
 
 
 @pytest.mark.parametrize(
-    ("seed", "built"), [*((seed, {}) for seed in range(10)), (10, AS_ON_BOARDS), (12, AS_ON_BOARDS)]
+    ("seed", "built"), [*((seed, {}) for seed in range(10)), (10, ON_BOARDS), (12, ON_BOARDS)]
 )
 def test_random_lists(seed, built):
     """Half of the seeds run 2 endpoints, half 4; every engine works on bytes of its own, so
@@ -27,8 +28,7 @@ def test_random_lists(seed, built):
         jitter=int(rng.integers(0, 40)),
         stall=int(rng.integers(0, 50)),
         system__endpoints=2 if seed % 2 else 4,
-        **built,
-        dma__engines=2,
+        **({"dma__engines": 2} | built),
     )
     config = system.config
     endpoints, engines = config.system.endpoints, config.dma.engines

@@ -186,15 +186,16 @@ class Receiver(wiring.Component):
             ]
             connect_stream(m, queue.o, self.o[index])
             owed = Signal(CREDIT_BITS, name=f"owed_{channel.name.lower()}")
-            left = Mux(self.take_owed, 0, owed)
             limit = depth // 2
-            m.d.sync += owed.eq(left + consumed[index])
+            m.d.sync += owed.eq(Mux(self.take_owed, 0, owed) + consumed[index])
+            goes_on = (owed >= limit) | ((owed == limit - 1) & consumed[index])
+            starts_over = consumed[index] & (limit == 1)
             m.d.comb += [
                 consumed[index].eq(queue.o.valid & queue.o.ready),
                 self.owed[channel.value].eq(owed),
                 self.held[channel.value].eq(queue.level),
                 lost[index].eq(queue.i.valid & ~queue.i.ready),
-                urgent[index].eq((left >= limit) | ((left == limit - 1) & consumed[index])),
+                urgent[index].eq(Mux(self.take_owed, starts_over, goes_on)),
             ]
         # Both are known beside the counts, not from them.
         m.d.sync += [

@@ -66,8 +66,10 @@ class Training(wiring.Component):
         left = [Signal(range(TAPS + 1), name=f"left_{lane}") for lane in lanes]
         run = [Signal(range(STEPS + 1), name=f"run_{lane}") for lane in lanes]
         end = [Signal(range(STEPS + 1), name=f"end_{lane}") for lane in lanes]
+        longer = [Signal(range(STEPS + 2), name=f"longer_{lane}") for lane in lanes]
         high = Signal()
         m.d.sync += high.eq(~high)
+        m.d.sync += [longer[lane].eq(Mux(self.lane_good[lane], run[lane] + 1, 0)) for lane in lanes]
 
         def start():
             m.d.sync += [self.delay_load.eq(1), step.eq(0), wait.eq(0), moves.eq(0)]
@@ -103,11 +105,9 @@ class Training(wiring.Component):
                 with m.Else():
                     m.d.sync += [step.eq(step + 1), wait.eq(0), moves.eq(TAPS_PER_STEP)]
                     for lane in lanes:
-                        longer = Signal(range(STEPS + 2), name=f"longer_{lane}")
-                        m.d.comb += longer.eq(Mux(self.lane_good[lane], run[lane] + 1, 0))
-                        m.d.sync += run[lane].eq(longer)
-                        with m.If(longer > self.eye[lane]):
-                            m.d.sync += [self.eye[lane].eq(longer), end[lane].eq(step + 1)]
+                        m.d.sync += run[lane].eq(longer[lane])
+                        with m.If(longer[lane] > self.eye[lane]):
+                            m.d.sync += [self.eye[lane].eq(longer[lane]), end[lane].eq(step + 1)]
             with m.State("place"):
                 m.d.comb += self.state.eq(TrainingState.PLACING)
                 for lane in lanes:

@@ -91,8 +91,8 @@ class Crossbar(wiring.Component):
         if registered:
             # Once able, an input stays so until it moves.
             m.submodules.path = path = RoundRobin(ports)
-            m.d.comb += [path.requests.eq(able & ~moves), path.advance.eq(1)]
-            m.d.sync += moves.eq(path.grant)
+            m.d.comb += path.advance.eq(1)
+            m.d.sync += [path.requests.eq(able & ~moves & ~path.grant), moves.eq(path.grant)]
         else:
             m.d.comb += moves.eq(able)
         flits = [source.payload for source in sources]
