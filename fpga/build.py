@@ -180,7 +180,7 @@ def _stage(design: Design, work: Path) -> str:
     if not log.is_file():
         return "synthesising"
     text = log.read_text(errors="replace")
-    return "routing" if "Routing.." in text else "placing"
+    return "routing" if "Running router" in text else "placing"
 
 
 def _failure(design: Design, work: Path) -> Exception:
@@ -190,7 +190,7 @@ def _failure(design: Design, work: Path) -> Exception:
     kept = BITSTREAMS / f"{design.name}-failed"
     shutil.rmtree(kept, ignore_errors=True)
     shutil.copytree(work, kept)
-    if missed and "Routing.." in text:
+    if missed and "Running router" in text:
         last = missed[-1].split("Max frequency for clock", 1)[1].strip()
         return TimingError(f"{design.name}: timing not met, {last}; logs are in {kept}")
     tail = "\n".join((work / "build.log").read_text(errors="replace").splitlines()[-10:])

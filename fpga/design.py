@@ -15,6 +15,10 @@ PLACEMENT_SEED = 1
 SYNTHESIS_OPTIONS = "-nowidelut"
 """Joining LUTs into wider ones is quicker by a level here and there, and larger."""
 
+ROUTING_OPTIONS = f"--placer static --router router2 --seed {PLACEMENT_SEED}"
+"""nextpnr's default placer leaves wires a third longer, its default router takes four times as
+long; the other router ends only after the other placer."""
+
 
 @dataclass(frozen=True)
 class Design:
@@ -42,7 +46,7 @@ class Design:
             name=self.name,
             emit_src=False,
             synth_opts=SYNTHESIS_OPTIONS,
-            nextpnr_opts=f"--seed {PLACEMENT_SEED} --report {self.name}.report.json",
+            nextpnr_opts=f"{ROUTING_OPTIONS} --report {self.name}.report.json",
             ecppack_opts="--compress",
         )
 

@@ -47,7 +47,7 @@ def configuration(ports, flit_bytes, int8_block, formats, cycles):
         (4, 16, 64, EVERY, 4),
         # Without formats of moving windows the lanes are built differently.
         (4, 16, 64, "int8", 1),
-        (4, 16, 64, "int8", 4),
+        (4, 16, 64, "int8", 8),
         (2, 16, 64, "int8,nvfp4", 1),
     ],
 )

@@ -23,10 +23,13 @@ CONFIG = load("tiny", {"system.endpoints": PORTS})
 REGISTERED = load("tiny", {"system.endpoints": PORTS, "fabric.registered": True})
 
 
-@pytest.mark.parametrize("config", [CONFIG, REGISTERED], ids=["plain", "registered"])
 @pytest.mark.parametrize("pause_out", PROFILES)
-@pytest.mark.parametrize("multicast", [0.0, 0.3, 1.0])
-def test_crossbar(pause_out, multicast, config):
+@pytest.mark.parametrize(
+    ("config", "multicast"),
+    [(CONFIG, 0.0), (CONFIG, 0.3), (CONFIG, 1.0), (REGISTERED, 0.3)],
+    ids=["unicast", "mixed", "multicast", "registered"],
+)
+def test_crossbar(config, multicast, pause_out):
     simulate(
         Crossbar(config, multicast=True),
         module=__name__,

@@ -17,7 +17,7 @@ from hw.spec.config import load
 from hw.spec.instruction import DataType
 from hw.spec.packing import pack, unpack
 
-CYCLES_PER_ROW = (1, 4)
+CYCLES_PER_ROW = (1, 8)
 CONFIGS = {cycles: load("tiny", {"isa.cycles_per_row": cycles}) for cycles in CYCLES_PER_ROW}
 CONFIG = CONFIGS[1]
 FLIT = CONFIG.fabric.flit_bytes
@@ -27,7 +27,7 @@ WAVES = 150
 
 
 @pytest.mark.parametrize("streaming", [0, 1])
-@pytest.mark.parametrize(("seed", "cycles"), [(1, 1), (2, 1), (3, 4)])
+@pytest.mark.parametrize(("seed", "cycles"), [(1, 1), (2, 1), (3, 8)])
 def test_scheduler(seed, cycles, streaming):
     simulate(
         Scheduler(CONFIGS[cycles]),

@@ -122,7 +122,7 @@ class IsaConfig:
         "cycles the reduction takes for a row; more of them need fewer lanes, and suit slow links",
         1,
         low=1,
-        high=4,
+        high=8,
         power_of_two=True,
     )
     sync_ids: int = parameter("barriers", 8, low=1, high=16, power_of_two=True)
