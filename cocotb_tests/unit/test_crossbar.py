@@ -4,6 +4,9 @@ import random
 
 import cocotb
 import pytest
+from amaranth import Module
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
 
 from cocotb_tests.support.build import parameters_of_test, simulate
 from cocotb_tests.support.streams import (
@@ -15,7 +18,10 @@ from cocotb_tests.support.streams import (
     wait_until,
 )
 from hw.spec.config import load
+from hw.spec.packet import flit_layout
+from hw.stream.connect import connect_stream
 from hw.switch.crossbar import Crossbar
+from hw.switch.path import SharedPath
 
 PORTS = 4
 PACKETS = 60
@@ -23,15 +29,49 @@ CONFIG = load("tiny", {"system.endpoints": PORTS})
 REGISTERED = load("tiny", {"system.endpoints": PORTS, "fabric.registered": True})
 
 
+class CrossbarWithPath(wiring.Component):
+    """What moves its flits beside it, where that is not the crossbar itself."""
+
+    def __init__(self):
+        flits = stream.Signature(flit_layout(REGISTERED))
+        super().__init__(
+            {
+                "i": In(flits).array(PORTS),
+                "o": Out(flits).array(PORTS),
+                "misrouted": Out(PORTS),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.crossbar = crossbar = Crossbar(REGISTERED, multicast=True)
+        m.submodules.path = path = SharedPath(REGISTERED, count=PORTS)
+        for outer, inner in zip(self.i, crossbar.i, strict=True):
+            connect_stream(m, outer, inner)
+        for inner, outer in zip(crossbar.o, self.o, strict=True):
+            connect_stream(m, inner, outer)
+        m.d.comb += [
+            self.misrouted.eq(crossbar.misrouted),
+            path.able.eq(crossbar.able),
+            crossbar.moves.eq(path.moves),
+            crossbar.moved.eq(path.moved),
+            *(out.eq(offer) for out, offer in zip(path.offered, crossbar.offered, strict=True)),
+        ]
+        return m
+
+
+PLAIN = Crossbar(CONFIG, multicast=True)
+
+
 @pytest.mark.parametrize("pause_out", PROFILES)
 @pytest.mark.parametrize(
-    ("config", "multicast"),
-    [(CONFIG, 0.0), (CONFIG, 0.3), (CONFIG, 1.0), (REGISTERED, 0.3)],
+    ("component", "multicast"),
+    [(PLAIN, 0.0), (PLAIN, 0.3), (PLAIN, 1.0), (CrossbarWithPath(), 0.3)],
     ids=["unicast", "mixed", "multicast", "registered"],
 )
-def test_crossbar(config, multicast, pause_out):
+def test_crossbar(component, multicast, pause_out):
     simulate(
-        Crossbar(config, multicast=True),
+        component,
         module=__name__,
         case="check_delivery",
         seed=int(10 * multicast) + 1,

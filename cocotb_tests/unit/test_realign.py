@@ -18,10 +18,12 @@ ROWS = CONFIG.rows_per_packet
 JOBS = 200
 
 
-@pytest.mark.parametrize("registered", [False, True])
 @pytest.mark.parametrize("pause_out", PROFILES)
-@pytest.mark.parametrize("arrival", ["whole", "row by row"])
-def test_realign(pause_out, arrival, registered):
+@pytest.mark.parametrize(
+    ("registered", "arrival"),
+    [(False, "whole"), (False, "row by row"), (True, "row by row")],
+)
+def test_realign(registered, arrival, pause_out):
     simulate(
         Realign(replace_field(CONFIG, "fabric.registered", registered)),
         module=__name__,

@@ -8,15 +8,22 @@ import pytest
 from cocotb_tests.support.build import parameters_of_test, simulate
 from cocotb_tests.support.streams import PROFILES, Sink, Source, start_clock, wait_until
 from hw.stream.arbiter import StreamArbiter
-from hw.stream.queue import Buffer, Queue
+from hw.stream.queue import Buffer, LightRegister, Queue, Register
 
 ITEMS = 400
+PARTS = {
+    "buffer": lambda: Buffer(16),
+    "register": lambda: Register(16),
+    "light_register": lambda: LightRegister(16),
+    "queue2": lambda: Queue(16, depth=2),
+    "queue9": lambda: Queue(16, depth=9),
+}
 
 
 @pytest.mark.parametrize("pause_out", PROFILES)
-@pytest.mark.parametrize("part", ["buffer", "queue2", "queue9"])
+@pytest.mark.parametrize("part", PARTS)
 def test_one_to_one(part, pause_out):
-    component = Buffer(16) if part == "buffer" else Queue(16, depth=int(part[5:]))
+    component = PARTS[part]()
     for seed, pause_in in enumerate(("none", "50%")):
         simulate(
             component,
@@ -44,9 +51,11 @@ async def check_order(dut):
 
 
 def test_full_rate():
-    """Without stalls one item moves every cycle."""
-    simulate(Buffer(16), module=__name__, case="check_rate", seed=1)
-    simulate(Queue(16, depth=4), module=__name__, case="check_rate", seed=1)
+    """Without stalls one item moves every cycle, of a light register every second one."""
+    simulate(Buffer(16), module=__name__, case="check_rate", seed=1, cycles=1)
+    simulate(Register(16), module=__name__, case="check_rate", seed=1, cycles=1)
+    simulate(LightRegister(16), module=__name__, case="check_rate", seed=1, cycles=2)
+    simulate(Queue(16, depth=4), module=__name__, case="check_rate", seed=1, cycles=1)
 
 
 @cocotb.test()
@@ -55,7 +64,7 @@ async def check_rate(dut):
     source, sink = Source(dut, "i", "none", rng), Sink(dut, "o", "none", rng)
     await start_clock(dut)
     source.queue.extend(range(1000))
-    for _ in range(1010):
+    for _ in range(1010 * parameters_of_test()["cycles"]):
         await cocotb.triggers.RisingEdge(dut.clk)
     assert len(sink.received) >= 1000
 

@@ -18,8 +18,7 @@ apart, short beside a packet."""
 
 
 class Crossbar(wiring.Component):
-    """Forward packets of one message class, every port at once; one flit per cycle of all ports
-    together with ``fabric.registered``.
+    """Forward packets of one message class, every port at once.
 
     Parameters: ``multicast``: packets may have several destinations; without, such packets
     are dropped.
@@ -28,6 +27,8 @@ class Crossbar(wiring.Component):
     -----
     i, o : one flit stream per port in and out
     misrouted : one bit per input, a packet that names no present endpoint was dropped
+    able, moves, offered, moved : with ``fabric.registered``, see
+        :class:`hw.switch.path.SharedPath`, which moves the flits then
 
     A packet holds its outputs from first to last flit; outputs are granted round robin. A
     multicast packet goes at once to those of its outputs that are free, and again to the
@@ -44,22 +45,29 @@ class Crossbar(wiring.Component):
         self._multicast = multicast
         flits = stream.Signature(flit_layout(config))
         ports = config.system.endpoints
-        super().__init__(
-            {
-                "i": In(flits).array(ports),
-                "o": Out(flits).array(ports),
-                "misrouted": Out(ports),
+        members = {
+            "i": In(flits).array(ports),
+            "o": Out(flits).array(ports),
+            "misrouted": Out(ports),
+        }
+        if config.fabric.registered:
+            members |= {
+                "able": Out(ports),
+                "moves": In(ports),
+                "offered": Out(flit_layout(config)).array(ports),
+                "moved": In(flit_layout(config)),
             }
-        )
+        super().__init__(members)
 
     def elaborate(self, platform):
         m = Module()
         ports = self._config.system.endpoints
         asks = [Signal(ports, name=f"asks_{i}") for i in range(ports)]
         granted = [Signal(ports, name=f"granted_{i}") for i in range(ports)]
-        able, moves = Signal(ports), Signal(ports)
+        able = Signal(ports)
         registered = self._config.fabric.registered
         kind = LightRegister if registered else Buffer
+        moves = self.moves if registered else able
         outputs = []
         for o in range(ports):
             m.submodules[f"buffer_{o}"] = buffer = kind(flit_layout(self._config))
@@ -88,14 +96,10 @@ class Crossbar(wiring.Component):
             with m.If(moves[i]):
                 m.d.sync += dropping.eq(nowhere)
 
-        if registered:
-            # Once able, an input stays so until it moves.
-            m.submodules.path = path = RoundRobin(ports)
-            m.d.comb += path.advance.eq(1)
-            m.d.sync += [path.requests.eq(able & ~moves & ~path.grant), moves.eq(path.grant)]
-        else:
-            m.d.comb += moves.eq(able)
         flits = [source.payload for source in sources]
+        if registered:
+            m.d.comb += self.able.eq(able)
+            m.d.comb += [out.eq(flit) for out, flit in zip(self.offered, flits, strict=True)]
         for o in range(ports):
             m.submodules[f"turn_{o}"] = turn = RoundRobin(ports)
             holder, grant = Signal(ports, name=f"holder_{o}"), Signal(ports, name=f"grant_{o}")
@@ -105,7 +109,7 @@ class Crossbar(wiring.Component):
                 grant.eq(holder if registered else Mux(held, holder, turn.grant)),
                 turn.advance.eq(~held),
                 outputs[o].valid.eq((grant & moves).any()),
-                outputs[o].payload.eq(select(moves if registered else grant, flits)),
+                outputs[o].payload.eq(self.moved if registered else select(grant, flits)),
             ]
             last = Cat(source.payload.last for source in sources)
             chosen = Mux(held, holder, turn.grant)

@@ -1,0 +1,53 @@
+"""One way through the switch that all its crossbars share."""
+
+from amaranth import Module
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from hw.spec.config import Config
+from hw.spec.packet import flit_layout
+from hw.stream.arbiter import RoundRobin, select
+
+
+class SharedPath(wiring.Component):
+    """Move one flit at a time, in place of a multiplexer per crossbar and output.
+
+    Wires across the switch are what fills an FPGA; links between boards take many cycles for a
+    flit, so one flit per cycle is enough for all of them together.
+
+    Parameters: ``count`` of inputs, those of all crossbars.
+
+    Ports
+    -----
+    able : in, one bit per input, its flit may move; stays until it does
+    moves : out, one-hot, it moves in this cycle
+    offered : in, array of flits
+    moved : out, the flit that moves
+
+    Round robin among the inputs; a flit moves two cycles after it is able, and every third
+    cycle at most from one input.
+    """
+
+    def __init__(self, config: Config, *, count: int):
+        flit = flit_layout(config)
+        super().__init__(
+            {
+                "able": In(count),
+                "moves": Out(count),
+                "offered": In(flit).array(count),
+                "moved": Out(flit),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.turn = turn = RoundRobin(len(self.able))
+        m.d.sync += [
+            turn.requests.eq(self.able & ~self.moves & ~turn.grant),
+            self.moves.eq(turn.grant),
+        ]
+        m.d.comb += [
+            turn.advance.eq(1),
+            self.moved.eq(select(self.moves, self.offered)),
+        ]
+        return m
