@@ -203,8 +203,9 @@ def _parts(config: Config) -> dict[str, tuple[list[Callable[[], Any]], float]]:
     from hw.isa.scheduler import Scheduler
     from hw.phy.frame import Framing
     from hw.phy.source_synchronous import SourceSynchronousPhy
-    from hw.spec.packet import TO_ENDPOINT, TO_SWITCH
+    from hw.spec.packet import CORE_CHANNELS, FROM_ACCELERATOR, TO_ENDPOINT, TO_SWITCH
     from hw.switch.crossbar import Crossbar
+    from hw.switch.path import SharedPath
 
     ports, lanes = config.system.endpoints, 6
     nothing = Contents(config, switch=False, endpoints=0)
@@ -224,7 +225,9 @@ def _parts(config: Config) -> dict[str, tuple[list[Callable[[], Any]], float]]:
         "memory": ([lambda: BlockRam(config)], config.endpoint.memory_bytes / 65536),
         "port": (
             [
-                lambda: Transport(config, transmit=TO_ENDPOINT, receive=TO_SWITCH),
+                lambda: Transport(
+                    config, transmit=TO_ENDPOINT, receive=TO_SWITCH, buffered=FROM_ACCELERATOR
+                ),
                 lambda: IsaPort(config, port=0),
             ],
             1,
@@ -233,8 +236,9 @@ def _parts(config: Config) -> dict[str, tuple[list[Callable[[], Any]], float]]:
             [
                 *[lambda: Crossbar(config, multicast=False)] * 3,
                 lambda: Crossbar(config, multicast=True),
+                lambda: SharedPath(config, count=ports * len(CORE_CHANNELS)),
             ],
-            ports * ports,
+            ports,
         ),
         "controller": (
             [

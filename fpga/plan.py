@@ -60,7 +60,7 @@ def _parts(config: Config, item: PlacedBoard) -> dict[str, float]:
     if item.switch:
         found |= {
             "port": ports,
-            "crossbar": ports * ports,
+            "crossbar": ports,
             "controller": config.isa.wave_controllers,
             "lane": width // (LANE_BITS // 8) * ports,
             "quantized_byte": width * ports if block_formats(config) else 0,
