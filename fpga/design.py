@@ -12,9 +12,8 @@ from hw.board.contents import Contents
 
 PLACEMENT_SEED = 1
 
-ROUTING_OPTIONS = f"--placer static --router router2 --seed {PLACEMENT_SEED}"
-"""nextpnr's default placer leaves wires a third longer, its default router takes four times as
-long; the other router ends only after the other placer."""
+SYNTHESIS_OPTIONS = "-nowidelut"
+"""Joining LUTs into wider ones is quicker by a level here and there, and larger."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +41,8 @@ class Design:
             self.top(partition, baud=baud),
             name=self.name,
             emit_src=False,
-            nextpnr_opts=f"{ROUTING_OPTIONS} --report {self.name}.report.json",
+            synth_opts=SYNTHESIS_OPTIONS,
+            nextpnr_opts=f"--seed {PLACEMENT_SEED} --report {self.name}.report.json",
             ecppack_opts="--compress",
         )
 

