@@ -8,7 +8,7 @@ import pytest
 from tclint.parser import Parser, TclSyntaxError
 
 from fpga.boards.board import XCVU13P
-from fpga.partition import PartitionError, load_partition
+from fpga.partition import PartitionError, from_dict, load_partition
 from fpga.tools import run_tool
 from fpga.vivado import BLACK_BOXES, write_project
 from scin.toolchain import find_verilator
@@ -18,10 +18,34 @@ PRIMITIVES = {"FDPE", "IBUF", "OBUF"}
 """Of the device, known to its tools."""
 
 
-@pytest.fixture(scope="module")
-def project(tmp_path_factory):
+SMALL = {
+    "config": "fpga4",
+    "clock_MHz": 250,
+    "set": {
+        "system.endpoints": 2,
+        "isa.block_formats": [],
+        "isa.waves": 4,
+        "endpoint.memory_bytes": 65536,
+    },
+    "boards": {
+        "switch": {"board": "xcvu13p", "instances": ["switch"]},
+        **{
+            f"node{index}": {"board": "xcvu13p", "instances": [f"endpoint_{index}"]}
+            for index in range(2)
+        },
+    },
+}
+"""Boards and cores as in the published prototype, a switch that is soon emitted."""
+
+
+@pytest.fixture(
+    scope="module",
+    params=["small", pytest.param("published", marks=pytest.mark.slow)],
+)
+def project(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp("vivado")
-    write_project(load_partition("xcvu13p5"), folder)
+    small = request.param == "small"
+    write_project(from_dict(SMALL) if small else load_partition("xcvu13p5"), folder)
     return folder
 
 
@@ -60,6 +84,7 @@ def test_verilog_is_clean(project, board):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("project", ["published"], indirect=True)
 def test_share_of_the_device(project, tmp_path):
     """Without the vendor's cores; at most 5 % of the LUTs, 4 % of the flip-flops, 15 % of the
     block RAM, with in-network quantization."""
