@@ -181,6 +181,10 @@ BAD = {
     "type": (("run", "allreduce", "--set", "isa.waves='a'"), "must be of type int"),
     "relation": (("run", "allreduce", "--set", "fabric.header_bytes=64"), "must equal"),
     "rate": (("run", "allreduce", "--set", "link.gigabytes_per_second=9.0"), "= 8 GB/s"),
+    "slow rows": (
+        ("run", "allreduce", "--config", "tiny", "--set", "isa.cycles_per_row=8"),
+        "isa.cycles_per_row = 8: must be at most 4",
+    ),
     "switches": (("run", "allreduce", "--config", "dgx8"), "system.switches = 4"),
     "override": (("run", "allreduce", "--set", "isa.waves"), "section.field=value"),
     "size": (("run", "allreduce", *TINY, "--size", "7"), "multiple of 2 B"),
