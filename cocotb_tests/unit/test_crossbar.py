@@ -21,7 +21,7 @@ from hw.spec.config import load
 from hw.spec.packet import flit_layout
 from hw.stream.connect import connect_stream
 from hw.switch.crossbar import Crossbar
-from hw.switch.path import SharedPath
+from hw.switch.path import share_path
 
 PORTS = 4
 PACKETS = 60
@@ -45,18 +45,12 @@ class CrossbarWithPath(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         m.submodules.crossbar = crossbar = Crossbar(REGISTERED, multicast=True)
-        m.submodules.path = path = SharedPath(REGISTERED, count=PORTS)
+        share_path(m, REGISTERED, [crossbar])
         for outer, inner in zip(self.i, crossbar.i, strict=True):
             connect_stream(m, outer, inner)
         for inner, outer in zip(crossbar.o, self.o, strict=True):
             connect_stream(m, inner, outer)
-        m.d.comb += [
-            self.misrouted.eq(crossbar.misrouted),
-            path.able.eq(crossbar.able),
-            crossbar.moves.eq(path.moves),
-            crossbar.moved.eq(path.moved),
-            *(out.eq(offer) for out, offer in zip(path.offered, crossbar.offered, strict=True)),
-        ]
+        m.d.comb += self.misrouted.eq(crossbar.misrouted)
         return m
 
 

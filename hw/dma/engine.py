@@ -20,7 +20,7 @@ from hw.endpoint.axi import BURST_LAYOUT, read_beat_layout, write_beat_layout
 from hw.endpoint.windows import WINDOW_LAYOUT
 from hw.spec.config import Config
 from hw.spec.packet import WORD_BITS, flit_layout
-from hw.stream.connect import connect_stream
+from hw.stream.connect import connect_stream, through
 from hw.stream.queue import Buffer, LightRegister, Queue
 
 
@@ -107,16 +107,11 @@ class Engine(wiring.Component):
         rows, fetches, packets = realign.o, ring.burst, realign.packet
         between = Const(0)
         if config.fabric.registered:
-            m.submodules.fetch_buffer = buffer = Buffer(ring.burst.payload.shape())
-            connect_stream(m, fetches, buffer.i)
-            fetches = buffer.o
+            fetches = through(m, "fetch_buffer", fetches, Buffer)
             # Its packet stays in front of the writer until the last row is through.
-            m.submodules.row_buffer = buffer = Buffer(realign.o.payload.shape())
-            connect_stream(m, rows, buffer.i)
-            rows = buffer.o
-            m.submodules.packet_buffer = buffer = LightRegister(packets.payload.shape())
-            connect_stream(m, packets, buffer.i)
-            packets, between = buffer.o, buffer.o.valid
+            rows = through(m, "row_buffer", rows, Buffer)
+            packets = through(m, "packet_buffer", packets, LightRegister)
+            between = packets.valid
         connect_stream(m, rows, writer.row)
         connect_stream(m, packets, writer.packet)
         connect_stream(m, fetches, local.command)

@@ -9,7 +9,7 @@ from hw.spec.config import Config
 from hw.spec.packet import LENGTH_BITS
 from hw.spec.status import Status
 from hw.stream.bytes import first_bytes
-from hw.stream.connect import connect_stream
+from hw.stream.connect import through
 from hw.stream.queue import LightRegister, Queue
 
 
@@ -196,9 +196,7 @@ class Realign(wiring.Component):
         ]
         if not config.fabric.registered:
             return measured
-        m.submodules.measured = register = LightRegister(layout)
-        connect_stream(m, measured, register.i)
-        return register.o
+        return through(m, "measured", measured, LightRegister)
 
     def _shift(self, m, stage_layout, issued, advance):
         """Rows from the buffer through rotation; tells whether any is inside."""

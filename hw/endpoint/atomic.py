@@ -8,7 +8,7 @@ from hw.endpoint.axi import BURST_LAYOUT, read_beat_layout, write_beat_layout
 from hw.spec.config import Config
 from hw.spec.packet import ADDRESS_BITS, WORD_BITS
 from hw.stream.arbiter import StreamArbiter
-from hw.stream.connect import connect_stream
+from hw.stream.connect import through
 from hw.stream.queue import Buffer
 
 ADDITION_LAYOUT = data.StructLayout({"address": ADDRESS_BITS, "operand": WORD_BITS})
@@ -59,9 +59,7 @@ class Atomic(wiring.Component):
         m.submodules.turn = turn = StreamArbiter(tagged, count=self._requesters)
         for index, source in enumerate(self.i):
             if self._config.fabric.registered:
-                m.submodules[f"entrance_{index}"] = buffer = Buffer(ADDITION_LAYOUT)
-                connect_stream(m, source, buffer.i)
-                source = buffer.o
+                source = through(m, f"entrance_{index}", source, Buffer)
             m.d.comb += [
                 turn.i[index].valid.eq(source.valid),
                 turn.i[index].payload.addition.eq(source.payload),

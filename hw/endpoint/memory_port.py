@@ -18,7 +18,7 @@ from hw.endpoint.axi import (
 )
 from hw.spec.config import Config
 from hw.stream.arbiter import RoundRobin, StreamArbiter, select
-from hw.stream.connect import connect_stream
+from hw.stream.connect import connect_stream, through
 from hw.stream.queue import Buffer, Queue
 
 
@@ -69,9 +69,7 @@ class MemoryPort(wiring.Component):
         """With ``fabric.registered`` requesters are a register away from their choice."""
         if not self._config.fabric.registered:
             return source
-        m.submodules[name] = buffer = Buffer(layout)
-        connect_stream(m, source, buffer.i)
-        return buffer.o
+        return through(m, name, source, Buffer)
 
     def _address(self, m, channel: str, queue, size: int):
         axi = self.axi

@@ -10,7 +10,7 @@ from hw.spec.config import TAG_BITS, Config
 from hw.spec.fault import Fault
 from hw.spec.packet import NODE_BITS, MessageClass, Operation, QueueSet, flit_layout
 from hw.spec.status import Status
-from hw.stream.connect import connect_stream
+from hw.stream.connect import connect_stream, through
 from hw.stream.queue import Buffer, Queue
 
 WAITING = 8
@@ -70,9 +70,7 @@ class WriteAnswer(wiring.Component):
         m.submodules.answers = answers = Queue(ANSWER_LAYOUT, depth=WAITING)
         incoming = self.i
         if self._config.fabric.registered:
-            m.submodules.incoming = buffer = Buffer(ANSWER_LAYOUT)
-            connect_stream(m, self.i, buffer.i)
-            incoming = buffer.o
+            incoming = through(m, "incoming", self.i, Buffer)
         connect_stream(m, incoming, answers.i)
         head = answers.o.payload
         limit = BURSTS_PER_REQUEST * (WAITING + 1)

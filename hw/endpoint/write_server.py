@@ -23,7 +23,7 @@ from hw.spec.packet import (
     flit_layout,
 )
 from hw.spec.status import Status
-from hw.stream.connect import connect_stream
+from hw.stream.connect import connect_stream, through
 from hw.stream.queue import Buffer
 
 
@@ -122,9 +122,7 @@ class WriteServer(wiring.Component):
         ]
         if not config.fabric.registered:
             return checked
-        m.submodules.checked = register = Buffer(layout)
-        connect_stream(m, checked, register.i)
-        return register.o
+        return through(m, "checked", checked, Buffer)
 
     def _store(self, m, to_answer, all_written, issued, flag_status):
         config = self._config

@@ -16,7 +16,7 @@ from hw.spec.packet import (
     queue_set,
 )
 from hw.stream.arbiter import RoundRobin, select
-from hw.stream.connect import connect_stream
+from hw.stream.connect import connect_stream, through
 from hw.stream.queue import LightRegister, Queue
 
 TRANSPORT_CYCLES = 1 + Queue.LATENCY
@@ -260,7 +260,5 @@ class Transport(wiring.Component):
 
     def _join(self, m, name, source, sink, *, apart):
         if apart and self._config.fabric.registered:
-            m.submodules[name] = register = LightRegister(flit_layout(self._config))
-            connect_stream(m, source, register.i)
-            source = register.o
+            source = through(m, name, source, LightRegister)
         connect_stream(m, source, sink)

@@ -19,7 +19,7 @@ from hw.spec.packet import flit_layout
 from hw.spec.registers import FEATURE_BITS
 from hw.spec.status import Status
 from hw.stream.arbiter import StreamArbiter
-from hw.stream.connect import connect_stream
+from hw.stream.connect import connect_stream, through
 from hw.stream.queue import LightRegister
 
 
@@ -207,18 +207,14 @@ class Isa(wiring.Component):
         )
         wave_job, late = scheduler.job, Signal()
         if self._config.fabric.registered:
-            m.submodules.job_buffer = buffer = LightRegister(write_job_layout(self._config))
-            connect_stream(m, scheduler.job, buffer.i)
-            wave_job = buffer.o
-            m.d.comb += late.eq(buffer.o.valid)
+            wave_job = through(m, "job_buffer", scheduler.job, LightRegister)
+            m.d.comb += late.eq(wave_job.valid)
         connect_stream(m, wave_job, turn.i[0])
         for c, controller in enumerate(controllers):
             # A flag goes behind the data of waves that came before it; once offered it stays.
             notify, sink = controller.notify, turn.i[1 + c]
             if self._config.fabric.registered:
-                m.submodules[f"notify_{c}"] = buffer = LightRegister(write_job_layout(self._config))
-                connect_stream(m, notify, buffer.i)
-                notify = buffer.o
+                notify = through(m, f"notify_{c}", notify, LightRegister)
             offered, goes = Signal(name=f"offered_{c}"), Signal(name=f"goes_{c}")
             m.d.comb += [
                 goes.eq(~late | offered),

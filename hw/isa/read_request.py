@@ -9,7 +9,7 @@ from hw.isa.jobs import index_bits, read_job_layout
 from hw.spec.config import Config
 from hw.spec.instruction import read_tag_layout
 from hw.spec.packet import ADDRESS_BITS, LENGTH_BITS, MessageClass, Operation, flit_layout
-from hw.stream.connect import connect_stream
+from hw.stream.connect import through
 from hw.stream.queue import LightRegister
 
 
@@ -54,9 +54,7 @@ class ReadRequest(wiring.Component):
         length = Signal(LENGTH_BITS)
         jobs = self.job
         if self._config.fabric.registered:
-            m.submodules.jobs = buffer = LightRegister(read_job_layout(self._config))
-            connect_stream(m, self.job, buffer.i)
-            jobs = buffer.o
+            jobs = through(m, "jobs", self.job, LightRegister)
         job = jobs.payload
         elements_address = Signal(ADDRESS_BITS)
         elements_left = Signal(LENGTH_BITS)

@@ -79,7 +79,7 @@ class FabricConfig:
         unit="flits",
     )
     registered: bool = parameter(
-        "registers between the parts, and one path through each crossbar for all its ports: "
+        "registers between the parts, and one path through the switch for all its crossbars: "
         "a faster clock and less wiring, for links that take many cycles for a flit",
         False,
     )

@@ -17,3 +17,10 @@ def connect_stream(m, source, sink) -> None:
         sink.valid.eq(source.valid),
         source.ready.eq(sink.ready),
     ]
+
+
+def through(m, name, source, kind):
+    """``source`` behind a ``kind`` of :mod:`hw.stream.queue`, the submodule ``name``."""
+    m.submodules[name] = part = kind(source.payload.shape())
+    connect_stream(m, source, part.i)
+    return part.o

@@ -8,7 +8,7 @@ from hw.fabric.packets import destination_of, header_of
 from hw.spec.config import Config
 from hw.spec.packet import flit_layout
 from hw.stream.arbiter import RoundRobin, select
-from hw.stream.connect import connect_stream
+from hw.stream.connect import connect_stream, through
 from hw.stream.queue import Buffer, LightRegister
 from hw.switch.replay import Replay, routed_layout
 
@@ -172,6 +172,4 @@ class Crossbar(wiring.Component):
         ]
         if not config.fabric.registered:
             return routed
-        m.submodules[f"routed_{index}"] = register = LightRegister(layout)
-        connect_stream(m, routed, register.i)
-        return register.o
+        return through(m, f"routed_{index}", routed, LightRegister)

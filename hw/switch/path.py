@@ -51,3 +51,18 @@ class SharedPath(wiring.Component):
             self.moved.eq(select(self.moves, self.offered)),
         ]
         return m
+
+
+def share_path(m, config: Config, crossbars) -> None:
+    """Wire ``crossbars`` to a path of theirs, which becomes submodule ``path``."""
+    ports = config.system.endpoints
+    m.submodules.path = path = SharedPath(config, count=ports * len(crossbars))
+    for number, crossbar in enumerate(crossbars):
+        here = slice(number * ports, (number + 1) * ports)
+        m.d.comb += [
+            path.able[here].eq(crossbar.able),
+            crossbar.moves.eq(path.moves[here]),
+            crossbar.moved.eq(path.moved),
+        ]
+        for i in range(ports):
+            m.d.comb += path.offered[number * ports + i].eq(crossbar.offered[i])

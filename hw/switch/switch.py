@@ -12,7 +12,7 @@ from hw.spec.config import Config
 from hw.spec.packet import CORE_CHANNELS, FROM_ACCELERATOR, TO_ENDPOINT, TO_SWITCH, Channel
 from hw.stream.connect import connect_stream
 from hw.switch.crossbar import Crossbar
-from hw.switch.path import SharedPath
+from hw.switch.path import share_path
 
 
 class Switch(wiring.Component):
@@ -50,7 +50,7 @@ class Switch(wiring.Component):
         for channel, crossbar in crossbars.items():
             m.submodules[f"crossbar_{channel.name.lower()}"] = crossbar
         if config.fabric.registered:
-            self._share_path(m, list(crossbars.values()))
+            share_path(m, config, list(crossbars.values()))
         m.d.comb += [
             isa.bus.address.eq(self.bus.address),
             isa.bus.write.eq(self.bus.write),
@@ -78,16 +78,3 @@ class Switch(wiring.Component):
             connect_stream(m, isa.read_request[i], out[Channel.ISA_READ_REQUEST])
             connect_stream(m, isa.write_request[i], out[Channel.ISA_WRITE_REQUEST])
         return m
-
-    def _share_path(self, m, crossbars):
-        ports = self._config.system.endpoints
-        m.submodules.path = path = SharedPath(self._config, count=ports * len(crossbars))
-        for number, crossbar in enumerate(crossbars):
-            here = slice(number * ports, (number + 1) * ports)
-            m.d.comb += [
-                path.able[here].eq(crossbar.able),
-                crossbar.moves.eq(path.moves[here]),
-                crossbar.moved.eq(path.moved),
-            ]
-            for i in range(ports):
-                m.d.comb += path.offered[number * ports + i].eq(crossbar.offered[i])
