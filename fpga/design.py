@@ -31,6 +31,7 @@ class Design:
             self.board,
             self.contents,
             partition.framing,
+            link_kind=partition.link_kind,
             clock_hz=partition.clock_hz,
             baud=baud or partition.baud,
         )

@@ -16,7 +16,7 @@ import numpy as np
 import serial
 
 from fpga.partition import Partition, PlacedBoard
-from hw.phy.source_synchronous import LinkStatus
+from hw.phy.supervisor import LinkStatus
 from hw.phy.training import TrainingState
 from hw.spec.host import (
     BOARD,

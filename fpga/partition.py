@@ -10,11 +10,10 @@ from typing import Any
 from amaranth import Module
 
 from fpga.boards import board_names, load_board
-from fpga.boards.board import Board, LinkPins
+from fpga.boards.board import Board, Channel, LinkPins
+from fpga.links import LinkKind, LinkRate, link_rate
 from hw.board.contents import Contents
-from hw.phy.aurora import LANE_BITS, aurora_lanes
 from hw.phy.frame import Framing
-from hw.phy.source_synchronous import frame_latency
 from hw.spec.config import Config, ConfigError, load
 
 PRESET_FOLDER = Path(__file__).resolve().parent / "partitions"
@@ -23,9 +22,6 @@ SWITCH = "switch"
 ENDPOINT = "endpoint_"
 
 DEFAULT_BAUD = 2_000_000
-
-TRANSCEIVER_CYCLES = 70
-"""Of link and physical layer of the published prototype (arXiv 2603.28239, section 3.5)."""
 
 
 class PartitionError(ConfigError):
@@ -65,6 +61,14 @@ class Cut:
             self.endpoint_board.board.links[self.endpoint_link],
         )
 
+    @property
+    def channels(self) -> tuple[Channel, Channel]:
+        """Transceivers at the switch, and at the endpoint."""
+        return (
+            self.switch_board.board.device.channels[self.switch_link],
+            self.endpoint_board.board.device.channels[self.endpoint_link],
+        )
+
 
 @dataclass(frozen=True)
 class Partition:
@@ -72,6 +76,7 @@ class Partition:
 
     name: str
     config: Config
+    link_kind: LinkKind
     framing: Framing
     clock_hz: int
     baud: int
@@ -79,19 +84,17 @@ class Partition:
     cuts: tuple[Cut, ...]
 
     @property
-    def over_transceivers(self) -> bool:
-        return bool(self.switch_board.board.transceivers)
+    def rate(self) -> LinkRate:
+        return link_rate(self.link_kind, self.framing)
 
     @property
     def raw_bits_per_second(self) -> int:
         """Of one direction of a cut."""
-        if self.over_transceivers:
-            return aurora_lanes(self.config) * LANE_BITS * self.clock_hz
-        return self.framing.word_bits * self.clock_hz
+        return self.rate.bits_per_cycle * self.clock_hz
 
     @property
     def flits_per_second(self) -> float:
-        return self.clock_hz / (1 if self.over_transceivers else self.framing.symbols)
+        return self.clock_hz / self.rate.cycles_per_flit
 
     @property
     def payload_bytes_per_second(self) -> float:
@@ -102,8 +105,7 @@ class Partition:
     @property
     def latency_seconds(self) -> float:
         """From link to link across a cut, without the cable."""
-        cycles = TRANSCEIVER_CYCLES if self.over_transceivers else frame_latency(self.framing)
-        return cycles / self.clock_hz
+        return self.rate.latency_cycles / self.clock_hz
 
     @property
     def switch_board(self) -> PlacedBoard:
@@ -135,7 +137,7 @@ def load_partition(source: str | Path) -> Partition:
 
 
 def from_dict(tree: dict[str, Any], *, name: str = "custom") -> Partition:
-    known = ("config", "clock_MHz", "lanes", "baud", "set", "boards")
+    known = ("config", "clock_MHz", "link", "lanes", "baud", "set", "boards")
     for key in tree:
         if key not in known:
             raise PartitionError(f"{key}: unknown field; there are {', '.join(known)}")
@@ -145,14 +147,16 @@ def from_dict(tree: dict[str, Any], *, name: str = "custom") -> Partition:
     config = _config(tree, clock_mhz)
     framing = Framing(config, lanes)
     boards = _boards(tree.get("boards", {}), config)
+    kind = _link_kind(tree, boards)
     return Partition(
         name=name,
         config=config,
+        link_kind=kind,
         framing=framing,
         clock_hz=round(clock_mhz * 1e6),
         baud=baud,
         boards=boards,
-        cuts=_cuts(boards, framing),
+        cuts=_cuts(boards, kind, framing),
     )
 
 
@@ -163,6 +167,18 @@ def _number(tree: dict[str, Any], field: str, default: int, *, low: int, high: i
     if not low <= value <= high:
         raise PartitionError(f"{field} = {value}: must be between {low} and {high}")
     return value
+
+
+def _link_kind(tree: dict[str, Any], boards: tuple[PlacedBoard, ...]) -> LinkKind:
+    """What the boards are linked by: what the partition says, or what is usual for them."""
+    vivado = any(item.switch and item.board.technology == "vivado" for item in boards)
+    able = [LinkKind.AURORA] if vivado else [LinkKind.PINS, LinkKind.SERDES]
+    value = tree.get("link", able[0].value)
+    if value not in able:
+        raise PartitionError(
+            f"link = {value!r}: must be {' or '.join(able)} between boards of this technology"
+        )
+    return LinkKind(value)
 
 
 def _config(tree: dict[str, Any], clock_mhz: int) -> Config:
@@ -276,15 +292,16 @@ def _submodules(module: Module) -> dict[str, tuple[Any, ...]]:
     }
 
 
-def _cuts(boards: tuple[PlacedBoard, ...], framing: Framing) -> tuple[Cut, ...]:
+def _cuts(boards: tuple[PlacedBoard, ...], kind: LinkKind, framing: Framing) -> tuple[Cut, ...]:
     switch_board = next(item for item in boards if item.switch)
     local = len(switch_board.endpoints)
     cuts = []
     for item in boards:
-        if item.contents.links > item.board.link_count:
+        able = item.board.link_count(kind)
+        if item.contents.links > able:
             raise PartitionError(
-                f"boards.{item.name}.board = {item.board.name}: has pins for "
-                f"{item.board.link_count} links, {item.contents.links} are cut"
+                f"boards.{item.name}.board = {item.board.name}: has {kind} for {able} links, "
+                f"{item.contents.links} are cut"
             )
         if item.board.technology != switch_board.board.technology:
             raise PartitionError(
@@ -293,7 +310,7 @@ def _cuts(boards: tuple[PlacedBoard, ...], framing: Framing) -> tuple[Cut, ...]:
                 f"{switch_board.board.technology}"
             )
         for index, pins in enumerate(item.board.links[: item.contents.links]):
-            if pins.lanes < framing.lanes:
+            if kind == LinkKind.PINS and pins.lanes < framing.lanes:
                 raise PartitionError(
                     f"lanes = {framing.lanes}: link {index} of {item.board.name} has pins for "
                     f"at most {pins.lanes}"

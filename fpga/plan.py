@@ -11,9 +11,10 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from fpga.boards.board import Device, LinkPins, Pin
+from fpga.boards.board import Device
 from fpga.design import designs
-from fpga.partition import Partition, PartitionError, PlacedBoard
+from fpga.links import LinkKind
+from fpga.partition import Cut, Partition, PartitionError, PlacedBoard
 from hw.formats import block_formats
 from hw.isa.reduce import LANE_BITS
 from hw.spec.config import Config
@@ -161,10 +162,9 @@ def print_plan(partition: Partition, console: Console) -> None:
 
 
 def wiring_tables(partition: Partition) -> str:
-    """Markdown: every wire of every cable; a clock goes with each direction."""
+    """Markdown: every wire of every cable; on pins a clock goes with each direction."""
     text = []
     for number, cut in enumerate(partition.cuts):
-        near, far = cut.ends
         here, there = cut.switch_board, cut.endpoint_board
         text += [
             f"Cable {number}: {here.name} link {cut.switch_link} to {there.name} link "
@@ -173,17 +173,20 @@ def wiring_tables(partition: Partition) -> str:
             f"| wire | {here.name} ({here.board.title}) | {there.name} ({there.board.title}) |",
             "|---|---|---|",
         ]
-        for name, one, other in _wires(near, far, partition.framing.lanes):
+        for name, one, other in _wires(cut, partition):
             text.append(f"| {name} | {one} | {other} |")
         text.append("")
     return "\n".join(text)
 
 
-def _wires(near: LinkPins, far: LinkPins, lanes: int) -> list[tuple[str, Pin, Pin]]:
-    wires = [
-        ("clock out", near.transmit_clock, far.receive_clock),
-        *((f"data out {n}", near.transmit[n], far.receive[n]) for n in range(lanes)),
-        ("clock in", near.receive_clock, far.transmit_clock),
-        *((f"data in {n}", near.receive[n], far.transmit[n]) for n in range(lanes)),
+def _wires(cut: Cut, partition: Partition) -> list[tuple[str, object, object]]:
+    if partition.link_kind == LinkKind.SERDES:
+        near, far = cut.channels
+        return [("pair out", near, far), ("pair in", near, far)]
+    (here, there), lanes = cut.ends, range(partition.framing.lanes)
+    return [
+        ("clock out", here.transmit_clock, there.receive_clock),
+        *((f"data out {n}", here.transmit[n], there.receive[n]) for n in lanes),
+        ("clock in", here.receive_clock, there.transmit_clock),
+        *((f"data in {n}", here.receive[n], there.transmit[n]) for n in lanes),
     ]
-    return wires

@@ -7,14 +7,20 @@ import threading
 from pathlib import Path
 
 import pytest
+from amaranth import Module
+from amaranth.hdl import Elaboratable
 from click.testing import CliRunner
 
 from fpga.boards import load_board
 from fpga.build import TimingError, as_records, build, build_design
 from fpga.design import Design
+from fpga.ecp5.top import connect_clocks, connect_transceiver
+from fpga.ecp5.transceiver import TransceiverBlock
 from fpga.partition import from_dict, load_partition
 from fpga.tools import run_tool
 from hw.board.contents import Contents
+from hw.phy.serdes import SerdesPhy
+from hw.stream.connect import connect_stream
 from scin.main import main
 
 
@@ -42,6 +48,44 @@ def test_bring_up_board():
     report = build_design(partition, design, silent, threading.Event())
     check(report)
     assert 0 < report.utilisation.lut < 2000
+
+
+class EchoTop(Elaboratable):
+    """Both channels of a transceiver block; whatever flit comes in goes out again."""
+
+    def __init__(self, board, config, clock_hz):
+        self._board = board
+        self._config = config
+        self._clock_hz = clock_hz
+
+    def elaborate(self, platform):
+        m = Module()
+        connect_clocks(m, platform, self._board, self._clock_hz)
+        channels = self._board.device.channels[:2]
+        m.submodules.block = block = TransceiverBlock(channels, clock_hz=self._clock_hz)
+        for index in range(len(channels)):
+            phy = SerdesPhy(self._config)
+            connect_transceiver(m, platform, phy, block, index, self._clock_hz)
+            m.submodules[f"phy_{index}"] = phy
+            connect_stream(m, phy.o, phy.i)
+        return m
+
+
+class Echo(Design):
+    def top(self, partition, *, baud=None):
+        del baud
+        return EchoTop(self.board, partition.config, partition.clock_hz)
+
+
+def test_serial_links():
+    """The transceivers are placed and routed, in time; nobody tried them on a board."""
+    partition = load_partition("star5")
+    contents = Contents(partition.config, switch=False, endpoints=0)
+    design = Echo("ecpix5_echo", load_board("ecpix5"), contents, users=("board",))
+    report = build_design(partition, design, silent, threading.Event())
+    check(report)
+    text = Path(report.bitstream).with_suffix(".config").read_text()
+    assert "DCU" in text
 
 
 @pytest.mark.slow

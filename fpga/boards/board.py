@@ -8,6 +8,19 @@ from typing import Any
 
 from amaranth.hdl import Elaboratable
 
+from fpga.links import LinkKind
+
+
+@dataclass(frozen=True)
+class Channel:
+    """A serial transceiver of the device: its block and its number in it."""
+
+    block: int
+    number: int
+
+    def __str__(self) -> str:
+        return f"DCU {self.block} channel {self.number}"
+
 
 @dataclass(frozen=True)
 class Device:
@@ -19,10 +32,19 @@ class Device:
     bram: int
     bram_bits: int
     dsp: int
+    channels: tuple[Channel, ...] = ()
 
 
 LFE5U_85F = Device("LFE5U-85F", lut=83_640, ff=83_640, bram=208, bram_bits=18 * 1024, dsp=156)
-LFE5UM5G_85F = Device("LFE5UM5G-85F", lut=83_640, ff=83_640, bram=208, bram_bits=18 * 1024, dsp=156)
+LFE5UM5G_85F = Device(
+    "LFE5UM5G-85F",
+    lut=83_640,
+    ff=83_640,
+    bram=208,
+    bram_bits=18 * 1024,
+    dsp=156,
+    channels=tuple(Channel(block, number) for block in range(2) for number in range(2)),
+)
 XCVU13P = Device(
     "xcvu13p", lut=1_728_000, ff=3_456_000, bram=2_688, bram_bits=36 * 1024, dsp=12_288
 )
@@ -80,9 +102,15 @@ class Board:
     extra: Callable[[], Elaboratable] | None = None
     """Gateware that the board needs besides, in domain ``sync``."""
 
-    @property
-    def link_count(self) -> int:
-        return self.transceivers or len(self.links)
+    def link_count(self, kind: LinkKind) -> int:
+        """How many links of this kind it can have."""
+        match kind:
+            case LinkKind.PINS:
+                return len(self.links)
+            case LinkKind.SERDES:
+                return len(self.device.channels)
+            case LinkKind.AURORA:
+                return self.transceivers
 
 
 def pins(connector: tuple[str, int], names: str) -> tuple[Pin, ...]:

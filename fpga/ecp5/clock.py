@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from amaranth import ClockSignal, Instance, Module, Signal
+from amaranth import ClockDomain, ClockSignal, Instance, Module, Signal
 from amaranth.lib import wiring
-from amaranth.lib.cdc import ResetSynchronizer
+from amaranth.lib.cdc import FFSynchronizer
 from amaranth.lib.wiring import In
 
 from hw.spec.config import ConfigError
@@ -17,6 +17,8 @@ OUTPUT_DIVIDERS = (8, 16, 32)
 VCO_HZ = (400_000_000, 800_000_000)
 PHASE_DETECTOR_HZ = (3_125_000, 400_000_000)
 MOST_DIVIDER = 128
+
+START_CYCLES = 256
 
 
 class ClockError(ConfigError):
@@ -53,10 +55,13 @@ class PllSetting:
 
 
 class ClockGenerator(wiring.Component):
-    """Drives the domains ``sync`` and, without reset, ``quarter`` of the top.
+    """Drives the domains ``sync`` and ``quarter`` of the top.
 
-    Parameters: ``input_hz``, ``output_hz``. Ports: ``clock`` in, the oscillator. ``sync`` is in
-    reset until the PLL has locked.
+    Parameters: ``input_hz``, ``output_hz``. Ports: ``clock`` in, the oscillator.
+
+    Neither domain has a reset: registers start with the values of the bitstream, and the clock of
+    ``sync`` is let through ``START_CYCLES`` after the PLL has locked. A reset of every register
+    would take wires all over the device, which are what is short.
     """
 
     def __init__(self, *, input_hz: int, output_hz: int):
@@ -66,7 +71,20 @@ class ClockGenerator(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        locked = Signal()
+        m.domains.generated = ClockDomain(reset_less=True, local=True)
+        locked, steady = Signal(), Signal()
+        waited = Signal(range(START_CYCLES))
+        m.submodules.cross_locked = FFSynchronizer(locked, steady, o_domain="generated")
+        with m.If(~steady):
+            m.d.generated += waited.eq(0)
+        with m.Elif(~waited.all()):
+            m.d.generated += waited.eq(waited + 1)
+        m.submodules.gate = Instance(
+            "DCCA",
+            i_CLKI=ClockSignal("generated"),
+            i_CE=waited.all(),
+            o_CLKO=ClockSignal("sync"),
+        )
         output = self._setting.output_divider
         phase = (output - 1) // 2
         in_mhz, out_mhz = (f"{hz / 1e6:g}" for hz in self._hz)
@@ -97,7 +115,7 @@ class ClockGenerator(wiring.Component):
             ("p", "CLKOS_CPHASE", phase + output // 4),
             ("p", "CLKOS_FPHASE", 0),
             ("i", "CLKI", self.clock),
-            ("i", "CLKFB", ClockSignal("sync")),
+            ("i", "CLKFB", ClockSignal("generated")),
             ("i", "RST", 0),
             ("i", "STDBY", 0),
             ("i", "PHASESEL0", 0),
@@ -107,9 +125,8 @@ class ClockGenerator(wiring.Component):
             ("i", "PHASELOADREG", 1),
             ("i", "PLLWAKESYNC", 0),
             ("i", "ENCLKOP", 0),
-            ("o", "CLKOP", ClockSignal("sync")),
+            ("o", "CLKOP", ClockSignal("generated")),
             ("o", "CLKOS", ClockSignal("quarter")),
             ("o", "LOCK", locked),
         )
-        m.submodules.reset = ResetSynchronizer(~locked, domain="sync")
         return m

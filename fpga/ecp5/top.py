@@ -10,11 +10,14 @@ from amaranth.lib import wiring
 from fpga.boards.board import Board, Pin
 from fpga.ecp5.clock import ClockGenerator
 from fpga.ecp5.lanes import ReceivePins, TransmitPins
+from fpga.ecp5.transceiver import TransceiverBlock
+from fpga.links import LinkKind
 from hw.board.contents import Contents
 from hw.board.core import BoardCore
 from hw.host.command import CommandPort
 from hw.host.uart import UartReceiver, UartTransmitter
 from hw.phy.frame import Framing
+from hw.phy.serdes import SerdesPhy
 from hw.phy.source_synchronous import SourceSynchronousPhy
 from hw.stream.connect import connect_stream
 
@@ -29,15 +32,46 @@ def _pins(pins: tuple[Pin, ...], direction: str) -> Pins:
     raise ValueError(f"pins on several connectors: {', '.join(map(str, pins))}")
 
 
+def connect_clocks(m, platform, board, clock_hz) -> None:
+    """The domains of a board's top, from its oscillator."""
+    m.domains.sync = ClockDomain(reset_less=True)
+    m.domains.quarter = ClockDomain(reset_less=True)
+    oscillator = platform.request(board.clock, dir="-")
+    m.submodules.clock = clock = ClockGenerator(input_hz=board.clock_hz, output_hz=clock_hz)
+    m.submodules.oscillator_pin = Instance("IB", i_I=oscillator.io[0], o_O=clock.clock)
+
+
+def connect_transceiver(m, platform, phy, block, place, clock_hz) -> None:
+    """Wire a :class:`SerdesPhy` to one of the channels of a :class:`TransceiverBlock`."""
+    for name in ("transmit_clock", "receive_clock"):
+        clock = getattr(block, name)[place]
+        platform.add_clock_constraint(clock, clock_hz)
+        m.d.comb += getattr(phy, name).eq(clock)
+    m.d.comb += [
+        block.word_out[place].eq(phy.word_out),
+        phy.word_in.eq(block.word_in[place]),
+        phy.bad_in.eq(block.bad_in[place]),
+    ]
+
+
 class Ecp5Top(Elaboratable):
-    """Parameters: ``board``; ``contents``; ``framing`` of its links; ``clock_hz``; ``baud``."""
+    """Parameters: ``board``, ``contents``; ``link_kind``, ``framing`` of its links; ``clock_hz``;
+    ``baud``."""
 
     def __init__(
-        self, board: Board, contents: Contents, framing: Framing, *, clock_hz: int, baud: int
+        self,
+        board: Board,
+        contents: Contents,
+        framing: Framing,
+        *,
+        link_kind: LinkKind,
+        clock_hz: int,
+        baud: int,
     ):
         self._board = board
         self._contents = contents
         self._framing = framing
+        self._link_kind = link_kind
         self._clock_hz = clock_hz
         self._baud = baud
 
@@ -45,6 +79,7 @@ class Ecp5Top(Elaboratable):
         """Those of the links, and of the serial port if the board does not name one."""
         attributes = Attrs(IO_TYPE=self._board.io_standard)
         lanes = self._framing.lanes
+        links = self._board.links if self._link_kind == LinkKind.PINS else ()
         found = [
             Resource(
                 LINK_RESOURCE,
@@ -55,7 +90,7 @@ class Ecp5Top(Elaboratable):
                 Subsignal("receive", _pins(item.receive[:lanes], "i")),
                 attributes,
             )
-            for index, item in enumerate(self._board.links[: self._contents.links])
+            for index, item in enumerate(links[: self._contents.links])
         ]
         if self._board.serial is not None:
             receive, transmit = self._board.serial
@@ -75,13 +110,7 @@ class Ecp5Top(Elaboratable):
         board, contents, framing = self._board, self._contents, self._framing
         platform.add_resources(self.resources())
 
-        m.domains.sync = ClockDomain()
-        m.domains.quarter = ClockDomain(reset_less=True)
-        oscillator = platform.request(board.clock, dir="-")
-        m.submodules.clock = clock = ClockGenerator(
-            input_hz=board.clock_hz, output_hz=self._clock_hz
-        )
-        m.submodules.oscillator_pin = Instance("IB", i_I=oscillator.io[0], o_O=clock.clock)
+        connect_clocks(m, platform, board, self._clock_hz)
         if board.extra is not None:
             m.submodules.extra = board.extra()
 
@@ -89,16 +118,18 @@ class Ecp5Top(Elaboratable):
             contents, clock_khz=self._clock_hz // 1000, lanes=framing.lanes
         )
         self._connect_serial(m, platform, core)
-        for index in range(contents.links):
-            m.submodules[f"phy_{index}"] = phy = SourceSynchronousPhy(framing)
-            self._connect_pins(m, platform, phy, index)
-            connect_stream(m, core.link_out[index], phy.i)
-            connect_stream(m, phy.o, core.link_in[index])
-            m.d.comb += core.link_status[index].eq(phy.status)
-            m.d.comb += [
-                there.eq(here) for there, here in zip(core.link_eye[index], phy.eye, strict=True)
-            ]
+        if self._link_kind == LinkKind.PINS:
+            for index in range(contents.links):
+                self._connect_pins(m, platform, core, index)
+        else:
+            self._connect_transceivers(m, platform, core)
         return m
+
+    def _connect_link(self, m, core, index, phy):
+        m.submodules[f"phy_{index}"] = phy
+        connect_stream(m, core.link_out[index], phy.i)
+        connect_stream(m, phy.o, core.link_in[index])
+        m.d.comb += core.link_status[index].eq(phy.status)
 
     def _connect_serial(self, m, platform, core):
         name = "uart" if self._board.serial is None else SERIAL_RESOURCE
@@ -115,7 +146,24 @@ class Ecp5Top(Elaboratable):
         connect_stream(m, commands.o, transmitter.i)
         wiring.connect(m, commands.axi, core.host)
 
-    def _connect_pins(self, m, platform, phy, index):
+    def _connect_transceivers(self, m, platform, core):
+        channels = self._board.device.channels[: self._contents.links]
+        for block in sorted({channel.block for channel in channels}):
+            mine = [index for index, channel in enumerate(channels) if channel.block == block]
+            m.submodules[f"transceivers_{block}"] = transceivers = TransceiverBlock(
+                tuple(channels[index] for index in mine), clock_hz=self._clock_hz
+            )
+            for place, index in enumerate(mine):
+                phy = SerdesPhy(self._framing.config)
+                self._connect_link(m, core, index, phy)
+                connect_transceiver(m, platform, phy, transceivers, place, self._clock_hz)
+
+    def _connect_pins(self, m, platform, core, index):
+        phy = SourceSynchronousPhy(self._framing)
+        self._connect_link(m, core, index, phy)
+        m.d.comb += [
+            there.eq(here) for there, here in zip(core.link_eye[index], phy.eye, strict=True)
+        ]
         names = ("transmit_clock", "transmit", "receive_clock", "receive")
         port = platform.request(LINK_RESOURCE, index, dir=dict.fromkeys(names, "-"))
         platform.add_clock_constraint(port.receive_clock.io, self._clock_hz)

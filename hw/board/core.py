@@ -11,7 +11,7 @@ from hw.endpoint.attached import AttachedEndpoint
 from hw.endpoint.block_ram import BlockRam
 from hw.fabric.phy import link_signature
 from hw.host.decoder import HostDecoder
-from hw.phy.source_synchronous import LinkStatus
+from hw.phy.supervisor import LinkStatus
 from hw.spec.buildable import check_buildable
 from hw.spec.host import ADDRESS_BITS, BOARD_PAGE
 from hw.spec.registers import dma_page, endpoint_page

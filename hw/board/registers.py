@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from hw.board.contents import Contents
 from hw.csr.bus import CsrBus, Decoder
-from hw.phy.source_synchronous import LinkStatus
+from hw.phy.supervisor import LinkStatus
 from hw.spec.host import BOARD, BOARD_IDENTITY, fingerprint
 from hw.spec.packet import NODE_BITS
 

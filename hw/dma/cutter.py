@@ -13,7 +13,7 @@ from hw.spec.dma import COPIES, DmaOpcode, SignalKind
 from hw.spec.packet import ADDRESS_BITS, LENGTH_BITS, NODE_BITS, WORD_BITS
 from hw.spec.status import Status
 from hw.stream.connect import connect_stream
-from hw.stream.queue import Buffer, Register
+from hw.stream.queue import LightRegister
 
 
 class Cutter(wiring.Component):
@@ -160,8 +160,8 @@ class Cutter(wiring.Component):
         checked = stream.Signature(layout).create(path=("checked",))
         source, taken, held = given, checked, Signal()
         if config.fabric.registered:
-            m.submodules.given = before = Buffer(layout)
-            m.submodules.checked = after = Register(layout)
+            m.submodules.given = before = LightRegister(layout)
+            m.submodules.checked = after = LightRegister(layout)
             connect_stream(m, given, before.i)
             connect_stream(m, checked, after.i)
             source, taken = before.o, after.o

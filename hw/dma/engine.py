@@ -98,16 +98,17 @@ class Engine(wiring.Component):
             (sequencer.poll, local.poll),
             (sequencer.o, cutter.i),
             (cutter.read, landing.i),
-            (landing.burst, local.segment),
             (local.segment_beat, landing.beat),
             (cutter.job, jobs.i),
             (jobs.o, realign.i),
         ):
             connect_stream(m, source, sink)
         rows, fetches, packets = realign.o, ring.burst, realign.packet
+        segments = landing.burst
         between = Const(0)
         if config.fabric.registered:
             fetches = through(m, "fetch_buffer", fetches, Buffer)
+            segments = through(m, "segment_buffer", segments, LightRegister)
             # Its packet stays in front of the writer until the last row is through.
             rows = through(m, "row_buffer", rows, Buffer)
             packets = through(m, "packet_buffer", packets, LightRegister)
@@ -115,6 +116,7 @@ class Engine(wiring.Component):
         connect_stream(m, rows, writer.row)
         connect_stream(m, packets, writer.packet)
         connect_stream(m, fetches, local.command)
+        connect_stream(m, segments, local.segment)
         windows = self._ports(m, local, landing, writer)
 
         m.submodules.outcome = outcome = Outcome(config)
@@ -149,7 +151,6 @@ class Engine(wiring.Component):
             cutter.clock.eq(clock),
             cutter.word_done.eq(writer.word_done),
             cutter.stop.eq(outcome.resetting | outcome.abort),
-            local.segment_number.eq(landing.burst_segment),
             landing.beat_segment.eq(local.beat_segment),
             landing.beat_last.eq(local.beat_last),
             landing.row.eq(realign.row),

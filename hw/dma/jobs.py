@@ -2,6 +2,7 @@
 
 from amaranth.lib import data, enum
 
+from hw.endpoint.axi import BURST_LAYOUT
 from hw.spec.config import MAX_ENDPOINTS, Config
 from hw.spec.dma import RequestTag
 from hw.spec.packet import ADDRESS_BITS, LENGTH_BITS, NODE_BITS
@@ -42,6 +43,11 @@ def read_layout(config: Config) -> data.StructLayout:
             "status": Status,
         }
     )
+
+
+def segment_burst_layout(config: Config) -> data.StructLayout:
+    """A burst of own memory, and the segment its data are for."""
+    return data.StructLayout({"burst": BURST_LAYOUT, "segment": segment_bits(config)})
 
 
 def write_job_layout(config: Config) -> data.StructLayout:

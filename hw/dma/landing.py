@@ -5,8 +5,14 @@ from amaranth.hdl import ValueLike
 from amaranth.lib import memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.dma.jobs import FAILURE_LAYOUT, ITEM_BITS, read_layout, segment_bits
-from hw.endpoint.axi import BURST_LAYOUT, read_beat_layout
+from hw.dma.jobs import (
+    FAILURE_LAYOUT,
+    ITEM_BITS,
+    read_layout,
+    segment_bits,
+    segment_burst_layout,
+)
+from hw.endpoint.axi import read_beat_layout
 from hw.fabric.packets import drive_header, header_of
 from hw.spec.config import Config
 from hw.spec.dma import TAG_ENGINE_BITS, RequestTag
@@ -22,7 +28,7 @@ class Landing(wiring.Component):
     Ports
     -----
     i : stream in, segments to read; taken when theirs is free and the request leaves
-    burst, burst_segment; beat, beat_segment, beat_last : own memory
+    burst; beat, beat_segment, beat_last : own memory
     request, response : flit streams, reads of other memories
     row, read_row, read_data : one row of the buffer, valid the cycle after ``read_row``
     arrived : out, rows there, per segment; ``complete``, ``failed`` : out, a bit per segment
@@ -46,8 +52,7 @@ class Landing(wiring.Component):
         super().__init__(
             {
                 "i": In(stream.Signature(read_layout(config))),
-                "burst": Out(stream.Signature(BURST_LAYOUT)),
-                "burst_segment": Out(segment_bits(config)),
+                "burst": Out(stream.Signature(segment_burst_layout(config))),
                 "beat": In(stream.Signature(read_beat_layout(config))),
                 "beat_segment": In(segment_bits(config)),
                 "beat_last": In(1),
@@ -171,9 +176,9 @@ class Landing(wiring.Component):
                 (wanted.address[:shift] + wanted.length + config.fabric.flit_bytes - 1) >> shift
             ),
             self.burst.valid.eq(self.i.valid & free & sound & wanted.local),
-            self.burst.payload.address.eq(wanted.address & ~((1 << shift) - 1)),
-            self.burst.payload.beats.eq(beats),
-            self.burst_segment.eq(wanted.segment),
+            self.burst.payload.burst.address.eq(wanted.address & ~((1 << shift) - 1)),
+            self.burst.payload.burst.beats.eq(beats),
+            self.burst.payload.segment.eq(wanted.segment),
             self.request.valid.eq(self.i.valid & free & sound & ~wanted.local),
             *drive_header(
                 self.request.payload,

@@ -4,7 +4,7 @@ from amaranth import Module, Signal
 from amaranth.lib import data, enum, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.dma.jobs import segment_bits
+from hw.dma.jobs import segment_bits, segment_burst_layout
 from hw.endpoint.axi import BURST_LAYOUT, read_beat_layout
 from hw.spec.config import Config
 from hw.spec.packet import ADDRESS_BITS, WORD_BITS
@@ -25,8 +25,8 @@ class LocalReads(wiring.Component):
     -----
     command, command_beat : bursts of the command fetch, and their data
     poll, word, word_valid, word_error : addresses to look at, and what was there
-    segment, segment_number, segment_beat, beat_segment, beat_last : bursts of data, with the
-        segment each is for; data with their segment
+    segment, segment_beat, beat_segment, beat_last : bursts of data, with the segment each is
+        for; data with their segment
     burst, beat : the memory port
 
     Round robin; up to 16 bursts are under way. AXI4 answers in order, so a queue tells whose
@@ -45,8 +45,7 @@ class LocalReads(wiring.Component):
                 "word": Out(WORD_BITS),
                 "word_valid": Out(1),
                 "word_error": Out(1),
-                "segment": In(bursts),
-                "segment_number": In(segment_bits(config)),
+                "segment": In(stream.Signature(segment_burst_layout(config))),
                 "segment_beat": Out(beats),
                 "beat_segment": Out(segment_bits(config)),
                 "beat_last": Out(1),
@@ -81,8 +80,8 @@ class LocalReads(wiring.Component):
             (
                 Reader.DATA,
                 self.segment,
-                self.segment.payload.address,
-                self.segment.payload.beats,
+                self.segment.payload.burst.address,
+                self.segment.payload.burst.beats,
             ),
         ):
             entry = turn.i[reader.value]
@@ -92,7 +91,7 @@ class LocalReads(wiring.Component):
                 entry.payload.burst.address.eq(address),
                 entry.payload.burst.beats.eq(beats),
                 entry.payload.owner.reader.eq(reader),
-                entry.payload.owner.segment.eq(self.segment_number),
+                entry.payload.owner.segment.eq(self.segment.payload.segment),
                 entry.payload.owner.lane.eq(self.poll.payload[3:shift]),
                 entry.payload.owner.beats.eq(beats),
             ]
@@ -105,11 +104,11 @@ class LocalReads(wiring.Component):
         ]
 
         owner = owners.o.payload
-        count = Signal(9)
+        count = Signal(9, init=1)
         last = Signal()
         m.d.comb += [
             self.beat.ready.eq(1),
-            last.eq(count == owner.beats - 1),
+            last.eq(count == owner.beats),
             owners.o.ready.eq(self.beat.valid & last),
             self.command_beat.payload.eq(self.beat.payload),
             self.command_beat.valid.eq(self.beat.valid & (owner.reader == Reader.COMMAND)),
@@ -124,5 +123,5 @@ class LocalReads(wiring.Component):
         with m.If(self.beat.valid):
             m.d.sync += count.eq(count + 1)
             with m.If(last):
-                m.d.sync += count.eq(0)
+                m.d.sync += count.eq(1)
         return m

@@ -4,7 +4,7 @@ from amaranth import Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.dma.jobs import FAILURE_LAYOUT, NUMBER_BITS
+from hw.dma.jobs import FAILURE_LAYOUT, ITEM_BITS, NUMBER_BITS
 from hw.spec.config import Config
 from hw.spec.dma import EngineState, RequestTag
 from hw.spec.status import Status
@@ -65,16 +65,24 @@ class Outcome(wiring.Component):
         m = Module()
         latest = (self.started - 1)[:NUMBER_BITS]
 
-        def fail(condition, status, number):
+        # The command that failed is the last one up to `limit` whose number ends like this.
+        limit, ending = Signal(NUMBER_BITS), Signal(ITEM_BITS)
+        m.d.comb += self.number.eq(limit - (limit - ending)[:ITEM_BITS])
+
+        def fail(condition, status, upto, command):
             with m.If(~self.failed & condition):
-                m.d.sync += [self.failed.eq(1), self.status.eq(status), self.number.eq(number)]
+                m.d.sync += [
+                    self.failed.eq(1),
+                    self.status.eq(status),
+                    limit.eq(upto),
+                    ending.eq(command),
+                ]
 
         for failure in self.failure:
-            width = len(failure.command)
-            behind = (latest[:width] - failure.command)[:width]
-            fail(failure.status != Status.OK, failure.status, latest - behind)
-        fail(self.sequencer_failure != Status.OK, self.sequencer_failure, self.sequencer_number)
-        fail(self.ring_failure != Status.OK, self.ring_failure, self.started)
+            fail(failure.status != Status.OK, failure.status, latest, failure.command)
+        number = self.sequencer_number
+        fail(self.sequencer_failure != Status.OK, self.sequencer_failure, number, number)
+        fail(self.ring_failure != Status.OK, self.ring_failure, self.started, self.started)
 
         # The fabric owes something and nothing comes.
         silence = Signal(32)
@@ -84,7 +92,7 @@ class Outcome(wiring.Component):
         m.d.sync += silence.eq(Mux(self.waiting & ~self.moved, silence + 1, 0))
         with m.If(self.abort):
             m.d.sync += [self.generation.eq(self.generation + 1), silence.eq(0)]
-        fail(self.abort, Status.TIMEOUT, latest)
+        fail(self.abort, Status.TIMEOUT, latest, latest)
 
         with m.If(self.reset):
             m.d.sync += self.resetting.eq(1)

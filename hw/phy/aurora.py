@@ -6,7 +6,7 @@ from amaranth.lib.cdc import FFSynchronizer
 from amaranth.lib.wiring import In, Out
 
 from hw.fabric.phy import link_signature
-from hw.phy.source_synchronous import LinkStatus
+from hw.phy.supervisor import LinkStatus
 from hw.phy.training import TrainingState
 from hw.spec.config import Config
 from hw.spec.packet import link_flit_layout

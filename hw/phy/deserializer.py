@@ -5,6 +5,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.phy.frame import BITS_PER_SYMBOL, CHECK, FrameKind, Framing
+from hw.phy.supervisor import BEAT_BITS
 from hw.spec.packet import link_flit_layout
 
 STREAK = 8
@@ -12,8 +13,6 @@ STREAK = 8
 
 PATIENCE = 4
 """Bad frames in a row after which alignment is given up."""
-
-BEAT_BITS = 6
 
 
 class Deserializer(wiring.Component):

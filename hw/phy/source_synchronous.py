@@ -1,24 +1,22 @@
 """A board-to-board link over ordinary pins: data lanes beside a forwarded clock."""
 
-from amaranth import ClockDomain, ClockSignal, DomainRenamer, Module, Mux, Signal
-from amaranth.lib import data, fifo, wiring
+from amaranth import ClockDomain, ClockSignal, DomainRenamer, Module, Signal
+from amaranth.lib import fifo, wiring
 from amaranth.lib.cdc import FFSynchronizer
 from amaranth.lib.wiring import In, Out
 
 from hw.fabric.phy import link_signature
-from hw.phy.deserializer import BEAT_BITS, Deserializer
+from hw.phy.deserializer import Deserializer
 from hw.phy.frame import Framing
-from hw.phy.serializer import Sending, Serializer
-from hw.phy.training import Training, TrainingState
+from hw.phy.serializer import Serializer
+from hw.phy.supervisor import LinkStatus, LinkSupervisor
+from hw.phy.training import Training
 from hw.spec.packet import link_flit_layout
 from hw.stream.connect import connect_stream
 from hw.stream.queue import Buffer
 
 SETTLE_FRAMES = 24
 """A delay setting is tried for as long as so many frames take: a streak, and crossing domains."""
-
-COUNTER_BITS = 16
-
 
 CROSSING_CYCLES = 9
 """Registers at both ends, the receiver's judgement, and the FIFO between the clocks."""
@@ -28,20 +26,6 @@ def frame_latency(framing: Framing) -> int:
     """Cycles from a flit that is offered to the same at the far end, without the cable: it
     waits for a frame to begin, at most as long as one takes, then is sent and taken whole."""
     return 2 * framing.symbols + CROSSING_CYCLES
-
-
-class LinkStatus(data.Struct):
-    """Of one board-to-board link; the low word of its registers."""
-
-    up: 1
-    trained: 1
-    far_trained: 1
-    aligned: 1
-    clock: 1
-    state: TrainingState
-    reserved: 1
-    drops: 8
-    errors: COUNTER_BITS
 
 
 class SourceSynchronousPhy(wiring.Component):
@@ -116,55 +100,20 @@ class SourceSynchronousPhy(wiring.Component):
             *(outer.eq(inner) for outer, inner in zip(self.eye, training.eye, strict=True)),
         ]
 
-        aligned, far_trained = Signal(), Signal()
+        m.submodules.supervisor = supervisor = LinkSupervisor()
         lane_good = Signal(framing.lanes)
-        error, beat = Signal(), Signal()
-        for name, source, target in (
-            ("aligned", deserializer.aligned, aligned),
-            ("far_trained", deserializer.far_trained, far_trained),
-            ("lane_good", deserializer.lane_good, lane_good),
-            ("error", deserializer.error, error),
-            ("beat", deserializer.beat, beat),
-        ):
-            m.submodules[f"cross_{name}"] = FFSynchronizer(source, target)
-        alive = self._watch_clock(m, beat)
-
-        up, was_up = Signal(), Signal()
-        status, errors, drops = self.status, Signal(COUNTER_BITS), Signal(8)
-        last_error = Signal()
-        m.d.sync += [was_up.eq(up), last_error.eq(error)]
-        with m.If((error != last_error) & training.trained & ~errors.all()):
-            m.d.sync += errors.eq(errors + 1)
-        with m.If(was_up & ~up & ~drops.all()):
-            m.d.sync += drops.eq(drops + 1)
-        m.d.sync += serializer.sending.eq(
-            Mux(up, Sending.FLITS, Mux(training.trained, Sending.TRAINED, Sending.UNTRAINED))
-        )
+        m.submodules.cross_lane_good = FFSynchronizer(deserializer.lane_good, lane_good)
         m.d.comb += [
-            training.aligned.eq(aligned),
+            supervisor.receiver_aligned.eq(deserializer.aligned),
+            supervisor.receiver_far_trained.eq(deserializer.far_trained),
+            supervisor.receiver_error.eq(deserializer.error),
+            supervisor.receiver_beat.eq(deserializer.beat),
+            supervisor.trained.eq(training.trained),
+            supervisor.state.eq(training.state),
+            training.aligned.eq(supervisor.aligned),
+            training.alive.eq(supervisor.alive),
             training.lane_good.eq(lane_good),
-            training.alive.eq(alive),
-            up.eq(training.trained & far_trained),
-            status.up.eq(up),
-            status.trained.eq(training.trained),
-            status.far_trained.eq(far_trained),
-            status.aligned.eq(aligned),
-            status.clock.eq(alive),
-            status.state.eq(training.state),
-            status.drops.eq(drops),
-            status.errors.eq(errors),
+            serializer.sending.eq(supervisor.sending),
+            self.status.eq(supervisor.status),
         ]
         return m
-
-    def _watch_clock(self, m, beat):
-        """True while the far end's clock runs."""
-        alive, last = Signal(), Signal()
-        silent = Signal(BEAT_BITS + 2)
-        m.d.sync += last.eq(beat)
-        with m.If(beat != last):
-            m.d.sync += [silent.eq(0), alive.eq(1)]
-        with m.Elif(silent.all()):
-            m.d.sync += alive.eq(0)
-        with m.Else():
-            m.d.sync += silent.eq(silent + 1)
-        return alive

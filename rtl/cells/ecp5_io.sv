@@ -141,3 +141,14 @@ module EHXPLLL #(
   end
   always @(CLKOP) CLKOS <= #(2 * half * (CLKOS_CPHASE - CLKOP_CPHASE) / CLKOP_DIV) CLKOP;
 endmodule
+
+// A gate at the root of a clock: CE counts while the clock is low.
+module DCCA (
+    input  wire CLKI,
+    input  wire CE,
+    output wire CLKO
+);
+  reg open = 0;
+  always @(CLKI or CE) if (!CLKI) open = CE;
+  assign CLKO = CLKI & open;
+endmodule
