@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from fpga.design import Design, designs
+from fpga.ecp5.spread import empty_places
 from fpga.partition import Partition
 from fpga.tools import tool_path
 from scin.toolchain import BUILD_FOLDER
@@ -105,7 +106,7 @@ def build_design(
 ) -> BuildReport:
     """One bitstream; gives up when ``stop`` is set."""
     progress(design.name, "elaborating")
-    plan = design.prepare(partition)
+    plan = design.prepare(partition, spread=design.spread)
     tools = json.dumps({name: version(name) for name in PACKAGES})
     key = digest(plan.digest(), tools.encode())
     target = BITSTREAMS / f"{design.name}-{key}"
@@ -200,6 +201,7 @@ def _failure(design: Design, work: Path) -> Exception:
 def _report(partition: Partition, design: Design, folder: Path) -> BuildReport:
     document = json.loads((folder / "report.json").read_text())
     figures = document["nextpnr"]
+    empty = len(empty_places(design.board.device.name)) if design.spread else 0
     used = {kind: entry["used"] for kind, entry in figures["utilization"].items()}
     reached = {name: entry["achieved"] for name, entry in figures["fmax"].items()}
     receive = {name: value for name, value in reached.items() if "receive" in name}
@@ -223,7 +225,7 @@ def _report(partition: Partition, design: Design, folder: Path) -> BuildReport:
         path_from=steps[0]["from"]["cell"],
         path_to=steps[-1]["to"]["cell"],
         utilisation=Utilisation(
-            used.get("TRELLIS_COMB", 0),
+            used.get("TRELLIS_COMB", 0) - empty,
             used.get("TRELLIS_FF", 0),
             used.get("DP16KD", 0),
             used.get("MULT18X18D", 0),

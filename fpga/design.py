@@ -5,12 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from amaranth.hdl import Elaboratable
+
 from fpga.boards.board import Board
 from fpga.ecp5.top import Ecp5Top
 from fpga.partition import Partition
 from hw.board.contents import Contents
 
-PLACEMENT_SEED = 1
+PLACEMENT = "--seed 1 --placer static --router router2"
+"""By far the least wire, and a router that negotiates for it."""
 
 SYNTHESIS_OPTIONS = "-nowidelut"
 """Joining LUTs into wider ones is quicker by a level here and there, and larger."""
@@ -26,7 +29,14 @@ class Design:
     users: tuple[str, ...]
     """Boards of the partition that are loaded with it."""
 
-    def top(self, partition: Partition, *, baud: int | None = None) -> Ecp5Top:
+    @property
+    def spread(self) -> bool:
+        """Whether it is large enough to run out of wires where it is densest."""
+        return self.contents.switch or self.contents.endpoints > 0
+
+    def top(
+        self, partition: Partition, *, baud: int | None = None, spread: bool = False
+    ) -> Elaboratable:
         return Ecp5Top(
             self.board,
             self.contents,
@@ -34,16 +44,19 @@ class Design:
             link_kind=partition.link_kind,
             clock_hz=partition.clock_hz,
             baud=baud or partition.baud,
+            spread=spread,
         )
 
-    def prepare(self, partition: Partition, *, baud: int | None = None) -> Any:
+    def prepare(
+        self, partition: Partition, *, baud: int | None = None, spread: bool = False
+    ) -> Any:
         """Amaranth's build plan: netlist, constraints and script; the same every time."""
         return self.board.platform().prepare(
-            self.top(partition, baud=baud),
+            self.top(partition, baud=baud, spread=spread),
             name=self.name,
             emit_src=False,
             synth_opts=SYNTHESIS_OPTIONS,
-            nextpnr_opts=f"--seed {PLACEMENT_SEED} --report {self.name}.report.json",
+            nextpnr_opts=f"{PLACEMENT} --report {self.name}.report.json",
             ecppack_opts="--compress",
         )
 

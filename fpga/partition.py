@@ -297,17 +297,17 @@ def _cuts(boards: tuple[PlacedBoard, ...], kind: LinkKind, framing: Framing) -> 
     local = len(switch_board.endpoints)
     cuts = []
     for item in boards:
-        able = item.board.link_count(kind)
-        if item.contents.links > able:
-            raise PartitionError(
-                f"boards.{item.name}.board = {item.board.name}: has {kind} for {able} links, "
-                f"{item.contents.links} are cut"
-            )
         if item.board.technology != switch_board.board.technology:
             raise PartitionError(
                 f"boards.{item.name}.board = {item.board.name}: its links are for "
                 f"{item.board.technology}, those of {switch_board.name} for "
                 f"{switch_board.board.technology}"
+            )
+        able = item.board.link_count(kind)
+        if item.contents.links > able:
+            raise PartitionError(
+                f"boards.{item.name}.board = {item.board.name}: has {kind} for {able} links, "
+                f"{item.contents.links} are cut"
             )
         for index, pins in enumerate(item.board.links[: item.contents.links]):
             if kind == LinkKind.PINS and pins.lanes < framing.lanes:

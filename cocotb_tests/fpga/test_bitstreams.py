@@ -72,8 +72,8 @@ class EchoTop(Elaboratable):
 
 
 class Echo(Design):
-    def top(self, partition, *, baud=None):
-        del baud
+    def top(self, partition, *, baud=None, spread=False):
+        del baud, spread
         return EchoTop(self.board, partition.config, partition.clock_hz)
 
 

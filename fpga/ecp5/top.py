@@ -10,6 +10,7 @@ from amaranth.lib import wiring
 from fpga.boards.board import Board, Pin
 from fpga.ecp5.clock import ClockGenerator
 from fpga.ecp5.lanes import ReceivePins, TransmitPins
+from fpga.ecp5.spread import EmptyLuts
 from fpga.ecp5.transceiver import TransceiverBlock
 from fpga.links import LinkKind
 from hw.board.contents import Contents
@@ -56,7 +57,7 @@ def connect_transceiver(m, platform, phy, block, place, clock_hz) -> None:
 
 class Ecp5Top(Elaboratable):
     """Parameters: ``board``, ``contents``; ``link_kind``, ``framing`` of its links; ``clock_hz``;
-    ``baud``."""
+    ``baud``; ``spread``, keep some LUTs empty for the sake of the wires."""
 
     def __init__(
         self,
@@ -67,6 +68,7 @@ class Ecp5Top(Elaboratable):
         link_kind: LinkKind,
         clock_hz: int,
         baud: int,
+        spread: bool,
     ):
         self._board = board
         self._contents = contents
@@ -74,6 +76,7 @@ class Ecp5Top(Elaboratable):
         self._link_kind = link_kind
         self._clock_hz = clock_hz
         self._baud = baud
+        self._spread = spread
 
     def resources(self) -> list[Resource]:
         """Those of the links, and of the serial port if the board does not name one."""
@@ -114,6 +117,8 @@ class Ecp5Top(Elaboratable):
         if board.extra is not None:
             m.submodules.extra = board.extra()
 
+        if self._spread:
+            m.submodules.spread = EmptyLuts(platform.device)
         m.submodules.core = core = BoardCore(
             contents, clock_khz=self._clock_hz // 1000, lanes=framing.lanes
         )
