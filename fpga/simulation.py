@@ -20,7 +20,8 @@ from types import TracebackType
 
 from fpga.design import SYNTHESIS_OPTIONS, Design, designs
 from fpga.ecp5.top import LINK_RESOURCE, SERIAL_RESOURCE
-from fpga.partition import Cut, Partition
+from fpga.links import LinkKind
+from fpga.partition import Cut, Partition, PartitionError
 from fpga.tools import run_tool
 from hw.host.uart import LEAST_DIVISOR
 from scin.toolchain import BUILD_FOLDER, REPOSITORY, find_verilator, require_program
@@ -86,6 +87,10 @@ def boards_verilog(
     synthesised: Collection[str] = (),
 ) -> tuple[str, dict[str, str]]:
     """The module that holds the boards, and the Verilog of each design by its name."""
+    if partition.link_kind != LinkKind.PINS:
+        raise PartitionError(
+            f"link = {partition.link_kind}: boards are simulated with links over pins only"
+        )
     sources = {}
     for design in designs(partition):
         after = any(user in synthesised for user in design.users)

@@ -8,11 +8,12 @@ from amaranth.lib.wiring import In, Out
 
 from cocotb_tests.support.formal import Proof
 from hw.fabric.transport import Receiver, Transmitter
-from hw.spec.config import load
+from hw.spec.config import Config, load
 from hw.spec.packet import Channel, credit_layout, flit_layout, queue_flits
 from hw.stream.connect import connect_stream
 
-CONFIG = load("tiny", {"fabric.data_queue_flits": 8, "fabric.control_queue_flits": 4})
+QUEUES = {"fabric.data_queue_flits": 8, "fabric.control_queue_flits": 4}
+CONFIG = load("tiny", QUEUES)
 CHANNELS = (Channel.CORE_READ_REQUEST, Channel.ISA_READ_REQUEST)
 
 
@@ -24,7 +25,8 @@ class CreditLoop(wiring.Component):
     when the receiver's streams are drained.
     """
 
-    def __init__(self, *, broken: bool = False):
+    def __init__(self, config: Config = CONFIG, *, broken: bool = False):
+        self._config = config
         self._broken = broken
         flits = stream.Signature(flit_layout(CONFIG))
         super().__init__(
@@ -38,9 +40,9 @@ class CreditLoop(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.near = near = Transmitter(CONFIG, CHANNELS)
-        m.submodules.far = far = Receiver(CONFIG, CHANNELS)
-        m.submodules.back = back = Transmitter(CONFIG, CHANNELS)
+        m.submodules.near = near = Transmitter(self._config, CHANNELS)
+        m.submodules.far = far = Receiver(self._config, CHANNELS)
+        m.submodules.back = back = Transmitter(self._config, CHANNELS)
         for outer, inner in (*zip(self.i, near.i, strict=True), *zip(far.o, self.o, strict=True)):
             connect_stream(m, outer, inner)
         for outer, inner in zip(self.other, back.i, strict=True):
@@ -80,9 +82,10 @@ class CreditLoop(wiring.Component):
         return m
 
 
-def test_credits_are_conserved():
+@pytest.mark.parametrize("registered", [False, True])
+def test_credits_are_conserved(registered):
     """By induction, so for ever: credits + in flight + queued + owed = places."""
-    proof = Proof(CreditLoop())
+    proof = Proof(CreditLoop(load("tiny", QUEUES | {"fabric.registered": registered})))
     assert proof.holds(depth=4)
     assert proof.reaches(depth=14)
 

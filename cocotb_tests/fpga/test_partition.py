@@ -50,6 +50,7 @@ def change(path, value):
         (change("clock_MHz", 1000), "clock_MHz = 1000: must be between 1 and 400"),
         (change("lanes", 8), "lanes = 8: link 0 of butterstick has pins for at most 6"),
         (change("speed", 1), "speed: unknown field"),
+        (change("link", "aurora"), "link = 'aurora': must be pins or serdes"),
         (change("config", 3), "config = 3: must name a configuration"),
         (change("boards", {}), "boards = {}: must have a table for each board"),
         (change("boards/node0/board", "x"), "boards.node0.board = 'x': unknown"),
@@ -103,6 +104,35 @@ def test_boards_use_no_pin_twice(name):
     ]
     used += list(board.serial or ())
     assert len(set(used)) == len(used)
+
+
+def over_transceivers():
+    given = tree()
+    given["link"] = "serdes"
+    return given
+
+
+def test_links_over_transceivers():
+    """A word of two bytes a cycle, encoded into twenty bits; a pair of wires each way."""
+    partition = from_dict(over_transceivers())
+    plan = plan_records(partition)
+    assert {cut["raw_bits_per_second"] for cut in plan["cuts"]} == {16 * partition.clock_hz}
+    rows = [row for row in wiring_tables(partition).splitlines() if row.startswith("| pair")]
+    assert len(rows) == 2 * len(partition.cuts)
+    assert len({row.split("|")[2] for row in rows}) == len(partition.cuts)
+
+
+def test_transceivers_are_counted():
+    given = over_transceivers()
+    given["boards"]["node0"]["board"] = "ulx3s"
+    with pytest.raises(PartitionError, match=r"node0\.board = ulx3s: has serdes for 0 links"):
+        from_dict(given)
+
+
+def test_only_links_over_pins_are_simulated():
+    result = CliRunner().invoke(main, ["fpga", "run", "xcvu13p5", "--simulate"])
+    assert result.exit_code == 2
+    assert "link = aurora: boards are simulated with links over pins only" in result.output
 
 
 def test_command_line():

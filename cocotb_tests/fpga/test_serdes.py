@@ -15,6 +15,7 @@ from cocotb_tests.support.streams import Source, start_clock, wait_until
 from hw.fabric.phy import link_signature
 from hw.phy.serdes import SerdesPhy
 from hw.phy.supervisor import LinkStatus
+from hw.phy.transceiver_reset import TransceiverReset
 from hw.phy.words import BYTE_BITS, WORD_BITS, WORD_BYTES, Word, frame_words
 from hw.spec.config import load
 from hw.spec.packet import link_flit_layout
@@ -212,3 +213,49 @@ async def check_clock(dut):
     await wait_until(dut, lambda: not status(dut, "right")["clock"], "the loss")
     assert not status(dut, "right")["up"]
     assert status(dut, "right")["aligned"], "nothing moves that could tell"
+
+
+SETTLE = 6
+
+
+def test_transceivers_leave_reset_in_order():
+    simulate(
+        TransceiverReset(settle_cycles=SETTLE), module=__name__, case="check_reset_order", seed=1
+    )
+
+
+@cocotb.test()
+async def check_reset_order(dut):
+    """Each reset ends when what it waits for has lasted; what is behind a loss starts over."""
+    names = ("transmit_reset", "recovery_reset", "receive_reset")
+    resets = [getattr(dut, name) for name in names]
+    dut.transmit_unlocked.value = 1
+    dut.receive_unlocked.value = 1
+    dut.silent.value = 1
+
+    async def settled(changes, expected):
+        for name, value in changes.items():
+            getattr(dut, name).value = value
+        for _ in range(SETTLE // 2):
+            await RisingEdge(dut.clk)
+        if changes.values() and not any(changes.values()):
+            assert [int(reset.value) for reset in resets] != expected, "believed too early"
+        for _ in range(SETTLE + 4):
+            await RisingEdge(dut.clk)
+        assert [int(reset.value) for reset in resets] == expected
+
+    await start_clock(dut)
+    await settled({}, [1, 1, 1])
+    await settled({"transmit_unlocked": 0}, [0, 1, 1])
+    await settled({"silent": 0}, [0, 0, 1])
+    await settled({"receive_unlocked": 0}, [0, 0, 0])
+    await settled({"receive_unlocked": 1}, [0, 0, 1])
+    tries = 0
+    for _ in range(40 * SETTLE):
+        await RisingEdge(dut.clk)
+        tries += int(dut.recovery_reset.value)
+    assert tries >= 2, "recovery without a lock starts over, again and again"
+    await wait_until(dut, lambda: not dut.recovery_reset.value, "another try")
+    await settled({"receive_unlocked": 0}, [0, 0, 0])
+    await settled({"silent": 1}, [0, 1, 1])
+    await settled({"transmit_unlocked": 1}, [1, 1, 1])

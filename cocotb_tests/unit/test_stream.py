@@ -9,6 +9,7 @@ from cocotb_tests.support.build import parameters_of_test, simulate
 from cocotb_tests.support.streams import PROFILES, Sink, Source, start_clock, wait_until
 from hw.stream.arbiter import StreamArbiter
 from hw.stream.queue import Buffer, LightRegister, Queue, Register
+from hw.stream.shared_queues import SharedQueues
 
 ITEMS = 400
 PARTS = {
@@ -48,6 +49,55 @@ async def check_order(dut):
     for _ in range(20):
         await cocotb.triggers.RisingEdge(dut.clk)
     assert sink.received == items
+
+
+SHARED_DEPTHS = [3, 1, 5]
+SHARED_WIDTH = 16
+
+
+@pytest.mark.parametrize("pause_out", PROFILES)
+def test_shared_queues(pause_out):
+    """Items of several queues come mixed, and leave each queue in order; levels tell."""
+    simulate(
+        SharedQueues(SHARED_WIDTH, depths=SHARED_DEPTHS),
+        module=__name__,
+        case="check_shared",
+        seed=PROFILES.index(pause_out),
+        pause_out=pause_out,
+    )
+
+
+@cocotb.test()
+async def check_shared(dut):
+    rng = random.Random(cocotb.RANDOM_SEED)
+    queues = range(len(SHARED_DEPTHS))
+    sinks = [Sink(dut, f"o__{q}", parameters_of_test()["pause_out"], rng) for q in queues]
+    levels = [getattr(dut, f"level__{q}") for q in queues]
+    dut.enters.value = 0
+    await start_clock(dut)
+    sent = [[] for _ in queues]
+    lost = 0
+    while min(len(items) for items in sent) < ITEMS // 4:
+        await cocotb.triggers.ReadOnly()
+        held = [int(level.value) for level in levels]
+        for q in queues:
+            assert held[q] == len(sent[q]) - len(sinks[q].received), f"level of queue {q}"
+        await cocotb.triggers.NextTimeStep()
+        q, item = rng.choice(queues), rng.getrandbits(SHARED_WIDTH)
+        entering = rng.random() < 0.6
+        dut.enters.value = entering << q
+        dut.payload.value = item
+        await cocotb.triggers.RisingEdge(dut.clk)
+        if entering and held[q] < SHARED_DEPTHS[q]:
+            sent[q].append(item)
+        elif entering:
+            lost += 1
+    dut.enters.value = 0
+    await wait_until(
+        dut, lambda: all(len(sinks[q].received) >= len(sent[q]) for q in queues), "every item"
+    )
+    assert [sink.received for sink in sinks] == sent
+    assert lost > 0, "queues were never full"
 
 
 def test_full_rate():

@@ -18,6 +18,7 @@ from hw.spec.packet import (
 from hw.stream.arbiter import RoundRobin, select
 from hw.stream.connect import connect_stream, through
 from hw.stream.queue import LightRegister, Queue
+from hw.stream.shared_queues import SharedQueues
 
 TRANSPORT_CYCLES = 1 + Queue.LATENCY
 """From a stream of the sender to that of the receiver, without the physical layer."""
@@ -143,7 +144,8 @@ class Receiver(wiring.Component):
 
     Credits become urgent when half a queue's worth is owed, so a queue that is to sustain
     the full rate needs twice a round trip of depth at most. Queues cannot overflow: the
-    sender holds one credit per place. Latency ``Queue.LATENCY``.
+    sender holds one credit per place. Latency ``Queue.LATENCY``, or 3 cycles with
+    ``fabric.registered``.
     """
 
     def __init__(self, config: Config, channels: tuple[Channel, ...]):
@@ -174,27 +176,26 @@ class Receiver(wiring.Component):
         ]
         count = len(self._channels)
         urgent, consumed, lost = Signal(count), Signal(count), Signal(count)
+        depths = [queue_flits(self._config, channel) for channel in self._channels]
+        enters = Signal(count)
+        m.d.comb += [
+            enters[index].eq(link.valid & ~link.payload.credit & (link.payload.channel == channel))
+            for index, channel in enumerate(self._channels)
+        ]
+        queues = self._queues(m, depths, enters)
         for index, channel in enumerate(self._channels):
-            depth = queue_flits(self._config, channel)
-            queue = Queue(flit_layout(self._config), depth=depth)
-            m.submodules[f"queue_{channel.name.lower()}"] = queue
-            m.d.comb += [
-                queue.i.payload.eq(link.payload.flit),
-                queue.i.valid.eq(
-                    link.valid & ~link.payload.credit & (link.payload.channel == channel)
-                ),
-            ]
-            connect_stream(m, queue.o, self.o[index])
+            depth, (out, level, full) = depths[index], queues[index]
+            connect_stream(m, out, self.o[index])
             owed = Signal(CREDIT_BITS, name=f"owed_{channel.name.lower()}")
             limit = depth // 2
             m.d.sync += owed.eq(Mux(self.take_owed, 0, owed) + consumed[index])
             goes_on = (owed >= limit) | ((owed == limit - 1) & consumed[index])
             starts_over = consumed[index] & (limit == 1)
             m.d.comb += [
-                consumed[index].eq(queue.o.valid & queue.o.ready),
+                consumed[index].eq(out.valid & out.ready),
                 self.owed[channel.value].eq(owed),
-                self.held[channel.value].eq(queue.level),
-                lost[index].eq(queue.i.valid & ~queue.i.ready),
+                self.held[channel.value].eq(level),
+                lost[index].eq(enters[index] & full),
                 urgent[index].eq(Mux(self.take_owed, starts_over, goes_on)),
             ]
         # Both are known beside the counts, not from them.
@@ -205,6 +206,25 @@ class Receiver(wiring.Component):
         m.d.comb += self.overflow.eq(lost.any())
         return m
 
+    def _queues(self, m, depths, enters):
+        """Output, level and fullness of each queue; ``fabric.registered``: all in one memory."""
+        shape, flit = flit_layout(self._config), self.link.payload.flit
+        if self._config.fabric.registered:
+            m.submodules.queues = shared = SharedQueues(shape, depths=depths)
+            m.d.comb += [shared.payload.eq(flit), shared.enters.eq(enters)]
+            return [
+                (out, level, level == depth)
+                for out, level, depth in zip(shared.o, shared.level, depths, strict=True)
+            ]
+        queues = []
+        for index, channel in enumerate(self._channels):
+            m.submodules[f"queue_{channel.name.lower()}"] = queue = Queue(
+                shape, depth=depths[index]
+            )
+            m.d.comb += [queue.i.payload.eq(flit), queue.i.valid.eq(enters[index])]
+            queues.append((queue.o, queue.level, ~queue.i.ready))
+        return queues
+
 
 class Transport(wiring.Component):
     """Both directions at one end of a link.
@@ -212,7 +232,7 @@ class Transport(wiring.Component):
     Parameters: ``transmit``, ``receive``: the channels sent and received here; ``buffered``:
     those sent whose source is no register.
     Ports: ``transmit``, ``receive`` (arrays of flit streams), ``link_out``, ``link_in``. With
-    ``fabric.registered`` what is received, and what ``buffered`` names, passes a register more.
+    ``fabric.registered`` what ``buffered`` names passes a register more.
     """
 
     def __init__(
@@ -242,10 +262,12 @@ class Transport(wiring.Component):
         m.submodules.transmitter = transmitter = Transmitter(self._config, self._transmit)
         m.submodules.receiver = receiver = Receiver(self._config, self._receive)
         for index, (outer, inner) in enumerate(zip(self.transmit, transmitter.i, strict=True)):
-            apart = self._transmit[index] in self._buffered
-            self._join(m, f"transmit_{index}", outer, inner, apart=apart)
-        for index, (inner, outer) in enumerate(zip(receiver.o, self.receive, strict=True)):
-            self._join(m, f"receive_{index}", inner, outer, apart=True)
+            source = outer
+            if self._config.fabric.registered and self._transmit[index] in self._buffered:
+                source = through(m, f"transmit_{index}", outer, LightRegister)
+            connect_stream(m, source, inner)
+        for inner, outer in zip(receiver.o, self.receive, strict=True):
+            connect_stream(m, inner, outer)
         connect_stream(m, transmitter.link, self.link_out)
         connect_stream(m, self.link_in, receiver.link)
         m.d.comb += [
@@ -257,8 +279,3 @@ class Transport(wiring.Component):
             receiver.take_owed.eq(transmitter.take_owed),
         ]
         return m
-
-    def _join(self, m, name, source, sink, *, apart):
-        if apart and self._config.fabric.registered:
-            source = through(m, name, source, LightRegister)
-        connect_stream(m, source, sink)

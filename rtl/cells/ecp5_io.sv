@@ -142,13 +142,13 @@ module EHXPLLL #(
   always @(CLKOP) CLKOS <= #(2 * half * (CLKOS_CPHASE - CLKOP_CPHASE) / CLKOP_DIV) CLKOP;
 endmodule
 
-// A gate at the root of a clock: CE counts while the clock is low.
+// A gate at the root of a clock; CE is looked at when the clock falls.
 module DCCA (
     input  wire CLKI,
     input  wire CE,
     output wire CLKO
 );
   reg open = 0;
-  always @(CLKI or CE) if (!CLKI) open = CE;
+  always @(negedge CLKI) open <= CE;
   assign CLKO = CLKI & open;
 endmodule
