@@ -8,6 +8,7 @@ from typing import Any
 from amaranth.hdl import Elaboratable
 
 from fpga.boards.board import Board
+from fpga.ecp5.spread import SCRIPTS
 from fpga.ecp5.top import Ecp5Top
 from fpga.partition import Partition
 from hw.board.contents import Contents
@@ -58,6 +59,7 @@ class Design:
             synth_opts=SYNTHESIS_OPTIONS,
             nextpnr_opts=f"{PLACEMENT} --report {self.name}.report.json",
             ecppack_opts="--compress",
+            **(SCRIPTS if spread else {}),
         )
 
 

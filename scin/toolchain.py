@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +22,10 @@ MAKE_VARIABLES = {
     "CFG_LDLIBS_THREADS": "-pthread",
 }
 
+OBJECT_CACHE = " ".join(
+    [sys.executable, "-SE", str(REPOSITORY / "scin/object_cache.py"), str(BUILD_FOLDER / "objects")]
+)
+
 
 class MissingToolError(RuntimeError):
     """A program this command needs is not installed; the message says how to get it."""
@@ -34,6 +39,7 @@ class Verilator:
 
     def environment(self) -> dict[str, str]:
         environment = dict(os.environ)
+        environment.setdefault("OBJCACHE", OBJECT_CACHE)
         if self.root is not None:
             environment["VERILATOR_ROOT"] = str(self.root)
             environment["PATH"] = f"{self.root / 'bin'}{os.pathsep}{environment['PATH']}"
