@@ -8,7 +8,7 @@ from hw.fabric.packets import destination_of, header_of
 from hw.spec.config import Config
 from hw.spec.packet import flit_layout
 from hw.stream.arbiter import RoundRobin, select
-from hw.stream.connect import connect_stream, through
+from hw.stream.connect import connect_stream
 from hw.stream.queue import Buffer, LightRegister
 from hw.switch.replay import Replay, routed_layout
 
@@ -163,13 +163,18 @@ class Crossbar(wiring.Component):
         routed = stream.Signature(layout).create(path=(f"routed_{index}",))
         header = header_of(source.payload)
         unicast = destination_of(header, config.system.endpoints)
-        m.d.comb += [
-            routed.payload.flit.eq(source.payload),
+        known = source.valid
+        if config.fabric.registered:
+            # What the flit is for is told a cycle after it came; the flit itself stays.
+            known = Signal(name=f"known_{index}")
+            m.d.sync += known.eq(source.valid & ~(known & routed.ready))
+        m.d["sync" if config.fabric.registered else "comb"] += [
             routed.payload.targets.eq(Mux(header.multicast, header.destination, unicast)),
             routed.payload.spreads.eq(header.multicast),
-            routed.valid.eq(source.valid),
-            source.ready.eq(routed.ready),
         ]
-        if not config.fabric.registered:
-            return routed
-        return through(m, f"routed_{index}", routed, LightRegister)
+        m.d.comb += [
+            routed.payload.flit.eq(source.payload),
+            routed.valid.eq(known),
+            source.ready.eq(known & routed.ready),
+        ]
+        return routed

@@ -53,7 +53,9 @@ class Replay(wiring.Component):
         layout = flit_layout(config)
         m.submodules.copy = copy = memory.Memory(shape=layout, depth=depth, init=[])
         write = copy.write_port()
-        read = copy.read_port(transparent_for=(write,))
+        # A flit that moves was offered before if the crossbars share a path: it is there by then.
+        stored = config.fabric.registered
+        read = copy.read_port(transparent_for=() if stored else (write,))
         position, following = Signal(range(depth)), Signal(range(depth))
         again = Signal()
         spread = Signal()
@@ -91,7 +93,7 @@ class Replay(wiring.Component):
             following.eq(Mux(moves, Mux(ends, 0, position + 1), position)),
             write.addr.eq(position),
             write.data.eq(offered.flit),
-            write.en.eq(self.i.valid & ~again),
+            write.en.eq(self.i.valid & ~again & ~(moves if stored else 0)),
             read.addr.eq(following),
             read.en.eq(1),
         ]
