@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -37,6 +38,12 @@ BYTES_PER_BUILD = 4 * GIBIBYTE
 """Room for the largest design's placement and routing."""
 
 TICK_SECONDS = 1.0
+
+ROUTER = "Running router2"
+"""How nextpnr announces it; clocks it names before are estimates."""
+
+ROUTING_PATIENCE = 100
+"""Iterations of the router without fewer wires in conflict; the last few take dozens."""
 
 Progress = Callable[[str, str], None]
 """Called with a design's name and what it is doing."""
@@ -162,7 +169,13 @@ def _wait(
         while process.poll() is None:
             if stop.is_set():
                 raise KeyboardInterrupt
-            progress(design.name, _stage(design, work))
+            stage = _stage(design, work)
+            progress(design.name, stage)
+            if stage == "routing" and gives_up(_log(design, work)):
+                raise BuildFailedError(
+                    f"{design.name}: no way was found for every wire; leave something out, or "
+                    "change the placement in fpga/design.py"
+                )
             try:
                 process.wait(TICK_SECONDS)
             except subprocess.TimeoutExpired:
@@ -176,21 +189,31 @@ def _wait(
 def _stage(design: Design, work: Path) -> str:
     if (work / f"{design.name}.config").is_file():
         return "packing"
-    log = work / f"{design.name}.tim"
-    if not log.is_file():
+    text = _log(design, work)
+    if not text:
         return "synthesising"
-    text = log.read_text(errors="replace")
-    return "routing" if "Routing.." in text else "placing"
+    return "routing" if ROUTER in text else "placing"
+
+
+def _log(design: Design, work: Path) -> str:
+    """What nextpnr has said so far."""
+    log = work / f"{design.name}.tim"
+    return log.read_text(errors="replace") if log.is_file() else ""
+
+
+def gives_up(log: str) -> bool:
+    """Whether the router goes on without getting anywhere, which it would for ever."""
+    left = [int(count) for count in re.findall(r"overused=(\d+)", log)]
+    return bool(left) and len(left) - left.index(min(left)) > ROUTING_PATIENCE
 
 
 def _failure(design: Design, work: Path) -> Exception:
-    log = work / f"{design.name}.tim"
-    text = log.read_text(errors="replace") if log.is_file() else ""
-    missed = [line for line in text.splitlines() if "(FAIL at" in line]
+    routed = _log(design, work).partition(ROUTER)[2]
+    missed = [line for line in routed.splitlines() if "(FAIL at" in line]
     kept = BITSTREAMS / f"{design.name}-failed"
     shutil.rmtree(kept, ignore_errors=True)
     shutil.copytree(work, kept)
-    if missed and "Routing.." in text:
+    if missed:
         last = missed[-1].split("Max frequency for clock", 1)[1].strip()
         return TimingError(f"{design.name}: timing not met, {last}; logs are in {kept}")
     tail = "\n".join((work / "build.log").read_text(errors="replace").splitlines()[-10:])

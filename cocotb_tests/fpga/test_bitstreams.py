@@ -12,7 +12,14 @@ from amaranth.hdl import Elaboratable
 from click.testing import CliRunner
 
 from fpga.boards import load_board
-from fpga.build import TimingError, as_records, build, build_design
+from fpga.build import (
+    ROUTING_PATIENCE,
+    TimingError,
+    as_records,
+    build,
+    build_design,
+    gives_up,
+)
 from fpga.design import Design
 from fpga.ecp5.top import connect_clocks, connect_transceiver
 from fpga.ecp5.transceiver import TransceiverBlock
@@ -85,6 +92,20 @@ def test_serial_links():
     check(report)
     text = Path(report.bitstream).with_suffix(".config").read_text()
     assert "DCU" in text
+
+
+def test_a_router_that_gets_nowhere_is_stopped():
+    """As nextpnr logs its iterations; what matters is how long ago the best one was."""
+
+    def log(counts):
+        return "\n".join(f"Info: iter={n} overused={c}" for n, c in enumerate(counts, 1))
+
+    falling = list(range(500, 0, -1))
+    assert not gives_up("")
+    assert not gives_up(log(falling))
+    assert not gives_up(log([*falling, *[1] * (ROUTING_PATIENCE - 1)]))
+    assert gives_up(log([*falling, *[1] * ROUTING_PATIENCE]))
+    assert gives_up(log([900, 20, *range(21, 21 + ROUTING_PATIENCE)]))
 
 
 @pytest.mark.slow
