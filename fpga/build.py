@@ -89,7 +89,8 @@ def build(
 ) -> list[BuildReport]:
     """Build all designs, several at a time as far as cores and memory allow.
 
-    Raises :class:`TimingError` or :class:`BuildFailedError` when all have ended.
+    Raises :class:`TimingError` or :class:`BuildFailedError` for the first that fails, and stops
+    the others.
     """
     wanted = [item for item in designs(partition) if only in (None, item.name, *item.users)]
     stop = threading.Event()
