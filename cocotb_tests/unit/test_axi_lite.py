@@ -28,12 +28,15 @@ REGISTERS = {
 class Pages(wiring.Component):
     """The bridge with a few registers behind each page."""
 
-    def __init__(self):
+    def __init__(self, *, registered):
+        self._registered = registered
         super().__init__({"axi": In(AxiLiteSignature(14))})
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.bridge = bridge = AxiLiteBridge(pages=range(PAGES))
+        m.submodules.bridge = bridge = AxiLiteBridge(
+            pages=range(PAGES), registered=self._registered
+        )
         wiring.connect(m, wiring.flipped(self.axi), bridge.axi)
         for number, page in enumerate(bridge.page):
             registers = Decoder(m, page, REGISTERS)
@@ -44,9 +47,16 @@ class Pages(wiring.Component):
         return m
 
 
+@pytest.mark.parametrize("registered", [False, True])
 @pytest.mark.parametrize("seed", [1, 2, 3])
-def test_axi_lite(seed):
-    simulate(Pages(), module=__name__, case="check_registers", seed=seed, pause=seed > 1)
+def test_axi_lite(seed, registered):
+    simulate(
+        Pages(registered=registered),
+        module=__name__,
+        case="check_registers",
+        seed=seed,
+        pause=seed > 1,
+    )
 
 
 @cocotb.test()

@@ -88,7 +88,7 @@ class BoardCore(wiring.Component):
                     m.d.comb += [a.eq(b) for a, b in zip(inner, outer, strict=True)]
 
         numbers = sorted(pages)
-        m.submodules.bridge = bridge = AxiLiteBridge(pages=numbers)
+        m.submodules.bridge = bridge = AxiLiteBridge(pages=numbers, registered=True)
         for number, bus in zip(numbers, bridge.page, strict=True):
             wiring.connect(m, bus, pages[number])
         m.submodules.decoder = decoder = HostDecoder(

@@ -48,17 +48,19 @@ def page_bits(pages: int) -> int:
 class AxiLiteBridge(wiring.Component):
     """One AXI4-Lite port for several blocks of 4 KiB each.
 
-    Parameters: ``pages``, the numbers of those that are there.
+    Parameters: ``pages``, the numbers of those that are there; ``registered``: accesses reach
+    them a cycle later, so that a bus to every block of a board costs no time of the clock.
 
     Ports: ``axi`` (AXI4-Lite in), ``page`` (array of register buses out, in the order of
     ``pages``). One access at a
-    time: a write per cycle, answered in the next, a read in 4. Writes act on whole words:
+    time: a write per cycle, answered in the next, a read in 4, or 5 if ``registered``. Writes act on whole words:
     strobes other than all ones, and pages that are absent, answer DECERR and change
     nothing.
     """
 
-    def __init__(self, *, pages: Sequence[int]):
+    def __init__(self, *, pages: Sequence[int], registered: bool = False):
         self._pages = tuple(pages)
+        self._registered = registered
         self._page_bits = page_bits(self._pages[-1] + 1)
         super().__init__(
             {
@@ -83,7 +85,7 @@ class AxiLiteBridge(wiring.Component):
             known.eq(Cat(here(number) for number in self._pages).any()),
         ]
         for number, page in zip(self._pages, self.page, strict=True):
-            m.d.comb += [
+            m.d["sync" if self._registered else "comb"] += [
                 page.address.eq(address),
                 page.write_data.eq(axi.wdata),
                 page.write.eq(write_now & here(number) & axi.wstrb.all()),
@@ -106,6 +108,9 @@ class AxiLiteBridge(wiring.Component):
                         chosen.eq(address[ADDRESS_BITS:]),
                         axi.rresp.eq(Mux(known, 0, DECERR)),
                     ]
+                    m.next = "reach" if self._registered else "read"
+            if self._registered:
+                with m.State("reach"):
                     m.next = "read"
             with m.State("write"):
                 m.d.comb += axi.bvalid.eq(1)

@@ -26,8 +26,9 @@ class SharedQueues(wiring.Component):
     level : out per queue, items held, that in the register included
 
     An item that comes to a full queue is lost: whoever sends must know of room. It is valid at
-    ``o`` three cycles after it came, if no other queue is served before. An item per cycle in,
-    one out of all queues together, of one queue every third cycle; round robin.
+    ``o`` four cycles after it came, if no other queue is served before. An item per cycle in,
+    one out of all queues together, of one queue every fourth cycle; round robin. Who wants a turn
+    is registered: the choice is a cycle of its own.
     """
 
     def __init__(self, shape, *, depths: list[int]):
@@ -81,8 +82,8 @@ class SharedQueues(wiring.Component):
             reserved.eq(arrives | out.valid),
             level.eq(stored + reserved),
             stores.eq(enters & (level != depth)),
-            turn.requests[index].eq((stored != 0) & ~reserved),
         ]
+        m.d.sync += turn.requests[index].eq((stored != 0) & ~reserved & ~chosen)
         for place, moves in ((write_place, stores), (read_place, chosen)):
             with m.If(moves):
                 m.d.sync += place.eq(Mux(place == base + depth - 1, base, place + 1))
