@@ -8,7 +8,7 @@ from hw.csr.axi_lite import AxiLiteBridge, AxiLiteSignature, page_bits
 from hw.csr.bus import ADDRESS_BITS
 from hw.endpoint.attached import AttachedEndpoint
 from hw.endpoint.axi import AxiSignature
-from hw.fabric.phy import DelayLine
+from hw.fabric.phy import DelayLine, FaultyLine
 from hw.fabric.transport import TRANSPORT_CYCLES
 from hw.spec.buildable import check_buildable
 from hw.spec.config import Config
@@ -55,9 +55,8 @@ class System(wiring.Component):
             wiring.connect(m, wiring.flipped(self.axi[i]), endpoint.axi)
             wiring.connect(m, bridge.page[endpoint_page(i)], endpoint.bus)
             wiring.connect(m, bridge.page[dma_page(endpoints, i)], endpoint.dma_bus)
-            cycles = config.link.latency_cycles - TRANSPORT_CYCLES
-            m.submodules[f"link_up_{i}"] = up = DelayLine(config, cycles=cycles)
-            m.submodules[f"link_down_{i}"] = down = DelayLine(config, cycles=cycles)
+            up = self._line(m, f"link_up_{i}", 2 * i)
+            down = self._line(m, f"link_down_{i}", 2 * i + 1)
             for source, sink in (
                 (endpoint.link_out, up.i),
                 (up.o, switch.link_in[i]),
@@ -66,3 +65,14 @@ class System(wiring.Component):
             ):
                 connect_stream(m, source, sink)
         return m
+
+    def _line(self, m, name, index):
+        """One direction of a link."""
+        config = self._config
+        cycles = config.link.latency_cycles - TRANSPORT_CYCLES
+        if config.link.fault_injection:
+            line = FaultyLine(config, cycles=cycles, index=index)
+        else:
+            line = DelayLine(config, cycles=cycles)
+        m.submodules[name] = line
+        return line

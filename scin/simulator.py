@@ -11,7 +11,11 @@ from pathlib import Path
 import numpy as np
 
 from hw.spec.config import Config
+from hw.spec.fault import Disturbance
 from scin.verilate import Report, simulator_library
+
+
+Faults = dict[Disturbance, float]
 
 
 class BusError(RuntimeError):
@@ -22,7 +26,8 @@ class Simulator:
     """Implements :class:`scin.driver.Bus` on the Verilated system.
 
     ``memory[i]`` is endpoint i's memory as a byte array that the simulation shares.
-    ``jitter`` (cycles) and ``stall`` (per cent) make the memories irregular.
+    ``jitter`` (cycles) and ``stall`` (per cent) make the memories irregular; ``faults`` are
+    rates of what is to go wrong, see :class:`hw.spec.fault.Disturbance`.
     """
 
     common_clock = True
@@ -34,6 +39,7 @@ class Simulator:
         seed: int = 1,
         jitter: int = 0,
         stall: int = 0,
+        faults: Faults | None = None,
         wave: Path | None = None,
         report: Report = print,
     ) -> None:
@@ -52,6 +58,8 @@ class Simulator:
             f"+memory_jitter={jitter}".encode(),
             f"+memory_stall={stall}".encode(),
         ]
+        if Disturbance.STALL in (faults or {}):
+            arguments.append(b"+memory_freeze")
         self._handle = self._library.scin_open(
             config.system.endpoints,
             config.endpoint.memory_bytes,
@@ -66,6 +74,21 @@ class Simulator:
             np.ctypeslib.as_array(self._library.scin_memory(self._handle, i), shape=(size,))
             for i in range(config.system.endpoints)
         ]
+
+        for kind, rate in (faults or {}).items():
+            if kind not in (Disturbance.WRONG, Disturbance.CUT):
+                self.disturb(kind, rate)
+
+    def disturb(self, kind: Disturbance, rate: float, endpoint: int | None = None) -> None:
+        """From now on, everywhere or at one endpoint and both directions of its link."""
+        members = range(self.config.system.endpoints) if endpoint is None else [endpoint]
+        places = members if kind == Disturbance.STALL else [2 * i + k for i in members for k in (0, 1)]
+        for index in places:
+            self._library.scin_fault(kind, index, rate)
+
+    def disturbances(self, kind: Disturbance) -> int:
+        """How often it has happened."""
+        return self._library.scin_fault_count(kind)
 
     def __enter__(self) -> Simulator:
         return self
@@ -139,6 +162,8 @@ def _declare(library: ctypes.CDLL) -> ctypes.CDLL:
         "scin_cycle": (count, [handle]),
         "scin_memory": (ctypes.POINTER(ctypes.c_uint8), [handle, ctypes.c_int]),
         "scin_step": (None, [handle, count]),
+        "scin_fault": (None, [ctypes.c_int, ctypes.c_int, ctypes.c_double]),
+        "scin_fault_count": (count, [ctypes.c_int]),
         "scin_write": (ctypes.c_int, [handle, word, word]),
         "scin_write_many": (ctypes.c_int, [handle, word, ctypes.POINTER(word), count]),
         "scin_read": (ctypes.c_int, [handle, word, ctypes.POINTER(word)]),

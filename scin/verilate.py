@@ -15,6 +15,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from hw.spec.config import Config
+from hw.spec.fault import Disturbance
 from scin.toolchain import (
     BUILD_FOLDER,
     MAKE_VARIABLES,
@@ -25,7 +26,10 @@ from scin.toolchain import (
     require_program,
 )
 
-SHELL_SOURCES = (REPOSITORY / "rtl/sim/axi_memory.sv", REPOSITORY / "rtl/sim/harness.cpp")
+SHELL_SOURCES = tuple(
+    REPOSITORY / "rtl/sim" / name
+    for name in ("axi_memory.sv", "faulty_link.sv", "harness.cpp", "faults.cpp")
+)
 TOP = "scin"
 WAIVED_WARNINGS = (
     # All from the emitter's style of Verilog, none from a mistake in the design.
@@ -117,6 +121,8 @@ def simulator_library(
     options += ["--x-assign", "fast", "--x-initial", "fast", "--no-assert", "-Wall"]
     options += [f"-Wno-{name}" for name in WAIVED_WARNINGS]
     options += ["-CFLAGS", "-fPIC", "-LDFLAGS", "-shared", "-o", "libscin.so"]
+    for kind in Disturbance:
+        options += ["-CFLAGS", f"-DSCIN_FAULT_{kind.name}={kind.value}"]
     if trace_format:
         options += [f"--trace-{trace_format}", "-CFLAGS", f"-DSCIN_TRACE_{trace_format.upper()}"]
     key = digest(

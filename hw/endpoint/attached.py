@@ -55,16 +55,9 @@ class AttachedEndpoint(wiring.Component):
             (self.link_in, transport.link_in),
         ):
             connect_stream(m, source, sink)
-        sent, got = transport.link_out, transport.link_in
         m.d.comb += [
             self.awake.eq(endpoint.awake),
-            endpoint.transmitted.eq(sent.valid & sent.ready),
-            endpoint.payload_transmitted.eq(_carries_payload(sent)),
-            endpoint.received.eq(got.valid & got.ready),
-            endpoint.payload_received.eq(_carries_payload(got)),
+            endpoint.counts.eq(transport.counts),
+            endpoint.link_events.eq(transport.events),
         ]
         return m
-
-
-def _carries_payload(link):
-    return link.valid & link.ready & ~link.payload.credit & ~link.payload.flit.first

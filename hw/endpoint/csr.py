@@ -8,6 +8,8 @@ from hw.csr.bus import CsrBus, Decoder
 from hw.endpoint.sync import Sync
 from hw.endpoint.traffic import Traffic
 from hw.endpoint.windows import WINDOW_LAYOUT
+from hw.fabric.link import LinkEvents
+from hw.fabric.transport import TransportCounts
 from hw.spec.config import Config
 from hw.spec.fault import Fault
 from hw.spec.packet import ADDRESS_BITS, QueueSet
@@ -20,8 +22,6 @@ from hw.spec.registers import (
     WINDOW_WRITE,
 )
 
-COUNTED = ("transmitted", "received", "payload_transmitted", "payload_received")
-
 
 class EndpointRegisters(wiring.Component):
     """Register page of an endpoint; the map is ``hw.spec.registers.ENDPOINT``.
@@ -29,9 +29,8 @@ class EndpointRegisters(wiring.Component):
     Parameters: ``sync``, ``traffic``: the parts these registers steer.
 
     Ports: ``bus``; ``cycles`` (counter) in; ``windows``, ``fault``, ``fault_set`` out;
-    ``fault_taken``, ``visible`` (pulses) in; ``transmitted``, ``received``,
-    ``payload_transmitted``, ``payload_received`` (pulses, one flit each) in; ``core_bytes``,
-    ``isa_bytes`` (counts) in.
+    ``fault_taken``, ``visible`` (pulses) in; ``counts``, ``link_events`` in, of the transport;
+    ``core_bytes``, ``isa_bytes`` (counts) in.
     """
 
     def __init__(self, config: Config, *, sync: Sync, traffic: Traffic):
@@ -47,10 +46,8 @@ class EndpointRegisters(wiring.Component):
                 "fault_set": Out(QueueSet),
                 "fault_taken": In(1),
                 "visible": In(1),
-                "transmitted": In(1),
-                "received": In(1),
-                "payload_transmitted": In(1),
-                "payload_received": In(1),
+                "counts": In(TransportCounts),
+                "link_events": In(LinkEvents),
                 "core_bytes": In(32),
                 "isa_bytes": In(32),
             }
@@ -87,13 +84,23 @@ class EndpointRegisters(wiring.Component):
             m.d.sync += [fault.eq(self.bus.write_data), fault_set.eq(~self.bus.write_data[8])]
         registers.read("FAULT", fault)
         m.d.comb += [self.fault.eq(fault), self.fault_set.eq(fault_set)]
-        for name in COUNTED:
-            counter = Signal(32, name=name)
-            m.d.sync += counter.eq(counter + getattr(self, name))
-            registers.read(name.upper(), counter)
+        for name, _ in data.Layout.cast(TransportCounts):
+            self._count(m, registers, name.upper(), self.counts[name])
+        registers.read("LINK_STATE", self.link_events.up)
+        if self._config.link.reliable:
+            was_up = Signal()
+            m.d.sync += was_up.eq(self.link_events.up)
+            self._count(m, registers, "LINK_REPLAYS", self.link_events.replayed)
+            self._count(m, registers, "LINK_REJECTS", self.link_events.rejected)
+            self._count(m, registers, "LINK_DROPS", was_up & ~self.link_events.up)
         registers.read("CORE_BYTES", self.core_bytes)
         registers.read("ISA_BYTES", self.isa_bytes)
         return m
+
+    def _count(self, m, registers, name, event):
+        counter = Signal(32, name=name.lower())
+        m.d.sync += counter.eq(counter + event)
+        registers.read(name, counter)
 
     def _synchronisation(self, m, registers, cycles):
         sync = self._sync

@@ -9,13 +9,15 @@ from hw.csr.bus import CsrBus
 from hw.dma.dma import Dma
 from hw.endpoint.atomic import Atomic
 from hw.endpoint.axi import AxiId, AxiSignature, readers, writers
-from hw.endpoint.csr import COUNTED, EndpointRegisters
+from hw.endpoint.csr import EndpointRegisters
 from hw.endpoint.memory_port import MemoryPort
 from hw.endpoint.read_server import ReadServer
 from hw.endpoint.sync import Sync
 from hw.endpoint.traffic import Traffic
 from hw.endpoint.write_server import WriteServer
+from hw.fabric.link import LinkEvents
 from hw.fabric.merge import PacketArbiter
+from hw.fabric.transport import TransportCounts
 from hw.spec.config import Config
 from hw.spec.packet import TO_ENDPOINT, TO_SWITCH, WORD_BITS, Channel, QueueSet, flit_layout
 from hw.stream.connect import connect_stream
@@ -34,8 +36,8 @@ class Endpoint(wiring.Component):
     axi : AXI4 out, the memory
     bus, dma_bus : registers of the endpoint, and of its DMA engines
     awake : out, DMA engines that have something to do
-    transmitted, received, payload_transmitted, payload_received : pulses, a flit, or one
-        that is no header or credit, crossed the link (counted in registers)
+    counts, link_events : in, of the transport, see :class:`hw.fabric.transport.TransportCounts`
+        and :class:`hw.fabric.link.LinkEvents`; counted in registers
 
     The two queue sets have servers of their own, so that neither blocks the other.
     """
@@ -53,10 +55,8 @@ class Endpoint(wiring.Component):
                 "bus": In(CsrBus()),
                 "dma_bus": In(CsrBus()),
                 "awake": Out(config.dma.engines),
-                "transmitted": In(1),
-                "received": In(1),
-                "payload_transmitted": In(1),
-                "payload_received": In(1),
+                "counts": In(TransportCounts),
+                "link_events": In(LinkEvents),
             }
         )
 
@@ -73,7 +73,8 @@ class Endpoint(wiring.Component):
             registers.bus.write.eq(self.bus.write),
             registers.bus.write_data.eq(self.bus.write_data),
             self.bus.read_data.eq(registers.bus.read_data),
-            *(getattr(registers, name).eq(getattr(self, name)) for name in COUNTED),
+            registers.counts.eq(self.counts),
+            registers.link_events.eq(self.link_events),
         ]
         out = dict(zip(TO_SWITCH, self.to_switch, strict=True))
         into = dict(zip(TO_ENDPOINT, self.from_switch, strict=True))

@@ -1,6 +1,6 @@
 """Physical layer seam: what carries link flits between two boards or dies."""
 
-from amaranth import Module, Signal
+from amaranth import ClockSignal, Instance, Module, ResetSignal, Signal
 from amaranth.lib import memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -58,4 +58,39 @@ class DelayLine(wiring.Component):
             self.o.valid.eq(read.data[0]),
             self.o.payload.as_value().eq(read.data[1:]),
         ]
+        return m
+
+
+class FaultyLine(wiring.Component):
+    """A :class:`DelayLine` whose last cycle is ``rtl/sim/faulty_link.sv``, for simulation.
+
+    Parameters: ``cycles`` (at least 3); ``index``, of the line among those that can be faulty.
+    """
+
+    def __init__(self, config: Config, *, cycles: int, index: int):
+        self._config = config
+        self._cycles = cycles
+        self._index = index
+        signature = link_signature(config)
+        super().__init__({"i": In(signature), "o": Out(signature)})
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.line = line = DelayLine(self._config, cycles=self._cycles - 1)
+        m.d.comb += [
+            line.i.payload.eq(self.i.payload),
+            line.i.valid.eq(self.i.valid),
+            self.i.ready.eq(line.i.ready),
+        ]
+        m.submodules.fault = Instance(
+            "faulty_link",
+            ("p", "INDEX", self._index),
+            ("p", "BITS", link_flit_layout(self._config).size),
+            ("i", "clk", ClockSignal()),
+            ("i", "rst", ResetSignal()),
+            ("i", "i_valid", line.o.valid),
+            ("i", "i_word", line.o.payload.as_value()),
+            ("o", "o_valid", self.o.valid),
+            ("o", "o_word", self.o.payload.as_value()),
+        )
         return m

@@ -4,8 +4,10 @@ from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from hw.fabric.link import LinkEvents, LinkLayer
 from hw.fabric.phy import link_signature
 from hw.spec.config import Config
+from hw.spec.link import Control, link_parameters
 from hw.spec.packet import (
     CREDIT_BITS,
     Channel,
@@ -121,7 +123,11 @@ class Transmitter(wiring.Component):
                 self.link.valid.eq(eligible.any() | self.owed_any),
                 self.link.payload.credit.eq(self.take_owed),
                 self.link.payload.channel.eq(
-                    select(chosen, [channel.value for channel in self._channels])
+                    Mux(
+                        self.take_owed,
+                        Control.CREDITS.value,
+                        select(chosen, [channel.value for channel in self._channels]),
+                    )
                 ),
                 self.link.payload.flit.eq(flit),
             ]
@@ -144,7 +150,7 @@ class Receiver(wiring.Component):
 
     Credits become urgent when half a queue's worth is owed, so a queue that is to sustain
     the full rate needs twice a round trip of depth at most. Queues cannot overflow: the
-    sender holds one credit per place. Latency ``Queue.LATENCY``, or 3 cycles with
+    sender holds one credit per place. Latency ``Queue.LATENCY``, or 4 cycles with
     ``fabric.registered``.
     """
 
@@ -226,13 +232,30 @@ class Receiver(wiring.Component):
         return queues
 
 
+class TransportCounts(data.Struct):
+    """Pulses: a flit left or came, credits included; one that is no header or credit. What a
+    link layer adds or repeats does not count."""
+
+    transmitted: 1
+    received: 1
+    payload_transmitted: 1
+    payload_received: 1
+
+
 class Transport(wiring.Component):
     """Both directions at one end of a link.
 
     Parameters: ``transmit``, ``receive``: the channels sent and received here; ``buffered``:
     those sent whose source is no register.
-    Ports: ``transmit``, ``receive`` (arrays of flit streams), ``link_out``, ``link_in``. With
-    ``fabric.registered`` what ``buffered`` names passes a register more.
+
+    Ports
+    -----
+    transmit, receive : arrays of flit streams
+    link_out, link_in : link out and in; with ``link.reliable`` behind a link layer
+    counts : out, see :class:`TransportCounts`
+    events : out, of the link layer; without one the link is always up
+
+    With ``fabric.registered`` what ``buffered`` names passes a register more.
     """
 
     def __init__(
@@ -254,6 +277,8 @@ class Transport(wiring.Component):
                 "receive": Out(flits).array(len(receive)),
                 "link_out": Out(link_signature(config)),
                 "link_in": In(link_signature(config)),
+                "counts": Out(TransportCounts),
+                "events": Out(LinkEvents),
             }
         )
 
@@ -268,8 +293,23 @@ class Transport(wiring.Component):
             connect_stream(m, source, inner)
         for inner, outer in zip(receiver.o, self.receive, strict=True):
             connect_stream(m, inner, outer)
-        connect_stream(m, transmitter.link, self.link_out)
-        connect_stream(m, self.link_in, receiver.link)
+        if self._config.link.reliable:
+            m.submodules.link = link = LinkLayer(link_parameters(self._config))
+            connect_stream(m, transmitter.link, link.transmit)
+            connect_stream(m, link.o, self.link_out)
+            connect_stream(m, self.link_in, link.i)
+            connect_stream(m, link.receive, receiver.link)
+            m.d.comb += self.events.eq(link.events)
+        else:
+            connect_stream(m, transmitter.link, self.link_out)
+            connect_stream(m, self.link_in, receiver.link)
+            m.d.comb += self.events.up.eq(1)
+        for link, name in ((transmitter.link, "transmitted"), (receiver.link, "received")):
+            moves, flit = link.valid & link.ready, link.payload
+            m.d.comb += [
+                self.counts[name].eq(moves),
+                self.counts[f"payload_{name}"].eq(moves & ~flit.credit & ~flit.flit.first),
+            ]
         m.d.comb += [
             transmitter.grant_valid.eq(receiver.grant_valid),
             transmitter.grant.eq(receiver.grant),

@@ -100,6 +100,12 @@ class LinkConfig:
     gigabytes_per_second: float = parameter(
         "rate of one direction", 8.0, low=0.01, high=10_000.0, unit="GB/s"
     )
+    reliable: bool = parameter(
+        "link layer: flits that are damaged or lost on the way are sent again", False
+    )
+    fault_injection: bool = parameter(
+        "build the circuit that damages, loses and doubles link flits on command, for tests", False
+    )
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@
 //
 // +memory_jitter=N   every burst takes 0..N cycles longer, at random
 // +memory_stall=P    ready and valid pause in P per cent of the cycles, at random
+// +memory_freeze     rtl/sim/faults.cpp may stop everything for a while
 
 module axi_memory #(
     parameter int INDEX = 0,
@@ -49,6 +50,8 @@ module axi_memory #(
       input int index, input longint row, input bit [DATA_BITS-1:0] data,
       input bit [DATA_BITS/8-1:0] strobe);
 
+  import "DPI-C" function bit scin_memory_frozen(input int index);
+
   localparam int SHIFT = $clog2(DATA_BITS / 8);
   localparam int DEPTH = 16;
   localparam logic [1:0] OKAY = 2'b00, SLVERR = 2'b10;
@@ -62,7 +65,9 @@ module axi_memory #(
   } burst_t;
 
   int jitter = 0, stall = 0;
+  bit freeze = 0;
   initial begin
+    freeze = $test$plusargs("memory_freeze") != 0;
     void'($value$plusargs("memory_jitter=%d", jitter));
     void'($value$plusargs("memory_stall=%d", stall));
   end
@@ -98,13 +103,14 @@ module axi_memory #(
   bit [DATA_BITS-1:0] word;
   // Event flags of this cycle: set and used within the block below.
   // verilator lint_off BLKSEQ
-  logic push_read, pop_read, push_write, pop_write, pop_answer;
+  logic push_read, pop_read, push_write, pop_write, pop_answer, frozen;
 
   always_ff @(posedge clk) begin
     push_read = 0; pop_read = 0; push_write = 0; pop_write = 0; pop_answer = 0;
     cycle <= cycle + 1;
-    pause_aw <= pause(); pause_w <= pause(); pause_ar <= pause();
-    pause_r  <= pause(); pause_b <= pause();
+    frozen = freeze && scin_memory_frozen(INDEX);
+    pause_aw <= pause() || frozen; pause_w <= pause() || frozen; pause_ar <= pause() || frozen;
+    pause_r  <= pause() || frozen; pause_b <= pause() || frozen;
 
     if (arvalid && arready) begin
       reads[read_tail] <= '{id: arid, beats_after: arlen, row: araddr >> SHIFT,

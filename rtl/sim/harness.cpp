@@ -65,6 +65,8 @@ struct Simulation {
 
 extern "C" {
 
+void scin_faults_open(int links, int endpoints, uint64_t seed);  // rtl/sim/faults.cpp
+
 void scin_memory_read(int index, long long row, svBitVecVal* data) {
   std::memcpy(data, memories[index] + row * bytes_per_row, bytes_per_row);
 }
@@ -84,6 +86,7 @@ Simulation* scin_open(int endpoints, uint64_t memory_bytes, uint64_t row_bytes, 
   bytes_per_row = row_bytes;
   for (int i = 0; i < endpoints; ++i)
     memories.push_back(static_cast<uint8_t*>(std::calloc(memory_bytes, 1)));
+  scin_faults_open(2 * endpoints, endpoints, seed);
   auto* simulation = new Simulation;
   simulation->context.randSeed(seed);
   simulation->context.commandArgs(argc, argv);

@@ -1,0 +1,249 @@
+"""hw/fabric/link*.py over wires that flip bits, lose, double and cut: every flit once, in order.
+
+Against itself, and against ``models/fabric/link.py``; the checksum against its published check
+value and Amaranth's library.
+"""
+
+import random
+from collections import deque
+
+import cocotb
+import pytest
+from amaranth import Module
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+from cocotb.triggers import RisingEdge
+
+from cocotb_tests.support.build import parameters_of_test, simulate
+from cocotb_tests.support.streams import Sink, Source, start_clock, stalls, wait_until
+from hw.fabric.checksum import Checksum
+from hw.fabric.link import LinkLayer
+from hw.spec.config import load
+from hw.spec.link import CHECKSUM, LinkParameters
+from hw.spec.packet import link_flit_layout
+from hw.stream.connect import connect_stream
+from models.fabric.link import LinkModel
+
+FLIT = link_flit_layout(load("tiny"))
+PARAMETERS = LinkParameters(FLIT, replay_flits=64, run_flits=8, silence_cycles=300)
+DELAY = 11
+FLITS = 600
+
+FAULTS = {
+    "none": {},
+    "flips": {"flip": 0.01},
+    "burst": {"burst": 0.01},
+    "lost": {"lose": 0.02},
+    "doubled": {"double": 0.02},
+    "down": {"down": (400, 1200)},
+    "everything": {"flip": 0.01, "burst": 0.005, "lose": 0.01, "double": 0.01, "down": (500, 900)},
+}
+
+
+class Pair(wiring.Component):
+    """Two ends; what lies between is left to the test."""
+
+    def __init__(self):
+        flits = stream.Signature(FLIT)
+        super().__init__(
+            {
+                name: kind(flits)
+                for end in ("near", "far")
+                for name, kind in (
+                    (f"{end}_transmit", In),
+                    (f"{end}_receive", Out),
+                    (f"{end}_o", Out),
+                    (f"{end}_i", In),
+                )
+            }
+            | {"up": Out(2)}
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        for index, end in enumerate(("near", "far")):
+            m.submodules[end] = part = LinkLayer(PARAMETERS)
+            connect_stream(m, getattr(self, f"{end}_transmit"), part.transmit)
+            connect_stream(m, part.receive, getattr(self, f"{end}_receive"))
+            connect_stream(m, part.o, getattr(self, f"{end}_o"))
+            connect_stream(m, getattr(self, f"{end}_i"), part.i)
+            m.d.comb += self.up[index].eq(part.events.up)
+        return m
+
+
+def damaged(word, faults, rng, cycle):
+    """What becomes of a word on the wire: a list of words."""
+    first, last = faults.get("down", (0, 0))
+    if first <= cycle < last or rng.random() < faults.get("lose", 0):
+        return []
+    if rng.random() < faults.get("flip", 0):
+        word ^= 1 << rng.randrange(FLIT.size)
+    if rng.random() < faults.get("burst", 0):
+        word ^= rng.getrandbits(20) << rng.randrange(FLIT.size - 20)
+    return [word] * (2 if rng.random() < faults.get("double", 0) else 1)
+
+
+async def wire(dut, source, sink, faults, rng, pause):
+    """Carry words from port ``source`` to port ``sink``; the far end always takes them."""
+    out, into = (getattr(dut, f"{source}__{part}") for part in ("payload", "valid")), None
+    payload, valid = out
+    ready = getattr(dut, f"{source}__ready")
+    into = getattr(dut, f"{sink}__payload"), getattr(dut, f"{sink}__valid")
+    pausing, line, cycle = stalls(pause, rng), deque([[] for _ in range(DELAY)]), 0
+    waiting = deque()
+    ready.value = 0
+    into[1].value = 0
+    while True:
+        await RisingEdge(dut.clk)
+        cycle += 1
+        moved = valid.value and ready.value
+        line.append(damaged(int(payload.value), faults, rng, cycle) if moved else [])
+        waiting.extend(line.popleft())
+        into[1].value = bool(waiting)
+        if waiting:
+            into[0].value = waiting.popleft()
+        ready.value = int(not next(pausing))
+
+
+@pytest.mark.parametrize("faults", FAULTS)
+@pytest.mark.parametrize(("seed", "pause"), [(1, "none"), (2, "50%"), (3, "90%")])
+def test_both_ends(faults, seed, pause):
+    """Both directions at once; ``pause``: of a physical layer that is slower than the clock."""
+    simulate(
+        Pair(), module=__name__, case="check_both_ends", seed=seed, faults=faults, pause=pause
+    )
+
+
+@cocotb.test()
+async def check_both_ends(dut):
+    rng = random.Random(cocotb.RANDOM_SEED)
+    given = parameters_of_test()
+    faults = FAULTS[given["faults"]]
+    cocotb.start_soon(wire(dut, "near_o", "far_i", faults, rng, given["pause"]))
+    cocotb.start_soon(wire(dut, "far_o", "near_i", faults, rng, given["pause"]))
+    sources = [Source(dut, f"{end}_transmit", "bursts", rng) for end in ("near", "far")]
+    sinks = [Sink(dut, f"{end}_receive", "none", rng) for end in ("far", "near")]
+    seen_up = set()
+
+    async def watch():
+        while True:
+            await RisingEdge(dut.clk)
+            seen_up.add(int(dut.up.value))
+
+    await start_clock(dut)
+    cocotb.start_soon(watch())
+    given_flits = []
+    for source in sources:
+        # No control flits but credits: `channel` of those is zero.
+        flits = [ordinary(rng) for _ in range(FLITS)]
+        source.queue.extend(flits)
+        given_flits.append(flits)
+    await wait_until(
+        dut, lambda: all(len(sink.received) >= FLITS for sink in sinks), "every flit", 60_000
+    )
+    for _ in range(200):
+        await RisingEdge(dut.clk)
+    for sink, flits in zip(sinks, given_flits, strict=True):
+        assert sink.received == flits
+    assert (0 in seen_up) == ("down" in faults)
+
+
+def ordinary(rng):
+    """A flit of the transport: any data, no check flit."""
+    credit_bit = FLIT["credit"].offset
+    word = rng.getrandbits(FLIT.size)
+    if word >> credit_bit & 1:
+        channel = FLIT["channel"]
+        word &= ~(((1 << channel.width) - 1) << channel.offset)
+    return word
+
+
+class End(wiring.Component):
+    def __init__(self):
+        flits = stream.Signature(FLIT)
+        super().__init__(
+            {"transmit": In(flits), "receive": Out(flits), "i": In(flits), "o": Out(flits)}
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.end = end = LinkLayer(PARAMETERS)
+        for source, sink in (
+            (self.transmit, end.transmit),
+            (end.receive, self.receive),
+            (end.o, self.o),
+            (self.i, end.i),
+        ):
+            connect_stream(m, source, sink)
+        return m
+
+
+@pytest.mark.parametrize("faults", ["none", "everything"])
+@pytest.mark.parametrize("seed", [1, 2])
+def test_against_the_model(faults, seed):
+    simulate(End(), module=__name__, case="check_model", seed=seed, faults=faults)
+
+
+@cocotb.test()
+async def check_model(dut):
+    rng = random.Random(cocotb.RANDOM_SEED)
+    faults = FAULTS[parameters_of_test()["faults"]] | {"down": (0, 0)}
+    model = LinkModel(PARAMETERS)
+    source = Source(dut, "transmit", "bursts", rng)
+    out = Sink(dut, "o", "10%", rng)
+    sink = Sink(dut, "receive", "none", rng)
+    wires = Source(dut, "i", "none", rng)
+    await start_clock(dut)
+    down, up = ([ordinary(rng) for _ in range(FLITS)] for _ in range(2))
+    source.queue.extend(up)
+    for flit in down:
+        model.send(flit)
+    arrived, heard = [], 0
+
+    def carry():
+        nonlocal heard
+        for word in out.received[heard:]:
+            heard += 1
+            for copy in damaged(word, faults, rng, 0):
+                arrived.extend(model.hear(copy))
+        if len(wires.queue) < 4:
+            for word in model.run(rng.randrange(PARAMETERS.run_flits + 1)):
+                wires.queue.extend(damaged(word, faults, rng, 0))
+        return len(sink.received) >= FLITS and len(arrived) >= FLITS
+
+    await wait_until(dut, carry, "every flit", 60_000)
+    assert arrived == up
+    assert sink.received == down
+
+
+VECTOR, CHECK_VALUE = b"123456789", 0xD2C22F51
+"""CRC-32/MEF of the reveng catalogue."""
+
+
+def test_checksum():
+    assert CHECKSUM(8).compute(VECTOR) == CHECK_VALUE
+    simulate(
+        Checksum(CHECKSUM, width=8), module=__name__, case="check_checksum", seed=1, width=8
+    )
+    simulate(
+        Checksum(CHECKSUM, width=135), module=__name__, case="check_checksum", seed=1, width=135
+    )
+
+
+@cocotb.test()
+async def check_checksum(dut):
+    rng = random.Random(cocotb.RANDOM_SEED)
+    width = parameters_of_test()["width"]
+    runs = [list(VECTOR)] if width == 8 else []
+    runs += [[rng.getrandbits(width) for _ in range(rng.randrange(1, 9))] for _ in range(20)]
+    dut.valid.value = 0
+    await start_clock(dut)
+    for words in runs:
+        for index, word in enumerate(words):
+            dut.valid.value, dut.start.value, dut.data.value = 1, index == 0, word
+            await RisingEdge(dut.clk)
+            dut.valid.value = 0
+            if rng.random() < 0.3:
+                await RisingEdge(dut.clk)
+        await RisingEdge(dut.clk)
+        assert int(dut.crc.value) == CHECKSUM(width).compute(words)
