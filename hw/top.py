@@ -43,7 +43,9 @@ class System(wiring.Component):
         m = Module()
         config = self._config
         endpoints = config.system.endpoints
-        m.submodules.bridge = bridge = AxiLiteBridge(pages=range(pages(endpoints)))
+        m.submodules.bridge = bridge = AxiLiteBridge(
+            pages=range(pages(endpoints)), registered=config.fabric.registered
+        )
         m.submodules.switch = switch = Switch(config, gated=self._gated)
         m.d.comb += self.quantizing.eq(switch.quantizing)
         wiring.connect(m, wiring.flipped(self.host), bridge.axi)

@@ -14,6 +14,7 @@ from scin.explore import explore
 from scin.fpga import fpga
 from scin.llm import llm
 from scin.run import run
+from scin.soak.cli import soak
 from scin.study import study
 from scin.sweep import sweep
 from scin.validation.cli import validate
@@ -28,7 +29,7 @@ def main() -> None:
 COMMANDS = (
     *(run, sweep, dma),
     *(compare, study, llm, explain, explore),
-    *(validate, accuracy, emit, doctor, fpga),
+    *(validate, soak, accuracy, emit, doctor, fpga),
 )
 for command in COMMANDS:
     main.add_command(command)

@@ -16,11 +16,12 @@ from typing import Any
 import click
 
 from hw.spec.config import Config, ConfigError, load, parse_override
+from hw.spec.fault import Disturbance
 from hw.spec.instruction import DataType, ReduceOp
 from scin.collectives import OPERATIONS
 from scin.driver import HangError
 from scin.runner import CapacityError
-from scin.simulator import BusError
+from scin.simulator import BusError, Faults
 from scin.toolchain import MissingToolError
 from scin.verilate import BuildError
 
@@ -67,6 +68,33 @@ def parse_reduce_op(text: str) -> ReduceOp:
     if text not in names:
         raise InputError(f"redop {text!r}: must be one of {', '.join(names)}")
     return names[text]
+
+
+fault_option = click.option(
+    "--fault",
+    "faults",
+    multiple=True,
+    metavar="KIND=RATE",
+    help=f"{', '.join(kind.name.lower() for kind in Disturbance)}; repeatable.",
+)
+
+
+def parse_faults(texts: tuple[str, ...]) -> Faults:
+    """Rates of disturbances, as the command line writes them."""
+    names = {kind.name.lower(): kind for kind in Disturbance}
+    faults: Faults = {}
+    for text in texts:
+        name, _, rate = text.partition("=")
+        if name not in names:
+            raise InputError(f"fault {name!r}: must be one of {', '.join(names)}")
+        try:
+            value = float(rate)
+        except ValueError as error:
+            raise InputError(f"fault {text!r}: must be written kind=rate") from error
+        if not 0 <= value <= 1:
+            raise InputError(f"fault {name} = {rate}: must be between 0 and 1")
+        faults[names[name]] = value
+    return faults
 
 
 def check_operation(text: str) -> str:

@@ -19,7 +19,9 @@ from scin.options import (
     InputError,
     check_operation,
     common,
+    fault_option,
     parse_data_type,
+    parse_faults,
     parse_reduce_op,
     parse_size,
     write_json,
@@ -28,6 +30,7 @@ from scin.quantized import OPERATIONS as QUANTIZED_OPERATIONS
 from scin.quantized import element_bytes, run_quantized
 from scin.runner import CollectiveRunner, Measurement, check_capacity, message_bytes
 from scin.simulator import Simulator
+from scin.soak.run import UNREPAIRABLE, with_faults
 from scin.steps import measured_steps
 from scin.table import Spinner, Table
 from scin.tensors import output_shape, random_tensors, read_tensors, write_tensors
@@ -51,6 +54,7 @@ WHOLE_VECTOR = ("allgather", "reducescatter")
 @click.option("--output", metavar="DIR", help="Write endpoint<i>.npy there.")
 @click.option("--wave", metavar="FILE.fst", help="Write a waveform and a GTKWave save file.")
 @click.option("--steps", is_flag=True, help="Print the latency of each step, one-wave sizes.")
+@fault_option
 @click.option("--no-sync", is_flag=True, help="Time from the first read to the last response.")
 @common()
 def run(
@@ -65,6 +69,7 @@ def run(
     wave: str | None,
     steps: bool,
     no_sync: bool,
+    faults: tuple[str, ...],
     json_path: str | None,
     seed: int,
     quiet: bool,
@@ -74,11 +79,18 @@ def run(
     The result is compared bit for bit with the golden model; #wrong counts elements that
     differ. A block-scaled dtype (int8, mxint8, mxfp8, mxfp4, nvfp4) takes FP16 tensors,
     quantizes them, reduces them quantized in the switch, and dequantizes the result; --size
-    then counts the bytes of quantized elements.
+    then counts the bytes of quantized elements. --fault damages the links, and builds the system
+    with the link layer that repairs them.
 
     Exit status: 0 all right, 1 wrong or failed, 2 bad input, 3 a tool is missing.
     """
     check_operation(operation)
+    rates = parse_faults(faults)
+    if UNREPAIRABLE & set(rates):
+        names = ", ".join(kind.name.lower() for kind in UNREPAIRABLE & set(rates))
+        raise InputError(f"fault {names}: only for scin soak")
+    if rates:
+        config = with_faults(config, rates)
     check_buildable(config)
     data_type, reduce_op = parse_data_type(dtype), parse_reduce_op(redop)
     quantized = is_block_scaled(data_type)
@@ -115,7 +127,7 @@ def run(
     if wave_path is not None and not wave_path.absolute().parent.is_dir():
         raise InputError(f"wave {wave}: its folder does not exist")
     records, outputs, finished = [], None, False
-    simulator = Simulator(config, seed=seed, wave=wave_path, report=table.line)
+    simulator = Simulator(config, seed=seed, faults=rates, wave=wave_path, report=table.line)
     try:
         driver = Driver(simulator, config, progress=spinner)
         runner = CollectiveRunner(config, simulator, driver)
@@ -134,6 +146,9 @@ def run(
             spinner.stop()
             table.measurement(measurement)
             records.append(measurement.as_dict())
+            for kind in rates:
+                count = simulator.disturbances(kind)
+                table.line(f"# fault {kind.name.lower()}: struck {count} times so far")
             if steps:
                 print_steps(table, config, measurement)
         finished = True

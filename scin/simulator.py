@@ -14,7 +14,6 @@ from hw.spec.config import Config
 from hw.spec.fault import Disturbance
 from scin.verilate import Report, simulator_library
 
-
 Faults = dict[Disturbance, float]
 
 
@@ -82,7 +81,9 @@ class Simulator:
     def disturb(self, kind: Disturbance, rate: float, endpoint: int | None = None) -> None:
         """From now on, everywhere or at one endpoint and both directions of its link."""
         members = range(self.config.system.endpoints) if endpoint is None else [endpoint]
-        places = members if kind == Disturbance.STALL else [2 * i + k for i in members for k in (0, 1)]
+        places = (
+            members if kind == Disturbance.STALL else [2 * i + k for i in members for k in (0, 1)]
+        )
         for index in places:
             self._library.scin_fault(kind, index, rate)
 

@@ -11,13 +11,13 @@ from cocotb.triggers import RisingEdge
 
 from cocotb_tests.support.build import parameters_of_test, simulate
 from cocotb_tests.support.streams import Source, start_clock, wait_until
-from hw.fabric.phy import link_signature
+from hw.fabric.phy import wire_signature
 from hw.phy.deserializer import PATIENCE, STREAK, Deserializer
 from hw.phy.frame import Framing
 from hw.phy.serializer import Sending, Serializer
 from hw.phy.training import STEPS, TAPS_PER_STEP, Training, TrainingState
 from hw.spec.config import load
-from hw.spec.packet import link_flit_layout
+from hw.spec.link import wire_layout
 
 CONFIG = load("tiny")
 LANES = 6
@@ -32,11 +32,11 @@ class Wire(wiring.Component):
         self._delay = delay
         super().__init__(
             {
-                "i": In(link_signature(CONFIG)),
+                "i": In(wire_signature(CONFIG)),
                 "sending": In(2),
                 "flip": In(self._framing.word_bits),
                 "flit_valid": Out(1),
-                "flit": Out(link_flit_layout(CONFIG).size),
+                "flit": Out(wire_layout(CONFIG).size),
                 "aligned": Out(1),
                 "far_trained": Out(1),
                 "lane_good": Out(lanes),
@@ -116,7 +116,7 @@ async def check_flits(dut):
     lanes = parameters_of_test()["lanes"]
     source, watch = await align(dut, lanes)
     rng = random.Random(cocotb.RANDOM_SEED + 1)
-    sent = [rng.getrandbits(link_flit_layout(CONFIG).size) for _ in range(FLITS)]
+    sent = [rng.getrandbits(wire_layout(CONFIG).size) for _ in range(FLITS)]
     source.queue.extend(sent)
     await wait_until(dut, lambda: len(watch.flits) >= FLITS, "every flit")
     assert watch.flits == sent
@@ -134,7 +134,7 @@ async def check_damage(dut):
     source, watch = await align(dut, LANES)
     rng = random.Random(cocotb.RANDOM_SEED)
     symbols = Framing(CONFIG, LANES).symbols
-    sent = [rng.getrandbits(link_flit_layout(CONFIG).size) for _ in range(FLITS)]
+    sent = [rng.getrandbits(wire_layout(CONFIG).size) for _ in range(FLITS)]
     source.queue.extend(sent)
     damaged = 0
     while not source.idle:

@@ -12,13 +12,13 @@ from cocotb.triggers import RisingEdge
 
 from cocotb_tests.support.build import simulate
 from cocotb_tests.support.streams import Source, start_clock, wait_until
-from hw.fabric.phy import link_signature
+from hw.fabric.phy import wire_signature
 from hw.phy.serdes import SerdesPhy
 from hw.phy.supervisor import LinkStatus
 from hw.phy.transceiver_reset import TransceiverReset
 from hw.phy.words import BYTE_BITS, WORD_BITS, WORD_BYTES, Word, frame_words
 from hw.spec.config import load
-from hw.spec.packet import link_flit_layout
+from hw.spec.link import wire_layout
 from hw.spec.packing import unpack
 
 CONFIG = load("tiny")
@@ -34,8 +34,8 @@ class Pair(wiring.Component):
         ports = {}
         for side in SIDES:
             ports |= {
-                f"{side}_i": In(link_signature(CONFIG)),
-                f"{side}_o": Out(link_signature(CONFIG)),
+                f"{side}_i": In(wire_signature(CONFIG)),
+                f"{side}_o": Out(wire_signature(CONFIG)),
                 f"{side}_clock": In(1),
                 f"{side}_flip": In(WORD_BITS),
                 f"{side}_bad": In(WORD_BYTES),
@@ -120,7 +120,7 @@ def status(dut, side):
 
 
 def random_flits(rng):
-    return [rng.getrandbits(link_flit_layout(CONFIG).size) for _ in range(FLITS)]
+    return [rng.getrandbits(wire_layout(CONFIG).size) for _ in range(FLITS)]
 
 
 @pytest.mark.parametrize("slips", [False, True])

@@ -39,7 +39,7 @@ class Pages(wiring.Component):
         )
         wiring.connect(m, wiring.flipped(self.axi), bridge.axi)
         for number, page in enumerate(bridge.page):
-            registers = Decoder(m, page, REGISTERS)
+            registers = Decoder(m, page, REGISTERS, registered=self._registered)
             registers.storage("FIRST")
             for index in range(4):
                 registers.storage("ARRAY", index=index)

@@ -9,7 +9,7 @@ from hw.board.registers import EYE_BITS, BoardRegisters
 from hw.csr.axi_lite import AxiLiteBridge, AxiLiteSignature
 from hw.endpoint.attached import AttachedEndpoint
 from hw.endpoint.block_ram import BlockRam
-from hw.fabric.phy import link_signature
+from hw.fabric.phy import wire_signature
 from hw.host.decoder import HostDecoder
 from hw.phy.supervisor import LinkStatus
 from hw.spec.buildable import check_buildable
@@ -38,7 +38,7 @@ class BoardCore(wiring.Component):
         self._contents = contents
         self._clock_khz = clock_khz
         self._lanes = lanes
-        link = link_signature(contents.config)
+        link = wire_signature(contents.config)
         super().__init__(
             {
                 "host": In(AxiLiteSignature(ADDRESS_BITS)),
@@ -88,7 +88,9 @@ class BoardCore(wiring.Component):
                     m.d.comb += [a.eq(b) for a, b in zip(inner, outer, strict=True)]
 
         numbers = sorted(pages)
-        m.submodules.bridge = bridge = AxiLiteBridge(pages=numbers, registered=True)
+        m.submodules.bridge = bridge = AxiLiteBridge(
+            pages=numbers, registered=config.fabric.registered
+        )
         for number, bus in zip(numbers, bridge.page, strict=True):
             wiring.connect(m, bus, pages[number])
         m.submodules.decoder = decoder = HostDecoder(

@@ -37,7 +37,7 @@ class BoardRegisters(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         contents = self._contents
-        registers = Decoder(m, self.bus, BOARD)
+        registers = Decoder(m, self.bus, BOARD, registered=contents.config.fabric.registered)
         role = (
             int(contents.switch)
             | contents.endpoints << 8

@@ -49,11 +49,13 @@ class AxiLiteBridge(wiring.Component):
     """One AXI4-Lite port for several blocks of 4 KiB each.
 
     Parameters: ``pages``, the numbers of those that are there; ``registered``: accesses reach
-    them a cycle later, so that a bus to every block of a board costs no time of the clock.
+    them a cycle later, and what is read comes a cycle later, so that a bus to every block of a
+    board costs no time of the clock.
 
     Ports: ``axi`` (AXI4-Lite in), ``page`` (array of register buses out, in the order of
     ``pages``). One access at a
-    time: a write per cycle, answered in the next, a read in 4, or 5 if ``registered``. Writes act on whole words:
+    time: a write per cycle, answered in the next, a read in 4, or 6 if ``registered``. Writes act
+    on whole words:
     strobes other than all ones, and pages that are absent, answer DECERR and change
     nothing.
     """
@@ -111,6 +113,8 @@ class AxiLiteBridge(wiring.Component):
                     m.next = "reach" if self._registered else "read"
             if self._registered:
                 with m.State("reach"):
+                    m.next = "select"
+                with m.State("select"):
                     m.next = "read"
             with m.State("write"):
                 m.d.comb += axi.bvalid.eq(1)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from amaranth import Module, Signal, Value
+from functools import reduce
+from operator import or_
+
+from amaranth import Const, Module, Signal, Value
 from amaranth.hdl import Elaboratable
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
@@ -13,7 +16,8 @@ ADDRESS_BITS = (PAGE_BYTES - 1).bit_length()
 
 
 class CsrBus(wiring.Signature):
-    """Seen from the host: an access lasts one cycle, ``read_data`` follows in the next."""
+    """Seen from the host: an access lasts one cycle, ``read_data`` follows in the next, or a
+    cycle later with ``fabric.registered``."""
 
     def __init__(self):
         super().__init__(
@@ -29,17 +33,19 @@ class CsrBus(wiring.Signature):
 class Decoder:
     """Give the registers of a map their circuits, by name.
 
+    Parameters: the module they are in, its bus, the map; ``registered``: reads take a cycle more.
+
     Names and offsets come from :mod:`hw.spec.registers` alone. A register without circuit
     reads zero; writes to unknown addresses have no effect.
     """
 
-    def __init__(self, m: Module, bus, registers: dict[str, Register]):
+    def __init__(self, m: Module, bus, registers: dict[str, Register], *, registered: bool = False):
         self._bus = bus
         self._m = m
         self._registers = registers
         self._readable: dict[int, Value] = {}
         # Elaborated after the module it is part of, when all registers are known.
-        m.submodules += _ReadSelect(bus, self._readable)
+        m.submodules += _ReadSelect(bus, self._readable, registered)
 
     def selected(self, name: str, index: int = 0):
         return self._bus.address == self._registers[name].address(index)
@@ -66,15 +72,27 @@ class Decoder:
 class _ReadSelect(Elaboratable):
     """What is read at each address, side by side instead of one after another."""
 
-    def __init__(self, bus, readable: dict[int, Value]):
+    GROUP = 8
+    """Registers that are chosen from in one cycle, where reads take two."""
+
+    def __init__(self, bus, readable: dict[int, Value], registered: bool):
         self._bus = bus
         self._readable = readable
+        self._registered = registered
 
     def elaborate(self, platform):
         m = Module()
-        m.d.sync += self._bus.read_data.eq(0)
-        with m.Switch(self._bus.address):
-            for address, value in self._readable.items():
-                with m.Case(address):
-                    m.d.sync += self._bus.read_data.eq(value)
+        addresses = list(self._readable)
+        size = self.GROUP if self._registered else max(1, len(addresses))
+        found = []
+        for start in range(0, len(addresses), size):
+            value = Signal(32, name=f"found_{start}")
+            m.d.sync += value.eq(0)
+            with m.Switch(self._bus.address):
+                for address in addresses[start : start + size]:
+                    with m.Case(address):
+                        m.d.sync += value.eq(self._readable[address])
+            found.append(value)
+        domain = "sync" if self._registered else "comb"
+        m.d[domain] += self._bus.read_data.eq(reduce(or_, found, Const(0, 32)))
         return m

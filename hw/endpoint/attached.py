@@ -8,7 +8,7 @@ from amaranth.lib.wiring import In, Out
 from hw.csr.bus import CsrBus
 from hw.endpoint.axi import AxiSignature
 from hw.endpoint.endpoint import Endpoint
-from hw.fabric.phy import link_signature
+from hw.fabric.phy import wire_signature
 from hw.fabric.transport import Transport
 from hw.spec.config import Config
 from hw.spec.packet import TO_ENDPOINT, TO_SWITCH
@@ -32,8 +32,8 @@ class AttachedEndpoint(wiring.Component):
                 "bus": In(CsrBus()),
                 "dma_bus": In(CsrBus()),
                 "awake": Out(config.dma.engines),
-                "link_out": Out(link_signature(config)),
-                "link_in": In(link_signature(config)),
+                "link_out": Out(wire_signature(config)),
+                "link_in": In(wire_signature(config)),
             }
         )
 

@@ -55,7 +55,7 @@ class EndpointRegisters(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        registers = Decoder(m, self.bus, ENDPOINT)
+        registers = Decoder(m, self.bus, ENDPOINT, registered=self._config.fabric.registered)
         cycles = self.cycles
         registers.read("IDENTITY", IDENTITY)
         registers.read("CYCLES", cycles)
@@ -91,6 +91,7 @@ class EndpointRegisters(wiring.Component):
             was_up = Signal()
             m.d.sync += was_up.eq(self.link_events.up)
             self._count(m, registers, "LINK_REPLAYS", self.link_events.replayed)
+            self._count(m, registers, "LINK_DAMAGED", self.link_events.damaged)
             self._count(m, registers, "LINK_REJECTS", self.link_events.rejected)
             self._count(m, registers, "LINK_DROPS", was_up & ~self.link_events.up)
         registers.read("CORE_BYTES", self.core_bytes)

@@ -11,11 +11,12 @@ from hw.stream.connect import connect_stream
 
 
 class LinkEvents(data.Struct):
-    """``up``: the far end is heard; pulses: this end went back (``replayed``), or asked the far
-    end to (``rejected``)."""
+    """``up``: the far end is heard; pulses: this end went back (``replayed``), got a damaged word,
+    or asked the far end to go back (``rejected``)."""
 
     up: 1
     replayed: 1
+    damaged: 1
     rejected: 1
 
 
@@ -27,27 +28,26 @@ class LinkLayer(wiring.Component):
     Ports
     -----
     transmit, receive : link flits of the transport, in and out
-    i, o : link flits of the physical layer, in and out
+    i, o : words of the physical layer, in and out
     events : out, see :class:`LinkEvents`
 
     Go-back-N: flits that are damaged, lost or doubled on the way, and all behind them, are sent
-    again, and ``receive`` sees each once and in order. Latency 7 cycles from ``transmit`` to the
-    far end's ``receive``, without the physical layers, for the last flit of a run; those before
-    wait for it, up to ``run_flits`` cycles. One flit in ``run_flits`` + 1 is a check flit.
-    An end that is reset alone cannot be brought back: both ends must be.
+    again, and ``receive`` sees each once and in order. Latency ``LATENCY`` cycles from
+    ``transmit`` to the far end's ``receive``, without the physical layers; a flit per cycle. An
+    end that is reset alone cannot be brought back: both ends must be.
     """
 
-    LATENCY = 7
+    LATENCY = 5
 
     def __init__(self, parameters: LinkParameters):
         self._parameters = parameters
-        flits = stream.Signature(parameters.flit)
+        flits, words = stream.Signature(parameters.flit), stream.Signature(parameters.word)
         super().__init__(
             {
                 "transmit": In(flits),
                 "receive": Out(flits),
-                "i": In(flits),
-                "o": Out(flits),
+                "i": In(words),
+                "o": Out(words),
                 "events": Out(LinkEvents),
             }
         )
@@ -70,9 +70,9 @@ class LinkLayer(wiring.Component):
             transmitter.own_acknowledge.eq(receiver.acknowledge),
             transmitter.own_wanted.eq(receiver.wanted),
             transmitter.news.eq(receiver.news),
-            transmitter.urgent.eq(receiver.urgent),
             self.events.up.eq(receiver.up),
             self.events.replayed.eq(transmitter.replays),
+            self.events.damaged.eq(receiver.damaged),
             self.events.rejected.eq(receiver.rejects),
         ]
         return m

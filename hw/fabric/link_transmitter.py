@@ -1,11 +1,11 @@
 """The sending half of the link layer: keeps what it sent, and sends it again if it must."""
 
 from amaranth import Module, Mux, Signal
-from amaranth.lib import data, memory, stream, wiring
+from amaranth.lib import memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.fabric.checksum import Checksum
-from hw.spec.link import Control, LinkParameters
+from hw.spec.link import LinkParameters
 
 
 class LinkTransmitter(wiring.Component):
@@ -14,35 +14,31 @@ class LinkTransmitter(wiring.Component):
     Ports
     -----
     i : link flits in
-    o : link flits out, check flits among them; towards the physical layer
-    heard, acknowledge, wanted : in, fields of a check flit that came from the far end
+    o : words out, towards the physical layer
+    heard, acknowledge, wanted : in, a good word came from the far end, and its fields
     own_acknowledge, own_wanted : in, what this end's receiver has to say, see
-        :class:`hw.fabric.link_receiver.LinkReceiver`
-    news, urgent : pulses in, that has changed: tell when the link idles, or at once
+        :class:`hw.fabric.link_receiver.LinkReceiver`; ``news`` : pulse in, it has changed
     replays : pulse out, went back to what is not acknowledged
 
-    A flit is written into the replay memory and read from there, now or again. A check flit
-    ends a run of ``run_flits``, or earlier when no flit is left, when the far end waits for
-    another round, or when there is urgent news. An idle link repeats the state of this end every
-    ``idle_cycles``, so that nothing depends on one check flit. Latency 3 cycles; a flit per
-    cycle, less a check flit after each run. Nothing is accepted while the memory is full.
+    A flit is written into the replay memory and read from there, now or again. Every word says
+    what this end has received; where no flit is left, a word without one does: once after each
+    news, and every ``repeat_cycles``, so that nothing depends on one word. Latency 3 cycles, a
+    flit per cycle. Nothing is accepted while the memory is full.
     """
 
     def __init__(self, parameters: LinkParameters):
         self._parameters = parameters
-        flits = stream.Signature(parameters.flit)
         number, turn = parameters.sequence_bits, parameters.round_bits
         super().__init__(
             {
-                "i": In(flits),
-                "o": Out(flits),
+                "i": In(stream.Signature(parameters.flit)),
+                "o": Out(stream.Signature(parameters.word)),
                 "heard": In(1),
                 "acknowledge": In(number),
                 "wanted": In(turn),
                 "own_acknowledge": In(number),
                 "own_wanted": In(turn),
                 "news": In(1),
-                "urgent": In(1),
                 "replays": Out(1),
             }
         )
@@ -66,100 +62,55 @@ class LinkTransmitter(wiring.Component):
         ]
         m.d.sync += [
             head.eq(head + accepts),
-            # Of the cycle before: a flit that comes now is not counted yet.
+            # As of the cycle before: a flit that comes now is not counted yet.
             room.eq((head - tail)[:bits] < depth - 1),
         ]
 
-        # What came from the far end.
-        oldest = Signal(bits)
-        round_sent, round_wanted = Signal(parameters.round_bits), Signal(parameters.round_bits)
-        goes_back = Signal()
+        # What the far end has, and whether it asks for it again.
+        oldest, ahead = Signal(bits), Signal(bits)
+        turn = Signal(parameters.round_bits)
         known = (self.acknowledge - tail)[:bits] <= (current - tail)[:bits]
-        m.d.comb += oldest.eq(Mux(self.heard & known, self.acknowledge, tail))
+        m.d.comb += [
+            oldest.eq(Mux(self.heard & known, self.acknowledge, tail)),
+            self.replays.eq(self.heard & (self.wanted != turn)),
+        ]
         m.d.sync += tail.eq(oldest)
+        with m.If(self.replays):
+            m.d.sync += turn.eq(self.wanted)
 
-        run = Signal(range(parameters.run_flits + 1))
-        fetched, free = Signal(), Signal()
-        moves, closes, returns = Signal(), Signal(), Signal()
-        telling, telling_now = Signal(), Signal()
-        idle = Signal(range(parameters.idle_cycles + 1))
-        ahead = Signal(bits)
+        fetched, free, moves, tells = Signal(), Signal(), Signal(), Signal()
+        telling, idle = Signal(), Signal(range(parameters.repeat_cycles + 1))
         m.d.comb += [
             free.eq(~self.o.valid | self.o.ready),
-            closes.eq(
-                free
-                & (
-                    (run == parameters.run_flits)
-                    | ((run != 0) & (~fetched | goes_back))
-                    | telling_now
-                    | (~fetched & (telling | (idle == parameters.idle_cycles)))
-                )
-            ),
-            moves.eq(free & fetched & ~closes & ~goes_back),
-            # A run belongs to one round: it is closed before the next begins.
-            returns.eq(goes_back & (run == 0)),
-            ahead.eq(Mux(returns, oldest, current + moves)),
+            moves.eq(free & fetched),
+            tells.eq(free & ~fetched & (telling | (idle == parameters.repeat_cycles))),
+            ahead.eq(Mux(self.replays, oldest, current + moves)),
             read.addr.eq(ahead[: len(read.addr)]),
             read.en.eq(1),
-            self.replays.eq(returns),
         ]
         m.d.sync += [current.eq(ahead), fetched.eq(ahead != head)]
-        with m.If(returns):
-            m.d.sync += [goes_back.eq(0), round_sent.eq(round_wanted)]
-        with m.If(self.heard & (self.wanted != Mux(returns, round_wanted, round_sent))):
-            m.d.sync += [goes_back.eq(1), round_wanted.eq(self.wanted)]
-        with m.If(closes):
-            m.d.sync += [run.eq(0), telling.eq(0), telling_now.eq(0), idle.eq(0)]
-        with m.Else():
-            m.d.sync += run.eq(run + moves)
-            with m.If(fetched):
-                m.d.sync += idle.eq(0)
-            with m.Elif(idle != parameters.idle_cycles):
-                m.d.sync += idle.eq(idle + 1)
+        with m.If(moves | tells):
+            m.d.sync += [idle.eq(0), telling.eq(0)]
+        with m.Elif(idle != parameters.repeat_cycles):
+            m.d.sync += idle.eq(idle + 1)
         with m.If(self.news):
             m.d.sync += telling.eq(1)
-        with m.If(self.urgent):
-            m.d.sync += telling_now.eq(1)
-        self._send(m, free, moves, closes, read.data, current, round_sent)
-        return m
 
-    def _send(self, m, free, moves, closes, flit, current, round_sent):
-        """The output register, and the checksum of what passes into it."""
-        parameters = self._parameters
-        check = data.View(parameters.check, Signal(parameters.check, name="check"))
-        word, kept = Signal(parameters.flit), Signal(parameters.flit)
-        kept_check = Signal()
+        word = Signal(parameters.word)
         m.d.comb += [
-            check.sequence.eq(current),
-            check.round.eq(round_sent),
-            check.acknowledge.eq(self.own_acknowledge),
-            check.wanted.eq(self.own_wanted),
+            word.sequence.eq(current),
+            word.round.eq(turn),
+            word.acknowledge.eq(self.own_acknowledge),
+            word.wanted.eq(self.own_wanted),
+            word.valid.eq(fetched),
+            word.flit.eq(Mux(fetched, read.data.as_value(), 0)),
         ]
-        with m.If(closes):
-            m.d.comb += [
-                word.credit.eq(1),
-                word.channel.eq(Control.CHECK.value),
-                word.flit.data.eq(check),
-            ]
-        with m.Else():
-            m.d.comb += word.eq(flit)
         with m.If(free):
-            m.d.sync += [self.o.valid.eq(moves | closes), kept.eq(word), kept_check.eq(closes)]
-        m.d.comb += self.o.payload.eq(kept)
-        if parameters.checksum is None:
-            return
-        m.submodules.checksum = checksum = Checksum(
-            parameters.checksum, width=parameters.flit.size
-        )
-        begins = Signal(init=1)
-        m.d.comb += [
-            checksum.data.eq(word.as_value()),
-            checksum.valid.eq(moves | closes),
-            checksum.start.eq(begins),
-        ]
-        with m.If(moves | closes):
-            m.d.sync += begins.eq(closes)
-        with m.If(kept_check):
-            m.d.comb += data.View(
-                parameters.check, self.o.payload.flit.data[: parameters.check.size]
-            ).crc.eq(checksum.crc)
+            m.d.sync += [self.o.valid.eq(moves | tells), self.o.payload.eq(word)]
+        if parameters.checksum is not None:
+            body = word.as_value()[parameters.checksum.crc_width :]
+            m.submodules.checksum = checksum = Checksum(parameters.checksum, width=len(body))
+            m.d.comb += checksum.data.eq(body)
+            with m.If(free):
+                m.d.sync += self.o.payload.crc.eq(checksum.crc)
+        return m

@@ -1,20 +1,21 @@
-"""Physical layer seam: what carries link flits between two boards or dies."""
+"""Physical layer seam: what carries words between two boards or dies."""
 
 from amaranth import ClockSignal, Instance, Module, ResetSignal, Signal
 from amaranth.lib import memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.spec.config import Config
-from hw.spec.packet import link_flit_layout
+from hw.spec.link import wire_layout
 
 
-def link_signature(config: Config) -> wiring.Signature:
-    """One direction of a link: a stream of link flits.
+def wire_signature(config: Config) -> wiring.Signature:
+    """One direction of a link, towards or from the physical layer: a stream of what
+    :func:`hw.spec.link.wire_layout` says.
 
-    A physical layer takes them when it can send; at the far end they are always taken, since
+    A physical layer takes words when it can send; at the far end they are always taken, since
     credits see to room.
     """
-    return stream.Signature(link_flit_layout(config))
+    return stream.Signature(wire_layout(config))
 
 
 class DelayLine(wiring.Component):
@@ -29,8 +30,8 @@ class DelayLine(wiring.Component):
         if cycles < 2:
             raise ValueError(f"DelayLine cycles = {cycles}: must be at least 2")
         self._cycles = cycles
-        self._layout = link_flit_layout(config)
-        signature = link_signature(config)
+        self._layout = wire_layout(config)
+        signature = wire_signature(config)
         super().__init__({"i": In(signature), "o": Out(signature)})
 
     def elaborate(self, platform):
@@ -71,7 +72,7 @@ class FaultyLine(wiring.Component):
         self._config = config
         self._cycles = cycles
         self._index = index
-        signature = link_signature(config)
+        signature = wire_signature(config)
         super().__init__({"i": In(signature), "o": Out(signature)})
 
     def elaborate(self, platform):
@@ -85,7 +86,7 @@ class FaultyLine(wiring.Component):
         m.submodules.fault = Instance(
             "faulty_link",
             ("p", "INDEX", self._index),
-            ("p", "BITS", link_flit_layout(self._config).size),
+            ("p", "BITS", wire_layout(self._config).size),
             ("i", "clk", ClockSignal()),
             ("i", "rst", ResetSignal()),
             ("i", "i_valid", line.o.valid),

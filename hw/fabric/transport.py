@@ -5,15 +5,16 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.fabric.link import LinkEvents, LinkLayer
-from hw.fabric.phy import link_signature
+from hw.fabric.phy import wire_signature
 from hw.spec.config import Config
-from hw.spec.link import Control, link_parameters
+from hw.spec.link import link_parameters
 from hw.spec.packet import (
     CREDIT_BITS,
     Channel,
     QueueSet,
     credit_layout,
     flit_layout,
+    link_flit_layout,
     queue_flits,
     queue_set,
 )
@@ -54,7 +55,7 @@ class Transmitter(wiring.Component):
         super().__init__(
             {
                 "i": In(stream.Signature(flit_layout(config))).array(len(channels)),
-                "link": Out(link_signature(config)),
+                "link": Out(stream.Signature(link_flit_layout(config))),
                 "grant_valid": In(1),
                 "grant": In(credit_layout()),
                 "owed": In(credit_layout()),
@@ -123,11 +124,7 @@ class Transmitter(wiring.Component):
                 self.link.valid.eq(eligible.any() | self.owed_any),
                 self.link.payload.credit.eq(self.take_owed),
                 self.link.payload.channel.eq(
-                    Mux(
-                        self.take_owed,
-                        Control.CREDITS.value,
-                        select(chosen, [channel.value for channel in self._channels]),
-                    )
+                    select(chosen, [channel.value for channel in self._channels])
                 ),
                 self.link.payload.flit.eq(flit),
             ]
@@ -159,7 +156,7 @@ class Receiver(wiring.Component):
         self._channels = channels
         super().__init__(
             {
-                "link": In(link_signature(config)),
+                "link": In(stream.Signature(link_flit_layout(config))),
                 "o": Out(stream.Signature(flit_layout(config))).array(len(channels)),
                 "grant_valid": Out(1),
                 "grant": Out(credit_layout()),
@@ -275,8 +272,8 @@ class Transport(wiring.Component):
             {
                 "transmit": In(flits).array(len(transmit)),
                 "receive": Out(flits).array(len(receive)),
-                "link_out": Out(link_signature(config)),
-                "link_in": In(link_signature(config)),
+                "link_out": Out(wire_signature(config)),
+                "link_in": In(wire_signature(config)),
                 "counts": Out(TransportCounts),
                 "events": Out(LinkEvents),
             }

@@ -49,7 +49,7 @@ class IsaRegisters(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         config, isa = self._config, self._config.isa
-        registers = Decoder(m, self.bus, SWITCH)
+        registers = Decoder(m, self.bus, SWITCH, registered=config.fabric.registered)
         registers.read("IDENTITY", IDENTITY)
         m.d.sync += self.cycles.eq(self.cycles + 1)
         registers.read("CYCLES", self.cycles)

@@ -5,11 +5,11 @@ from amaranth.lib import fifo, wiring
 from amaranth.lib.cdc import FFSynchronizer
 from amaranth.lib.wiring import In, Out
 
-from hw.fabric.phy import link_signature
+from hw.fabric.phy import wire_signature
 from hw.phy.supervisor import LinkStatus
 from hw.phy.training import TrainingState
 from hw.spec.config import Config
-from hw.spec.packet import link_flit_layout
+from hw.spec.link import wire_layout
 
 LANE_BITS = 64
 """Of Aurora 64b/66b, per lane and user clock."""
@@ -19,7 +19,7 @@ FIFO_DEPTH = 32
 
 def aurora_lanes(config: Config) -> int:
     """As many as carry a link flit in one cycle of the user clock."""
-    return -(-link_flit_layout(config).size // LANE_BITS)
+    return -(-wire_layout(config).size // LANE_BITS)
 
 
 class AuroraPhy(wiring.Component):
@@ -42,8 +42,8 @@ class AuroraPhy(wiring.Component):
         width = LANE_BITS * aurora_lanes(config)
         super().__init__(
             {
-                "i": In(link_signature(config)),
-                "o": Out(link_signature(config)),
+                "i": In(wire_signature(config)),
+                "o": Out(wire_signature(config)),
                 "transmit_data": Out(width),
                 "transmit_valid": Out(1),
                 "transmit_ready": In(1),
@@ -56,7 +56,7 @@ class AuroraPhy(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        width = link_flit_layout(self._config).size
+        width = wire_layout(self._config).size
         m.submodules.transmit = transmit = fifo.AsyncFIFO(
             width=width, depth=FIFO_DEPTH, w_domain="sync", r_domain="user"
         )

@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from hw.phy.frame import BITS_PER_SYMBOL, CHECK, FrameKind, Framing
 from hw.phy.supervisor import BEAT_BITS
-from hw.spec.packet import link_flit_layout
+from hw.spec.link import wire_layout
 
 STREAK = 8
 """Training frames in a row after which a lane counts as good."""
@@ -39,7 +39,7 @@ class Deserializer(wiring.Component):
             {
                 "word": In(framing.word_bits),
                 "flit_valid": Out(1),
-                "flit": Out(link_flit_layout(framing.config)),
+                "flit": Out(wire_layout(framing.config)),
                 "aligned": Out(1),
                 "far_trained": Out(1),
                 "lane_good": Out(framing.lanes),

@@ -10,7 +10,7 @@ from amaranth.lib.crc import Algorithm
 from amaranth.lib.crc.catalog import CRC7_MMC
 
 from hw.spec.config import Config
-from hw.spec.packet import link_flit_layout
+from hw.spec.link import wire_layout
 
 BITS_PER_SYMBOL = 2
 """A lane carries one bit with each edge of the forwarded clock."""
@@ -48,7 +48,7 @@ class Framing:
 
     @property
     def body_bits(self) -> int:
-        return Shape.cast(FrameKind).width + link_flit_layout(self.config).size
+        return Shape.cast(FrameKind).width + wire_layout(self.config).size
 
     @property
     def symbols(self) -> int:
@@ -65,7 +65,7 @@ class Framing:
         return data.StructLayout(
             {
                 "kind": FrameKind,
-                "flit": link_flit_layout(self.config),
+                "flit": wire_layout(self.config),
                 "check": CHECK.crc_width,
                 "padding": padding,
             }

@@ -5,7 +5,7 @@ from amaranth.lib import fifo, wiring
 from amaranth.lib.cdc import FFSynchronizer
 from amaranth.lib.wiring import In, Out
 
-from hw.fabric.phy import link_signature
+from hw.fabric.phy import wire_signature
 from hw.phy.serializer import Sending
 from hw.phy.supervisor import LinkStatus, LinkSupervisor
 from hw.phy.training import TrainingState
@@ -13,7 +13,7 @@ from hw.phy.word_receiver import WordReceiver
 from hw.phy.word_transmitter import WordTransmitter
 from hw.phy.words import WORD_BYTES, Word, frame_words
 from hw.spec.config import Config
-from hw.spec.packet import link_flit_layout
+from hw.spec.link import wire_layout
 
 FIFO_DEPTH = 4
 
@@ -48,8 +48,8 @@ class SerdesPhy(wiring.Component):
         self._config = config
         super().__init__(
             {
-                "i": In(link_signature(config)),
-                "o": Out(link_signature(config)),
+                "i": In(wire_signature(config)),
+                "o": Out(wire_signature(config)),
                 "transmit_clock": In(1),
                 "word_out": Out(Word),
                 "receive_clock": In(1),
@@ -65,7 +65,7 @@ class SerdesPhy(wiring.Component):
         for name in ("transmit", "receive"):
             m.domains += ClockDomain(name, reset_less=True, local=True)
             m.d.comb += ClockSignal(name).eq(getattr(self, f"{name}_clock"))
-        width = link_flit_layout(self._config).size
+        width = wire_layout(self._config).size
         m.submodules.leaving = leaving = fifo.AsyncFIFO(
             width=width, depth=FIFO_DEPTH, w_domain="sync", r_domain="transmit"
         )

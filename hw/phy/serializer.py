@@ -4,7 +4,7 @@ from amaranth import Cat, Const, Module, Mux, Signal
 from amaranth.lib import data, enum, wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.fabric.phy import link_signature
+from hw.fabric.phy import wire_signature
 from hw.phy.frame import CHECK, FrameKind, Framing
 
 
@@ -32,7 +32,7 @@ class Serializer(wiring.Component):
         self._framing = framing
         super().__init__(
             {
-                "i": In(link_signature(framing.config)),
+                "i": In(wire_signature(framing.config)),
                 "sending": In(Sending),
                 "word": Out(framing.word_bits),
             }

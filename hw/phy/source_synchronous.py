@@ -5,13 +5,13 @@ from amaranth.lib import fifo, wiring
 from amaranth.lib.cdc import FFSynchronizer
 from amaranth.lib.wiring import In, Out
 
-from hw.fabric.phy import link_signature
+from hw.fabric.phy import wire_signature
 from hw.phy.deserializer import Deserializer
 from hw.phy.frame import Framing
 from hw.phy.serializer import Serializer
 from hw.phy.supervisor import LinkStatus, LinkSupervisor
 from hw.phy.training import Training
-from hw.spec.packet import link_flit_layout
+from hw.spec.link import wire_layout
 from hw.stream.connect import connect_stream
 from hw.stream.queue import Buffer
 
@@ -56,8 +56,8 @@ class SourceSynchronousPhy(wiring.Component):
         self._framing = framing
         super().__init__(
             {
-                "i": In(link_signature(framing.config)),
-                "o": Out(link_signature(framing.config)),
+                "i": In(wire_signature(framing.config)),
+                "o": Out(wire_signature(framing.config)),
                 "word_out": Out(framing.word_bits),
                 "word_in": In(framing.word_bits),
                 "receive_clock": In(1),
@@ -76,7 +76,7 @@ class SourceSynchronousPhy(wiring.Component):
         m.d.comb += ClockSignal("receive").eq(self.receive_clock)
 
         # The transmitter's choice does not wait for the state of training.
-        m.submodules.offered = offered = Buffer(link_flit_layout(framing.config))
+        m.submodules.offered = offered = Buffer(wire_layout(framing.config))
         m.submodules.serializer = serializer = Serializer(framing)
         connect_stream(m, self.i, offered.i)
         connect_stream(m, offered.o, serializer.i)

@@ -8,7 +8,7 @@ from hw.phy.frame import FrameKind
 from hw.phy.supervisor import BEAT_BITS
 from hw.phy.words import BYTE_BITS, CHECK, COMMA, WORD_BITS, WORD_BYTES, Word, body_words, header
 from hw.spec.config import Config
-from hw.spec.packet import link_flit_layout
+from hw.spec.link import wire_layout
 
 STREAK = 64
 """Headers in a row, without an error between them, after which the link counts as aligned."""
@@ -40,7 +40,7 @@ class WordReceiver(wiring.Component):
                 "word": In(Word),
                 "bad": In(WORD_BYTES),
                 "flit_valid": Out(1),
-                "flit": Out(link_flit_layout(config)),
+                "flit": Out(wire_layout(config)),
                 "aligned": Out(1),
                 "far_trained": Out(1),
                 "error": Out(1),
@@ -96,7 +96,7 @@ class WordReceiver(wiring.Component):
         with m.If(left > 1):
             m.d.sync += body.eq(Cat(body[WORD_BITS:], word.data))
         with m.If(ends):
-            m.d.sync += self.flit.eq(body[: link_flit_layout(self._config).size])
+            m.d.sync += self.flit.eq(body[: wire_layout(self._config).size])
         self._judge(m, good, failed)
         return m
 

@@ -4,7 +4,7 @@ from amaranth import Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.fabric.phy import link_signature
+from hw.fabric.phy import wire_signature
 from hw.phy.frame import FrameKind
 from hw.phy.serializer import Sending
 from hw.phy.words import CHECK, WORD_BITS, Word, body_words, header
@@ -27,7 +27,7 @@ class WordTransmitter(wiring.Component):
     def __init__(self, config: Config):
         self._config = config
         super().__init__(
-            {"i": In(link_signature(config)), "sending": In(Sending), "word": Out(Word)}
+            {"i": In(wire_signature(config)), "sending": In(Sending), "word": Out(Word)}
         )
 
     def elaborate(self, platform):

@@ -6,7 +6,7 @@ from amaranth.lib.crc.catalog import CRC16_IBM_3740
 
 from hw.phy.frame import FrameKind
 from hw.spec.config import Config
-from hw.spec.packet import link_flit_layout
+from hw.spec.link import wire_layout
 
 BYTE_BITS = 8
 WORD_BYTES = 2
@@ -32,7 +32,7 @@ def header(kind: FrameKind) -> int:
 
 def body_words(config: Config) -> int:
     """Words of a link flit; in a frame the header is before them, the CRC of them behind."""
-    return -(-link_flit_layout(config).size // WORD_BITS)
+    return -(-wire_layout(config).size // WORD_BITS)
 
 
 def frame_words(config: Config) -> int:

@@ -92,8 +92,9 @@ ENDPOINT = register_map(
     Register("PAYLOAD_RECEIVED", 0x084, "r", "of these, flits that are no header or credit"),
     Register("LINK_STATE", 0x088, "r", "bit 0: the far end is heard"),
     Register("LINK_REPLAYS", 0x08C, "r", "times this end went back to send flits again"),
-    Register("LINK_REJECTS", 0x090, "r", "times it asked the far end to, for flits spoiled or lost"),
-    Register("LINK_DROPS", 0x094, "r", "times the far end fell silent"),
+    Register("LINK_DAMAGED", 0x090, "r", "words received whose CRC was wrong"),
+    Register("LINK_REJECTS", 0x094, "r", "times the far end was asked to go back"),
+    Register("LINK_DROPS", 0x098, "r", "times the far end fell silent"),
     Register("CORE_BYTES", 0x078, "r", "ordinary bytes written into this memory"),
     Register("ISA_BYTES", 0x07C, "r", "bytes written into this memory by the accelerator"),
     Register(

@@ -5,7 +5,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.csr.bus import CsrBus
-from hw.fabric.phy import link_signature
+from hw.fabric.phy import wire_signature
 from hw.fabric.transport import Transport
 from hw.isa.isa import Isa
 from hw.spec.config import Config
@@ -31,8 +31,8 @@ class Switch(wiring.Component):
         ports = config.system.endpoints
         super().__init__(
             {
-                "link_in": In(link_signature(config)).array(ports),
-                "link_out": Out(link_signature(config)).array(ports),
+                "link_in": In(wire_signature(config)).array(ports),
+                "link_out": Out(wire_signature(config)).array(ports),
                 "bus": In(CsrBus()),
                 "quantizing": Out(1),
             }

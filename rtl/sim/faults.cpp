@@ -15,7 +15,6 @@ namespace {
 
 constexpr int kLongestBurst = 32;      // bits
 constexpr int kLongestOutage = 1000;   // cycles
-constexpr int kChannelBits = 3;        // of a link flit, below its top bit, `credit`
 constexpr uint64_t kForEver = UINT64_MAX;
 
 using Word = std::vector<uint32_t>;
@@ -78,12 +77,9 @@ struct Memory {
 std::vector<Line> lines;
 std::vector<Memory> frozen;
 
+// The field `credit` is the top bit of a link flit, which is the top field of a word.
 bool returns_credits(const Word& word, int bits) {
-  auto bit = [&](int place) { return word[place / 32] >> (place % 32) & 1; };
-  if (!bit(bits - 1)) return false;
-  for (int place = bits - 1 - kChannelBits; place < bits - 1; ++place)
-    if (bit(place)) return false;
-  return true;
+  return word[(bits - 1) / 32] >> ((bits - 1) % 32) & 1;
 }
 
 void flip(Word& word, int place) { word[place / 32] ^= uint32_t{1} << (place % 32); }

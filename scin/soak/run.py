@@ -1,0 +1,134 @@
+"""Soak a system: rounds of the load under faults, then the same rounds without."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+
+from hw.spec.config import Config, replace_field
+from hw.spec.fault import Disturbance
+from scin.driver import Driver
+from scin.simulator import Faults, Simulator
+from scin.soak.load import SoakLoad
+from scin.verilate import Report
+
+UNREPAIRABLE = {Disturbance.WRONG, Disturbance.CUT}
+"""What no link layer mends: it ends in a status."""
+
+Progress = Callable[[str, int, int], None]
+"""Called with what is going on, cycles done and cycles wanted."""
+
+
+@dataclass
+class SoakResult:
+    """One record."""
+
+    cycles: int
+    rounds: int
+    moved_bytes: int
+    wrong: int
+    lost: int
+    duplicated: int
+    statuses: dict[str, int]
+    replays: int
+    damaged: int
+    rejects: int
+    drops: int
+    throughput_kept: float | None
+    """Bytes per cycle, over those of the same rounds without faults; None where some failed."""
+    faults: dict[str, float]
+    happened: dict[str, int]
+    """How often each fault struck."""
+    seed: int
+
+    @property
+    def repairable(self) -> bool:
+        return not UNREPAIRABLE & {Disturbance[name.upper()] for name in self.faults}
+
+    @property
+    def good(self) -> bool:
+        """Nothing is wrong, lost or doubled; where faults can be mended, nothing failed."""
+        if self.wrong:
+            return False
+        whole = not (self.lost or self.duplicated) and set(self.statuses) <= {"OK"}
+        return whole or not self.repairable
+
+    def as_dict(self) -> dict:
+        return asdict(self)
+
+
+def with_faults(config: Config, faults: Faults) -> Config:
+    """The configuration with a link layer, and the circuits that these faults need."""
+    config = replace_field(config, "link.reliable", True)
+    config = replace_field(config, "link.fault_injection", True)
+    if Disturbance.WRONG in faults:
+        config = replace_field(config, "endpoint.fault_injection", True)
+    return config
+
+
+def soak(
+    config: Config,
+    faults: Faults,
+    *,
+    cycles: int,
+    seed: int,
+    progress: Progress = lambda what, done, wanted: None,
+    report: Report = print,
+) -> SoakResult:
+    """``cycles`` of faults, to the end of a round; ``config`` is one of :func:`with_faults`."""
+    with Simulator(config, seed=seed, faults=faults, report=report) as simulator:
+        load = SoakLoad(config, simulator, Driver(simulator, config), seed)
+        start = simulator.cycle
+        while (done := simulator.cycle - start) < cycles:
+            progress("under faults", done, cycles)
+            if Disturbance.CUT in faults and done >= cycles // 2:
+                simulator.disturb(Disturbance.CUT, 1, config.system.endpoints - 1)
+            load.round(misbehaving=_strikes(faults, load.tally.rounds))
+        spent = simulator.cycle - start
+        tally = load.tally
+        counters = {
+            name: sum(
+                load.driver.read_endpoint(i, f"LINK_{name.upper()}")
+                for i in range(config.system.endpoints)
+            )
+            for name in ("replays", "damaged", "rejects", "drops")
+        }
+        happened = {kind.name.lower(): simulator.disturbances(kind) for kind in faults}
+    kept = None
+    if set(tally.statuses) <= {"OK"}:
+        kept = _clean_cycles(config, tally.rounds, seed, progress, report) / spent
+    return SoakResult(
+        cycles=spent,
+        rounds=tally.rounds,
+        moved_bytes=tally.moved_bytes,
+        wrong=tally.wrong,
+        lost=tally.lost,
+        duplicated=tally.duplicated,
+        statuses=dict(tally.statuses),
+        **counters,
+        throughput_kept=kept,
+        faults={kind.name.lower(): rate for kind, rate in faults.items()},
+        happened=happened,
+        seed=seed,
+    )
+
+
+def _strikes(faults: Faults, number: int) -> bool:
+    """Whether an endpoint misbehaves in this round: evenly, as often as the rate says."""
+    rate = faults.get(Disturbance.WRONG, 0)
+    return int((number + 1) * rate) > int(number * rate)
+
+
+def _clean_cycles(
+    config: Config, rounds: int, seed: int, progress: Progress, report: Report
+) -> int:
+    """How long the same rounds take without faults."""
+    with Simulator(config, seed=seed, report=report) as simulator:
+        load = SoakLoad(config, simulator, Driver(simulator, config), seed)
+        start = simulator.cycle
+        for number in range(rounds):
+            progress("without faults", number, rounds)
+            load.round()
+        if load.tally.wrong or set(load.tally.statuses) - {"OK"}:
+            raise RuntimeError(f"without faults: {load.tally}")
+        return simulator.cycle - start
