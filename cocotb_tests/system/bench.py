@@ -123,7 +123,7 @@ def open_system(
     return System(simulator, driver)
 
 
-AS_ON_BOARDS = {"fabric__registered": True, "isa__cycles_per_row": 4}
+AS_ON_BOARDS = {"fabric__registered": True, "isa__cycles_per_row": 8}
 """How a system is built for FPGAs: registers between the parts, few lanes."""
 
 

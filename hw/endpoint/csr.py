@@ -29,7 +29,8 @@ class EndpointRegisters(wiring.Component):
     Parameters: ``sync``, ``traffic``: the parts these registers steer.
 
     Ports: ``bus``; ``cycles`` (counter) in; ``windows``, ``fault``, ``fault_set`` out;
-    ``fault_taken``, ``visible`` (pulses) in; ``counts``, ``link_events`` in, of the transport;
+    ``fault_taken``, ``visible`` (pulses) in; ``counts``, ``link_events``, ``given_up`` in, of the
+    transport;
     ``core_bytes``, ``isa_bytes`` (counts) in.
     """
 
@@ -48,6 +49,7 @@ class EndpointRegisters(wiring.Component):
                 "visible": In(1),
                 "counts": In(TransportCounts),
                 "link_events": In(LinkEvents),
+                "given_up": In(1),
                 "core_bytes": In(32),
                 "isa_bytes": In(32),
             }
@@ -86,7 +88,7 @@ class EndpointRegisters(wiring.Component):
         m.d.comb += [self.fault.eq(fault), self.fault_set.eq(fault_set)]
         for name, _ in data.Layout.cast(TransportCounts):
             self._count(m, registers, name.upper(), self.counts[name])
-        registers.read("LINK_STATE", self.link_events.up)
+        registers.read("LINK_STATE", Cat(self.link_events.up, self.given_up))
         if self._config.link.reliable:
             was_up = Signal()
             m.d.sync += was_up.eq(self.link_events.up)

@@ -41,6 +41,8 @@ class Transmitter(wiring.Component):
     owed_urgent : there are some that should leave even if flits wait
     credits : out, credits held, per channel
     credited : out, one bit per channel of ``channels``: any are held
+    given_up : out, the far end took no flit of some channel for ``link.patience_cycles``: from
+        now until reset what is sent there is dropped, so that it blocks nobody else
 
     Per cycle one flit leaves whose channel holds a credit. The link alternates between the
     two queue sets while both have something to send (paper, 3.2: round robin on TX), and
@@ -64,6 +66,7 @@ class Transmitter(wiring.Component):
                 "take_owed": Out(1),
                 "credits": Out(credit_layout()),
                 "credited": Out(len(channels)),
+                "given_up": Out(1),
             }
         )
 
@@ -110,18 +113,19 @@ class Transmitter(wiring.Component):
         m.d.comb += [
             free.eq(~self.link.valid | self.link.ready),
             self.take_owed.eq(free & (self.owed_urgent | (self.owed_any & ~eligible.any()))),
-            goes.eq(free & ~self.owed_urgent),
+            goes.eq(free & ~self.owed_urgent & ~self.given_up),
             turn_set.advance.eq(goes),
             sent.eq(Mux(goes, chosen, 0)),
         ]
         for index, source in enumerate(self.i):
-            m.d.comb += source.ready.eq(sent[index])
+            m.d.comb += source.ready.eq(sent[index] | self.given_up)
+        self._lose_patience(m, Cat(source.valid for source in self.i) & ~sent)
 
         flit = Signal(flit_layout(self._config))
         m.d.comb += flit.eq(select(chosen, [s.payload for s in self.i]))
         with m.If(free):
             m.d.sync += [
-                self.link.valid.eq(eligible.any() | self.owed_any),
+                self.link.valid.eq((eligible.any() & ~self.given_up) | self.owed_any),
                 self.link.payload.credit.eq(self.take_owed),
                 self.link.payload.channel.eq(
                     select(chosen, [channel.value for channel in self._channels])
@@ -131,6 +135,18 @@ class Transmitter(wiring.Component):
         with m.If(self.take_owed):
             m.d.sync += self.link.payload.flit.data.eq(self.owed)
         return m
+
+    def _lose_patience(self, m, waiting):
+        """One channel is watched until it moves, or is given up with the whole link."""
+        watched = Signal(len(waiting), init=1)
+        patience = self._config.link.patience_cycles
+        waited = Signal(range(patience + 1))
+        with m.If((watched & waiting).any()):
+            m.d.sync += waited.eq(waited + 1)
+            with m.If(waited == patience):
+                m.d.sync += self.given_up.eq(1)
+        with m.Else():
+            m.d.sync += [waited.eq(0), watched.eq(watched.rotate_left(1))]
 
 
 class Receiver(wiring.Component):
@@ -251,6 +267,7 @@ class Transport(wiring.Component):
     link_out, link_in : link out and in; with ``link.reliable`` behind a link layer
     counts : out, see :class:`TransportCounts`
     events : out, of the link layer; without one the link is always up
+    given_up : out, see :class:`Transmitter`
 
     With ``fabric.registered`` what ``buffered`` names passes a register more.
     """
@@ -276,6 +293,7 @@ class Transport(wiring.Component):
                 "link_in": In(wire_signature(config)),
                 "counts": Out(TransportCounts),
                 "events": Out(LinkEvents),
+                "given_up": Out(1),
             }
         )
 
@@ -308,6 +326,7 @@ class Transport(wiring.Component):
                 self.counts[f"payload_{name}"].eq(moves & ~flit.credit & ~flit.flit.first),
             ]
         m.d.comb += [
+            self.given_up.eq(transmitter.given_up),
             transmitter.grant_valid.eq(receiver.grant_valid),
             transmitter.grant.eq(receiver.grant),
             transmitter.owed.eq(receiver.owed),

@@ -23,6 +23,7 @@ class IsaRegisters(wiring.Component):
     completion : stream in, records
     features, timeout, barrier_timeout, flag_base, cycles : out, settings
     late, stray, misrouted : in, events in this cycle, to be counted
+    given_up : in, a bit per port
 
     Submitting to a full queue is ignored: read QUEUE_SPACE first.
     """
@@ -43,6 +44,7 @@ class IsaRegisters(wiring.Component):
                 "late": In(8),
                 "stray": In(8),
                 "misrouted": In(8),
+                "given_up": In(config.system.endpoints),
             }
         )
 
@@ -53,6 +55,7 @@ class IsaRegisters(wiring.Component):
         registers.read("IDENTITY", IDENTITY)
         m.d.sync += self.cycles.eq(self.cycles + 1)
         registers.read("CYCLES", self.cycles)
+        registers.read("GIVEN_UP", self.given_up)
 
         enabled = sum(getattr(isa, name) << bit for bit, name in enumerate(FEATURE_BITS))
         base = config.flag_base

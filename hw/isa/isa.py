@@ -29,7 +29,8 @@ class Isa(wiring.Component):
     Parameters: ``gated``: see :class:`hw.isa.reduction.Reduction`.
 
     Ports: ``bus`` (registers); per port flit streams ``read_request``, ``write_request``
-    out and ``arrivals``, ``read_response``, ``write_response`` in; ``misrouted`` (events
+    out and ``arrivals``, ``read_response``, ``write_response`` in; ``given_up`` (a bit per
+    port) and ``misrouted`` (events
     of the switch core, counted here); ``quantizing`` out.
 
     Order of reading: controller (issue) -> read_request -> wave_table -> scheduler -> reduction
@@ -51,6 +52,7 @@ class Isa(wiring.Component):
                 "read_response": In(flits).array(ports),
                 "write_response": In(flits).array(ports),
                 "misrouted": In(8),
+                "given_up": In(config.system.endpoints),
                 "quantizing": Out(1),
             }
         )
@@ -256,6 +258,7 @@ class Isa(wiring.Component):
             registers.late.eq(late),
             registers.stray.eq(stray),
             registers.misrouted.eq(self.misrouted),
+            registers.given_up.eq(self.given_up),
         ]
         for c, controller in enumerate(controllers):
             for i, port in reversed(list(enumerate(ports))):

@@ -198,8 +198,9 @@ class Scheduler(wiring.Component):
                         m.next = "rows"
                         with m.If(last == 0):
                             end()
-                with m.Elif(known & (turn.requests & ~chosen).any()):
-                    # Another controller's wave may be ready: do not wait for this one.
+                with m.Elif(known & ~(ready & room) & (turn.requests & ~chosen).any()):
+                    # Another controller's wave may be ready: do not wait for this one. But who
+                    # only must not overtake keeps its turn, or quantized waves would take all.
                     m.next = "select"
             with m.State("rows"), m.If(goes_on | (available & room & known)):
                 m.d.comb += self.start.eq(1)

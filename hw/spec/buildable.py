@@ -5,10 +5,6 @@ from __future__ import annotations
 from hw.formats import block_formats
 from hw.spec.config import MAX_ENDPOINTS, Config, ConfigError
 
-MOST_CYCLES_SHARED = 4
-"""With slower rows the ordinary waves of one controller may wait for the quantized ones of
-another until they time out."""
-
 
 def check_buildable(config: Config) -> None:
     """Raise :class:`ConfigError` where a system can be simulated but not built as RTL."""
@@ -26,15 +22,6 @@ def check_buildable(config: Config) -> None:
         raise ConfigError(
             f"link.gigabytes_per_second = {config.link.gigabytes_per_second}: RTL moves one flit "
             f"per cycle, fabric.flit_bytes x isa.clock_MHz = {rate:g} GB/s"
-        )
-    if (
-        config.isa.cycles_per_row > MOST_CYCLES_SHARED
-        and config.isa.wave_controllers > 1
-        and block_formats(config)
-    ):
-        raise ConfigError(
-            f"isa.cycles_per_row = {config.isa.cycles_per_row}: must be at most "
-            f"{MOST_CYCLES_SHARED} with isa.wave_controllers > 1 and block formats"
         )
     for entry in block_formats(config):
         name = entry.code.name

@@ -100,6 +100,14 @@ class LinkConfig:
     gigabytes_per_second: float = parameter(
         "rate of one direction", 8.0, low=0.01, high=10_000.0, unit="GB/s"
     )
+    patience_cycles: int = parameter(
+        "a far end that takes nothing for so long is given up until reset: what is sent there is "
+        "dropped and blocks nobody",
+        16384,
+        low=256,
+        high=1 << 24,
+        unit="cycles",
+    )
     reliable: bool = parameter(
         "link layer: flits that are damaged or lost on the way are sent again", False
     )

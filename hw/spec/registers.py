@@ -48,6 +48,7 @@ SWITCH = register_map(
     Register("LATE_RESPONSES", 0x038, "r", "answers dropped because their request had timed out"),
     Register("STRAY_RESPONSES", 0x03C, "r", "duplicate or unknown answers, all instructions"),
     Register("MISROUTED", 0x040, "r", "ordinary packets dropped for naming no present endpoint"),
+    Register("GIVEN_UP", 0x044, "r", "bit i: endpoint i takes nothing, and is given up"),
     Register("COMPLETION", 0x080, "r", "oldest completion record, words", 8),
     Register("INSTRUCTION", 0x100, "w", "staging area of one instruction, words", 64),
 )
@@ -90,7 +91,12 @@ ENDPOINT = register_map(
     Register("RECEIVED", 0x074, "r", "flits received from the link, credit flits included"),
     Register("PAYLOAD_TRANSMITTED", 0x080, "r", "of these, flits that are no header or credit"),
     Register("PAYLOAD_RECEIVED", 0x084, "r", "of these, flits that are no header or credit"),
-    Register("LINK_STATE", 0x088, "r", "bit 0: the far end is heard"),
+    Register(
+        "LINK_STATE",
+        0x088,
+        "r",
+        "bit 0: the far end is heard; bit 1: it takes nothing, and is given up",
+    ),
     Register("LINK_REPLAYS", 0x08C, "r", "times this end went back to send flits again"),
     Register("LINK_DAMAGED", 0x090, "r", "words received whose CRC was wrong"),
     Register("LINK_REJECTS", 0x094, "r", "times the far end was asked to go back"),

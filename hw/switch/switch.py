@@ -65,6 +65,7 @@ class Switch(wiring.Component):
                 config, transmit=TO_ENDPOINT, receive=TO_SWITCH, buffered=FROM_ACCELERATOR
             )
             m.submodules[f"transport_{i}"] = transport
+            m.d.comb += isa.given_up[i].eq(transport.given_up)
             connect_stream(m, self.link_in[i], transport.link_in)
             connect_stream(m, transport.link_out, self.link_out[i])
             into = dict(zip(TO_SWITCH, transport.receive, strict=True))

@@ -105,7 +105,7 @@ def _step(
                 if slices == 1:
                     _end(me, controller, item, complete, queues)
                 return True
-        else:
+        elif not (begins and room):
             for other in range(timing.controllers):
                 if other != me.chosen and ready(queues, controllers[other].wave_queue, now):
                     me.state = SELECT

@@ -81,9 +81,13 @@ def soak(
         start = simulator.cycle
         while (done := simulator.cycle - start) < cycles:
             progress("under faults", done, cycles)
-            if Disturbance.CUT in faults and done >= cycles // 2:
+            cut = faults.get(Disturbance.CUT, 0) and done >= cycles // 2
+            if cut:
                 simulator.disturb(Disturbance.CUT, 1, config.system.endpoints - 1)
             load.round(misbehaving=_strikes(faults, load.tally.rounds))
+            if cut:
+                # From here on every round would only wait until everything has timed out.
+                break
         spent = simulator.cycle - start
         tally = load.tally
         counters = {
