@@ -15,6 +15,7 @@ from hw.spec.registers import (
     PAGE_BYTES,
     SWITCH,
     WINDOW_READ,
+    WINDOW_REFUSED_SHIFT,
     WINDOW_WORDS,
     WINDOW_WRITE,
     Register,
@@ -101,9 +102,9 @@ class Driver:
         permissions = (WINDOW_READ if window.read else 0) | (WINDOW_WRITE if window.write else 0)
         words = (
             window.base & 0xFFFFFFFF,
-            window.base >> 32,
+            window.base >> 32 | window.refused_sources << WINDOW_REFUSED_SHIFT,
             window.bytes & 0xFFFFFFFF,
-            window.bytes >> 32 | permissions,
+            window.bytes >> 32 | window.refused_tenants << WINDOW_REFUSED_SHIFT | permissions,
         )
         for word, value in enumerate(words):
             self.write_endpoint(endpoint, "WINDOW", value, WINDOW_WORDS * index + word)

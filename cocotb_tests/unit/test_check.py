@@ -70,9 +70,11 @@ async def check_status(dut):
     for _ in range(20_000):
         instruction, scales = random_instruction(rng)
         dut.instruction.value = pack(instruction_layout(CONFIG), instruction)
+        refused = rng.getrandbits(CONFIG.isa.sync_ids) if rng.random() < 0.2 else 0
+        dut.sync_refused.value = refused
         dut.scales.value = pack(instruction_layout(CONFIG), scales)
         await Timer(1, "ns")
-        expected = check(CONFIG, instruction, scales)
+        expected = check(CONFIG, instruction, scales, sync_refused=refused)
         assert int(dut.status.value) == expected, (instruction, scales, expected.name)
         seen[expected] += 1
     for status in Status:

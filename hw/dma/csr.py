@@ -8,7 +8,7 @@ from hw.csr.bus import CsrBus, Decoder
 from hw.dma.jobs import NUMBER_BITS
 from hw.spec.config import Config
 from hw.spec.dma import ENGINE, Command, EngineState
-from hw.spec.packet import ADDRESS_BITS
+from hw.spec.packet import ADDRESS_BITS, TENANT_BITS
 from hw.spec.status import Status
 
 MOMENTS = ("rung", "fetched", "first_read", "last_write", "signalled")
@@ -37,6 +37,7 @@ class Control(wiring.Signature):
                 "inline_valid": Out(1),
                 "reset": Out(1),
                 "timeout": Out(32),
+                "tenant": Out(TENANT_BITS),
                 "state": In(EngineState),
                 "status": In(Status),
                 "number": In(NUMBER_BITS),
@@ -90,6 +91,7 @@ class EngineRegisters(wiring.Component):
             ),
             control.ring_size.eq(registers.storage("RING_SIZE")),
             control.timeout.eq(registers.storage("TIMEOUT", init=self._config.dma.timeout_cycles)),
+            control.tenant.eq(registers.storage("TENANT")),
         ]
         registers.read("DOORBELL", control.doorbell)
         m.d.sync += [control.ring.eq(0), control.reset.eq(registers.written("RESET"))]

@@ -10,7 +10,7 @@ from hw.dma.sequencer import STARTED_LAYOUT
 from hw.endpoint.windows import WINDOW_LAYOUT, WindowCheck
 from hw.spec.config import MAX_ENDPOINTS, Config
 from hw.spec.dma import COPIES, DmaOpcode, SignalKind
-from hw.spec.packet import ADDRESS_BITS, LENGTH_BITS, NODE_BITS, WORD_BITS
+from hw.spec.packet import ADDRESS_BITS, LENGTH_BITS, NODE_BITS, TENANT_BITS, WORD_BITS
 from hw.spec.status import Status
 from hw.stream.connect import connect_stream
 from hw.stream.queue import LightRegister
@@ -26,6 +26,7 @@ class Cutter(wiring.Component):
     word_done : pulse, it is visible or was given up
     clock : in, what a timestamp writes
     windows : in, memory windows: the engine keeps to them in its own memory too
+    tenant : in, whose commands these are
     stop : in, leave the rest of the command; ``busy`` : out
 
     A segment never crosses a multiple of the largest payload in its source, so reading it is
@@ -47,6 +48,7 @@ class Cutter(wiring.Component):
                 "word_done": In(1),
                 "clock": In(WORD_BITS),
                 "windows": In(data.ArrayLayout(WINDOW_LAYOUT, config.endpoint.windows)),
+                "tenant": In(TENANT_BITS),
                 "stop": In(1),
                 "busy": Out(1),
             }
@@ -175,6 +177,8 @@ class Cutter(wiring.Component):
                 check.address.eq(item.address),
                 check.length.eq(item.length),
                 check.write.eq(writes),
+                check.requester.source.eq(self._identity),
+                check.requester.tenant.eq(self.tenant),
             ]
             with m.If(item.local & ~check.allowed):
                 m.d.comb += checked.payload[name].status.eq(Status.WINDOW_VIOLATION)

@@ -164,6 +164,7 @@ class Engine(wiring.Component):
             writer.word.eq(cutter.word),
             writer.halt.eq(stopped),
             *(part.generation.eq(outcome.generation) for part in (landing, writer)),
+            *(part.tenant.eq(registers.tenant) for part in (cutter, landing, writer)),
             *(part.abort.eq(outcome.abort) for part in (landing, writer)),
             *(
                 sink.eq(part.failure)

@@ -16,7 +16,7 @@ from hw.endpoint.axi import read_beat_layout
 from hw.fabric.packets import drive_header, header_of
 from hw.spec.config import Config
 from hw.spec.dma import TAG_ENGINE_BITS, RequestTag
-from hw.spec.packet import LENGTH_BITS, MessageClass, Operation, flit_layout
+from hw.spec.packet import LENGTH_BITS, TENANT_BITS, MessageClass, Operation, flit_layout
 from hw.spec.status import Status
 
 
@@ -33,6 +33,7 @@ class Landing(wiring.Component):
     row, read_row, read_data : one row of the buffer, valid the cycle after ``read_row``
     arrived : out, rows there, per segment; ``complete``, ``failed`` : out, a bit per segment
     release, released : in, a segment is free again
+    tenant : in, whose requests these are
     generation : in, part of the tags; ``abort`` : pulse, give up what the fabric owes
     waiting : out, the fabric owes something; ``moved`` : pulse, something came
     asked : pulse, a request left
@@ -66,6 +67,7 @@ class Landing(wiring.Component):
                 "failed": Out(segments),
                 "release": In(1),
                 "released": In(segment_bits(config)),
+                "tenant": In(TENANT_BITS),
                 "generation": In(RequestTag.as_shape()["generation"].shape),
                 "abort": In(1),
                 "waiting": Out(1),
@@ -185,6 +187,7 @@ class Landing(wiring.Component):
                 message_class=MessageClass.READ_REQUEST,
                 operation=Operation.READ,
                 source=self._identity,
+                tenant=self.tenant,
                 destination=wanted.node,
                 tag=Cat(
                     wanted.segment,

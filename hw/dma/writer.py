@@ -11,7 +11,7 @@ from hw.endpoint.axi import BURST_LAYOUT, beats_to_boundary, write_beat_layout
 from hw.fabric.packets import drive_header, header_of
 from hw.spec.config import MAX_ENDPOINTS, Config
 from hw.spec.dma import TAG_ENGINE_BITS, RequestTag
-from hw.spec.packet import LENGTH_BITS, WORD_BITS, MessageClass, Operation, flit_layout
+from hw.spec.packet import LENGTH_BITS, TENANT_BITS, WORD_BITS, MessageClass, Operation, flit_layout
 from hw.spec.status import Status
 from hw.stream.queue import Queue
 
@@ -29,6 +29,7 @@ class Writer(wiring.Component):
     burst, beat, written, write_error : own memory
     addition, added, addition_error : the endpoint's unit for atomic additions
     o, response : flit streams, writes to other memories and their answers
+    tenant : in, whose requests these are
     generation : in, part of the tags; ``abort`` : pulse, give up what the fabric owes
     halt : in, an earlier command failed: signals are not given
     waiting : out, the fabric owes an answer; ``moved`` : pulse, one came
@@ -62,6 +63,7 @@ class Writer(wiring.Component):
                 "addition_error": In(1),
                 "o": Out(flits),
                 "response": In(flits),
+                "tenant": In(TENANT_BITS),
                 "generation": In(RequestTag.as_shape()["generation"].shape),
                 "abort": In(1),
                 "halt": In(1),
@@ -119,6 +121,7 @@ class Writer(wiring.Component):
                 acknowledge=1,
                 multicast=job.multicast,
                 source=self._identity,
+                tenant=self.tenant,
                 destination=job.node,
                 tag=Cat(job.command, self.generation, Const(self._engine, TAG_ENGINE_BITS)),
                 length=job.length,

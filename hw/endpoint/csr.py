@@ -18,6 +18,7 @@ from hw.spec.registers import (
     IDENTITY,
     POLL_INTERVAL,
     WINDOW_READ,
+    WINDOW_REFUSED_SHIFT,
     WINDOW_WORDS,
     WINDOW_WRITE,
 )
@@ -74,6 +75,8 @@ class EndpointRegisters(wiring.Component):
             m.d.sync += end.eq(Cat(low, high)[:ADDRESS_BITS] + size)
             m.d.comb += [
                 window.base.eq(Cat(low, high)),
+                window.refused_sources.eq(high[WINDOW_REFUSED_SHIFT:]),
+                window.refused_tenants.eq(bytes_high[WINDOW_REFUSED_SHIFT:]),
                 window.end.eq(end),
                 window.read.eq((bytes_high & WINDOW_READ).any()),
                 window.write.eq((bytes_high & WINDOW_WRITE).any()),

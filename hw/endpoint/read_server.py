@@ -7,7 +7,7 @@ from amaranth.lib.wiring import In, Out
 
 from hw.endpoint.axi import BURST_LAYOUT, beats_to_boundary, read_beat_layout
 from hw.endpoint.shuffle import Shuffle
-from hw.endpoint.windows import WINDOW_LAYOUT, WindowCheck
+from hw.endpoint.windows import WINDOW_LAYOUT, WindowCheck, requester_of
 from hw.fabric.packets import drive_header, header_of
 from hw.spec.config import AXI_BOUNDARY_BYTES, MAX_ENDPOINTS, TAG_BITS, Config
 from hw.spec.fault import Fault
@@ -105,6 +105,7 @@ class ReadServer(wiring.Component):
             check.address.eq(header.address),
             check.length.eq(header.length),
             check.write.eq(0),
+            check.requester.eq(requester_of(header)),
             # Only the first packet starts within a flit; it takes no more flits for that.
             room.eq(limit - packet.address[:shift]),
             final.eq((remaining <= room) | (packet.status != Status.OK)),

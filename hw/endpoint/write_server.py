@@ -7,7 +7,7 @@ from amaranth.lib.wiring import In, Out
 
 from hw.endpoint.atomic import ADDITION_LAYOUT
 from hw.endpoint.axi import BURST_LAYOUT, beats_to_boundary, write_beat_layout
-from hw.endpoint.windows import WINDOW_LAYOUT, WindowCheck
+from hw.endpoint.windows import WINDOW_LAYOUT, WindowCheck, requester_of
 from hw.endpoint.write_answer import ANSWER_LAYOUT, WriteAnswer
 from hw.fabric.packets import header_of
 from hw.spec.config import Config
@@ -115,6 +115,7 @@ class WriteServer(wiring.Component):
             check.address.eq(header.address),
             check.length.eq(Mux(is_word, WORD_BYTES, header.length)),
             check.write.eq(1),
+            check.requester.eq(requester_of(header)),
             checked.payload.flit.eq(self.i.payload),
             checked.payload.allowed.eq(check.allowed),
             checked.valid.eq(self.i.valid),

@@ -19,6 +19,7 @@ class Check(wiring.Component):
     instruction : in
     scales : in, the instruction that followed, if ``instruction`` is quantized; its opcode is
         not SCALES if none did
+    sync_refused : in, a bit per barrier that is not for this controller
     status : out
 
     The first rule broken decides, in the order of the code.
@@ -30,6 +31,7 @@ class Check(wiring.Component):
             {
                 "instruction": In(instruction_layout(config)),
                 "scales": In(instruction_layout(config)),
+                "sync_refused": In(config.isa.sync_ids),
                 "status": Out(Status),
             }
         )
@@ -85,6 +87,7 @@ class Check(wiring.Component):
         with m.Elif(
             ((used | instruction.participants) >> ports).any()
             | (instruction.sync_id >= config.isa.sync_ids)
+            | (synchronised & self.sync_refused.bit_select(instruction.sync_id, 1))
             | ((instruction.reduce_op == ReduceOp.BYPASS) & several)
         ):
             m.d.comb += self.status.eq(Status.BAD_MASK)

@@ -30,6 +30,7 @@ class WaveController(wiring.Component):
     open, open_context, addresses, scale_addresses : a context starts; operand addresses to keep
     open_granted : in, they are kept in this cycle
     open_generation : generation of the context's write tags
+    sync_refused : in, a bit per barrier this controller may not use
     barrier_query, barrier_participants, barrier_met, barrier_missing, barrier_take :
         see :class:`hw.isa.barrier.Barrier`
     read : stream out, a wave whose table entry is reserved
@@ -63,6 +64,7 @@ class WaveController(wiring.Component):
                 "fused_notify": In(1),
                 "timeout": In(32),
                 "barrier_timeout": In(32),
+                "sync_refused": In(config.isa.sync_ids),
                 "instruction": In(stream.Signature(instruction_layout(config))),
                 "open": Out(1),
                 "open_granted": In(1),
@@ -125,6 +127,7 @@ class WaveController(wiring.Component):
         m.d.comb += [
             issue.context_free.eq(~live[issue.newest]),
             issue.granted.eq(self.open_granted),
+            issue.sync_refused.eq(self.sync_refused),
             issue.failed.eq(failed[issue.context]),
             issue.is_oldest.eq(oldest == issue.context),
             issue.barrier_met.eq(self.barrier_met),

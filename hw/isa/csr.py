@@ -24,6 +24,7 @@ class IsaRegisters(wiring.Component):
     features, timeout, barrier_timeout, flag_base, cycles : out, settings
     late, stray, misrouted : in, events in this cycle, to be counted
     given_up : in, a bit per port
+    sync_refused : out, per controller, a bit per barrier it may not use
 
     Submitting to a full queue is ignored: read QUEUE_SPACE first.
     """
@@ -45,6 +46,7 @@ class IsaRegisters(wiring.Component):
                 "stray": In(8),
                 "misrouted": In(8),
                 "given_up": In(config.system.endpoints),
+                "sync_refused": Out(config.isa.sync_ids).array(count),
             }
         )
 
@@ -56,6 +58,10 @@ class IsaRegisters(wiring.Component):
         m.d.sync += self.cycles.eq(self.cycles + 1)
         registers.read("CYCLES", self.cycles)
         registers.read("GIVEN_UP", self.given_up)
+        for barrier in range(isa.sync_ids):
+            refused = registers.storage("SYNC_REFUSED", index=barrier)
+            for controller, mask in enumerate(self.sync_refused):
+                m.d.comb += mask[barrier].eq(refused[controller])
 
         enabled = sum(getattr(isa, name) << bit for bit, name in enumerate(FEATURE_BITS))
         base = config.flag_base

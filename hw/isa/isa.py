@@ -110,6 +110,7 @@ class Isa(wiring.Component):
             m.d.comb += [
                 controller.cycles.eq(registers.cycles),
                 controller.timeout.eq(registers.timeout),
+                controller.sync_refused.eq(registers.sync_refused[c]),
                 controller.barrier_timeout.eq(registers.barrier_timeout),
                 controller.fused_notify.eq(feature["fused_notify"]),
                 barrier.query[c].eq(controller.barrier_query),

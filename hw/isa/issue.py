@@ -22,6 +22,7 @@ class Issue(wiring.Component):
     Ports
     -----
     instruction : stream in
+    sync_refused : in, a bit per barrier this controller may not use
     context_free : in, context ``newest`` is free
     newest, begin : out, ``instruction`` is taken into that context
     current, scales, context : out, the instruction being issued, the one with its scales,
@@ -46,6 +47,7 @@ class Issue(wiring.Component):
         slot_bits = index_bits(config.isa.instructions_in_flight)
         super().__init__(
             {
+                "sync_refused": In(config.isa.sync_ids),
                 "instruction": In(stream.Signature(instruction_layout(config))),
                 "context_free": In(1),
                 "newest": Out(slot_bits),
@@ -97,6 +99,7 @@ class Issue(wiring.Component):
         m.d.comb += [
             check.instruction.eq(instruction),
             check.scales.eq(self.scales),
+            check.sync_refused.eq(self.sync_refused),
             self.status.eq(status),
             last_wave.eq(left <= config.isa.wave_bytes),
             wave_length.eq(Mux(last_wave, left, config.isa.wave_bytes)),

@@ -69,6 +69,7 @@ class ReadRequest(wiring.Component):
                 message_class=MessageClass.READ_REQUEST,
                 operation=Operation.READ,
                 source=self._port,
+                tenant=tag.entry >> (self._config.waves_per_controller - 1).bit_length(),
                 destination=self._port,
                 tag=tag.as_value(),
                 length=length,

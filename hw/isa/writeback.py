@@ -113,6 +113,7 @@ class Writeback(wiring.Component):
                     acknowledge=~job.notify & (~self.coalesce | (final & ~job.more)),
                     status=job.status,
                     source=self._port,
+                    tenant=job.context >> (config.isa.instructions_in_flight - 1).bit_length(),
                     destination=self._port,
                     tag=Mux(
                         job.notify,

@@ -165,5 +165,6 @@ ENGINE = register_map(
     Register("LAST_WRITE_AT", 0x34, "r", "cycle the latest write was acknowledged"),
     Register("SIGNALLED_AT", 0x38, "r", "cycle the latest signal was visible"),
     Register("BUSY_CYCLES", 0x3C, "r", "cycles data left for a memory, since reset"),
+    Register("TENANT", 0x80, "rw", "whose requests these are, for the windows of memories"),
     Register("INLINE", 0x40, "w", "a whole command; the last word starts it", 16),
 )

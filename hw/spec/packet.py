@@ -12,6 +12,8 @@ from hw.spec.status import Status
 ADDRESS_BITS = 48
 LENGTH_BITS = 17
 NODE_BITS = 6
+TENANT_BITS = 2
+"""As many as there may be wave controllers: each serves one tenant."""
 WORD_BITS = 64
 """What an atomic addition, a signal or a poll works on."""
 WORD_BYTES = WORD_BITS // 8
@@ -58,7 +60,8 @@ class Header(data.Struct):
     tag: TAG_BITS
     length: LENGTH_BITS
     address: ADDRESS_BITS
-    reserved: 12
+    tenant: TENANT_BITS
+    reserved: 10
 
 
 HEADER_DOC = {
@@ -74,6 +77,7 @@ HEADER_DOC = {
     "tag": "chosen by the requester, returned in every response",
     "length": "bytes asked for or carried",
     "address": "request: byte address; read response: offset of its first byte in the request",
+    "tenant": "whose request it is: number of the wave controller, or what the engine is told",
     "reserved": "zero",
 }
 

@@ -50,6 +50,7 @@ SWITCH = register_map(
     Register("MISROUTED", 0x040, "r", "ordinary packets dropped for naming no present endpoint"),
     Register("GIVEN_UP", 0x044, "r", "bit i: endpoint i takes nothing, and is given up"),
     Register("COMPLETION", 0x080, "r", "oldest completion record, words", 8),
+    Register("SYNC_REFUSED", 0x0C0, "rw", "per barrier: controllers that may not use it", 16),
     Register("INSTRUCTION", 0x100, "w", "staging area of one instruction, words", 64),
 )
 
@@ -107,12 +108,15 @@ ENDPOINT = register_map(
         "WINDOW",
         0x100,
         "rw",
-        "per window: base low, base high, bytes low, bytes high with bit 30 read, bit 31 write",
+        "per window: base low; base high, bits 31..16: endpoints refused; bytes low; bytes high, "
+        "bits 19..16: tenants refused, bit 30: read, bit 31: write",
         64,
     ),
 )
 
 WINDOW_WORDS = 4
+WINDOW_REFUSED_SHIFT = 16
+"""Of both masks of whom a window refuses, in its second and fourth word."""
 WINDOW_READ = 1 << 30
 WINDOW_WRITE = 1 << 31
 

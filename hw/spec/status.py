@@ -30,7 +30,8 @@ STATUS_DOC = {
     Status.BAD_OPCODE: "unknown instruction or command",
     Status.BAD_FORMAT: "no such number format, or the reduction does not exist for it",
     Status.EMPTY_MASK: "no source, no destination, or a barrier without participants",
-    Status.BAD_MASK: "names a port or barrier that is absent, or copies from several sources",
+    Status.BAD_MASK: "names a port that is absent or a barrier that is not there for its "
+    "controller, or copies from several sources",
     Status.MISALIGNED: "an instruction's address is no multiple of the flit, or its length none of "
     "the element or block; a flag, signal or operand is not naturally aligned",
     Status.BAD_LENGTH: "zero or too long, or scales that do not match their elements; on a read "

@@ -36,8 +36,9 @@ class Crossbar(wiring.Component):
     rules out deadlock, and the round robin rules out starvation. While another multicast
     packet passes, the next one waits up to ``PATIENCE`` cycles for it: passes that begin
     together take each other's outputs in turn, and none of them idles. One flit per cycle and
-    port, no gap between packets; latency 1 cycle. Message classes use separate crossbars, so
-    none blocks another.
+    port, no gap between packets; latency 1 cycle. ``source`` of every header is set to the
+    number of the port it came from, so that nobody passes for another. Message classes use
+    separate crossbars, so none blocks another.
     """
 
     def __init__(self, config: Config, *, multicast: bool):
@@ -174,6 +175,9 @@ class Crossbar(wiring.Component):
         ]
         m.d.comb += [
             routed.payload.flit.eq(source.payload),
+            header_of(routed.payload.flit).source.eq(
+                Mux(source.payload.first, index, header.source)
+            ),
             routed.valid.eq(known),
             source.ready.eq(known & routed.ready),
         ]

@@ -17,7 +17,7 @@ from hw.spec.config import Config
 from hw.spec.dma import COPIES, Compare, DmaOpcode, SignalKind
 from hw.spec.status import Status
 from models.dma.check import check, overlap
-from models.endpoint.endpoint import EndpointModel
+from models.endpoint.endpoint import EndpointModel, Requester
 
 Command = dict[str, Any]
 
@@ -52,6 +52,11 @@ class EngineModel:
     config: Config
     identity: int
     endpoints: list[EndpointModel]
+    tenant: int = 0
+
+    @property
+    def requester(self) -> Requester:
+        return Requester(self.identity, self.tenant)
 
     def execute(self, commands: Iterable[Command]) -> Outcome:
         outcome = Outcome()
@@ -100,14 +105,14 @@ class EngineModel:
 
     def _store(self, node: int, address: int, value: int, size: int) -> Status:
         endpoint = self.endpoints[node]
-        if not endpoint.writable(address, size):
+        if not endpoint.writable(address, size, self.requester):
             return Status.WINDOW_VIOLATION
         raw = (value % (1 << 8 * size)).to_bytes(size, "little")
         endpoint.write(address, np.frombuffer(raw, np.uint8))
         return Status.OK
 
     def _add(self, node: int, address: int, operand: int) -> Status:
-        if not self.endpoints[node].writable(address, 8):
+        if not self.endpoints[node].writable(address, 8, self.requester):
             return Status.WINDOW_VIOLATION
         self.endpoints[node].add(address, operand)
         return Status.OK
@@ -124,7 +129,8 @@ class EngineModel:
             else:
                 moves = [(here, (node, address + offset)) for node, address in targets]
             readable = [
-                self.endpoints[node].readable(address, length) for (node, address), _ in moves
+                self.endpoints[node].readable(address, length, self.requester)
+                for (node, address), _ in moves
             ]
             if not all(readable):
                 status = status or Status.WINDOW_VIOLATION
@@ -133,7 +139,7 @@ class EngineModel:
                 self.endpoints[node].read(address, length).copy() for (node, address), _ in moves
             ]
             for (_, (node, address)), content in zip(moves, contents, strict=True):
-                if self.endpoints[node].writable(address, length):
+                if self.endpoints[node].writable(address, length, self.requester):
                     self.endpoints[node].write(address, content)
                 else:
                     status = status or Status.WINDOW_VIOLATION

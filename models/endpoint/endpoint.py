@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -14,16 +14,33 @@ from hw.spec.packing import pack
 from hw.spec.status import Status
 
 
+class Requester(NamedTuple):
+    """Who asks for memory: an endpoint, or the accelerator if ``source`` is None, for a tenant."""
+
+    source: int | None = None
+    tenant: int = 0
+
+
+ACCELERATOR = Requester()
+
+
 @dataclass(frozen=True)
 class Window:
-    """``bytes`` of memory from ``base``, open to the fabric for reading or writing."""
+    """``bytes`` of memory from ``base``, open to the fabric for reading or writing, but not to
+    the endpoints and tenants of the two masks."""
 
     base: int
     bytes: int
     read: bool = True
     write: bool = True
+    refused_sources: int = 0
+    refused_tenants: int = 0
 
-    def holds(self, address: int, length: int) -> bool:
+    def holds(self, address: int, length: int, requester: Requester) -> bool:
+        if self.refused_tenants >> requester.tenant & 1:
+            return False
+        if requester.source is not None and self.refused_sources >> requester.source & 1:
+            return False
         return self.base <= address and address + length <= self.base + self.bytes
 
 
@@ -37,11 +54,11 @@ class EndpointModel:
     flag_status: dict[int, Status] = field(default_factory=dict)
     """Per queue set, the first error since the last flag."""
 
-    def readable(self, address: int, length: int) -> bool:
-        return any(window.read and window.holds(address, length) for window in self.windows)
+    def readable(self, address: int, length: int, requester: Requester = ACCELERATOR) -> bool:
+        return any(w.read and w.holds(address, length, requester) for w in self.windows)
 
-    def writable(self, address: int, length: int) -> bool:
-        return any(window.write and window.holds(address, length) for window in self.windows)
+    def writable(self, address: int, length: int, requester: Requester = ACCELERATOR) -> bool:
+        return any(w.write and w.holds(address, length, requester) for w in self.windows)
 
     def read(self, address: int, length: int) -> np.ndarray:
         return self.memory[address : address + length]
@@ -111,7 +128,7 @@ class EndpointModel:
         return [response | {"status": status, "length": 0, "address": 0, "payload": b""}]
 
     def _store_flag(self, request, queue_set: int) -> list[dict[str, Any]]:
-        if not self.writable(request["address"], 8) or request["address"] % 8:
+        if not self.writable(request["address"], 8, _requester(request)) or request["address"] % 8:
             status = Status.MISALIGNED if request["address"] % 8 else Status.WINDOW_VIOLATION
             self._note(queue_set, status)
             return []
@@ -132,6 +149,11 @@ class EndpointModel:
             return Status.BAD_OPERATION
         allowed = self.writable if write else self.readable
         length = WORD_BYTES if request["operation"] == Operation.ATOMIC_ADD else request["length"]
-        if not allowed(request["address"], length):
+        if not allowed(request["address"], length, _requester(request)):
             return Status.WINDOW_VIOLATION
         return Status.OK
+
+
+def _requester(request: dict[str, Any]) -> Requester:
+    source = None if request["inc"] else request["source"]
+    return Requester(source, request.get("tenant", 0))

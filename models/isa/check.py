@@ -11,10 +11,15 @@ from hw.spec.status import Status
 
 
 def check(
-    config: Config, instruction: dict[str, Any], scales: dict[str, Any] | None = None
+    config: Config,
+    instruction: dict[str, Any],
+    scales: dict[str, Any] | None = None,
+    *,
+    sync_refused: int = 0,
 ) -> Status:
     """``instruction`` holds integers by field name, as :func:`hw.spec.packing.unpack` gives;
-    ``scales`` is the instruction that followed a quantized one."""
+    ``scales`` is the instruction that followed a quantized one; ``sync_refused`` has a bit per
+    barrier that is not for its controller."""
     if instruction["opcode"] == Opcode.NOP:
         return Status.OK
     if instruction["opcode"] == Opcode.SCALES:
@@ -42,6 +47,8 @@ def check(
         return Status.EMPTY_MASK
     named = sources | destinations | instruction["participants"]
     if named >> config.system.endpoints or instruction["sync_id"] >= config.isa.sync_ids:
+        return Status.BAD_MASK
+    if synchronised and sync_refused >> instruction["sync_id"] & 1:
         return Status.BAD_MASK
     if operation == ReduceOp.BYPASS and sources.bit_count() > 1:
         return Status.BAD_MASK

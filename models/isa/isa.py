@@ -11,7 +11,7 @@ from hw.spec.config import Config
 from hw.spec.instruction import Opcode, ReduceOp, instruction_layout
 from hw.spec.packing import pack, unpack
 from hw.spec.status import Status
-from models.endpoint.endpoint import EndpointModel
+from models.endpoint.endpoint import EndpointModel, Requester
 from models.formats.floating import reduce
 from models.formats.packing import pack_elements, pack_scales, unpack_elements, unpack_scales
 from models.formats.registry import golden_format
@@ -43,16 +43,19 @@ def execute(
     instruction: dict[str, Any],
     endpoints: list[EndpointModel],
     scales: dict[str, Any] | None = None,
+    *,
+    tenant: int = 0,
+    sync_refused: int = 0,
 ) -> tuple[Status, int | None]:
-    """Run one instruction, with its ``scales`` if it is quantized. Returns its status and
-    the endpoint at fault, if any.
+    """Run one instruction, with its ``scales`` if it is quantized, of wave controller
+    ``tenant``. Returns its status and the endpoint at fault, if any.
 
     After an error the contents of the destinations are undefined; the model leaves them.
     """
     layout = instruction_layout(config)
     instruction = unpack(layout, pack(layout, instruction))
     scales = unpack(layout, pack(layout, scales)) if scales is not None else None
-    status = check(config, instruction, scales)
+    status = check(config, instruction, scales, sync_refused=sync_refused)
     if status != Status.OK or instruction["opcode"] == Opcode.NOP:
         return status, None
     members = range(config.system.endpoints)
@@ -61,12 +64,13 @@ def execute(
     parts = (
         [instruction] if scales is None or not instruction["quantize"] else [instruction, scales]
     )
+    requester = Requester(None, tenant)
     for part in parts:
         for i in sources:
-            if not endpoints[i].readable(part["addresses"][i], part["length"]):
+            if not endpoints[i].readable(part["addresses"][i], part["length"], requester):
                 return Status.WINDOW_VIOLATION, i
         for i in destinations:
-            if not endpoints[i].writable(part["addresses"][i], part["length"]):
+            if not endpoints[i].writable(part["addresses"][i], part["length"], requester):
                 return Status.WINDOW_VIOLATION, i
     operands = [
         np.stack([endpoints[i].read(part["addresses"][i], part["length"]) for i in sources])

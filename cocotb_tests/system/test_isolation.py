@@ -1,0 +1,204 @@
+"""Tenants, one wave controller each: what one may not read, write, use, delay or learn."""
+
+import numpy as np
+import pytest
+
+from cocotb_tests.system.bench import collective, open_system, quantized
+from hw.formats.data_type import DataType
+from hw.spec.fault import Disturbance, Fault
+from hw.spec.instruction import ReduceOp
+from hw.spec.status import Status
+from models.dma.engine import EngineModel
+from models.endpoint.endpoint import Window
+from models.isa.isa import execute
+from scin.dma import commands as dma
+from scin.dma.commands import Place
+from scin.dma.engine import EngineDriver
+
+SIZE = 32768
+HALF = SIZE // 2
+FIRST, SECOND = 0, 1
+"""Tenants; the first owns the lower half of every memory, the second the upper."""
+
+
+def refusing(base, tenant, **permissions):
+    return Window(base, HALF, refused_tenants=1 << tenant, **permissions)
+
+
+def divided(**overrides):
+    """Each half open to its tenant alone, in hardware and model."""
+    system = open_system(**{"isa__timeout_cycles": 3000} | overrides)
+    system.fill(np.random.default_rng(1), SIZE)
+    windows = [refusing(0, SECOND), refusing(HALF, FIRST)]
+    for endpoint, model in enumerate(system.models):
+        for index, window in enumerate(windows):
+            system.driver.set_window(endpoint, index, window)
+        model.windows = windows
+    return system
+
+
+@pytest.mark.parametrize("tenant", [FIRST, SECOND])
+@pytest.mark.parametrize("access", ["own", "reads", "writes"])
+def test_memory_of_another_tenant(access, tenant):
+    """Reading or writing the other half is refused, and touches nothing."""
+    with (system := divided()).simulator:
+        own, other = (0, HALF) if tenant == FIRST else (HALF, 0)
+        addresses = {"own": [own, own], "reads": [other, own], "writes": [own, other]}[access]
+        instruction = collective(
+            system.config,
+            4096,
+            addresses=addresses,
+            sources=1,
+            destinations=2,
+            reduce_op=ReduceOp.BYPASS,
+        )
+        expected, culprit = execute(system.config, instruction, system.models, tenant=tenant)
+        record = system.run(instruction, tenant)
+        assert record.status == expected
+        assert expected == (Status.OK if access == "own" else Status.WINDOW_VIOLATION)
+        if culprit is not None:
+            assert record.endpoint == culprit
+        if access != "reads":
+            # A refused read leaves the destination undefined, which is the tenant's own.
+            system.check_memories()
+
+
+@pytest.mark.parametrize("refused", ["source", "tenant", "nobody"])
+@pytest.mark.parametrize("kind", ["push", "pull", "own memory"])
+def test_dma_of_another(kind, refused):
+    """Windows tell endpoints apart, and tenants of their engines; the own memory's too."""
+    with (system := open_system()).simulator:
+        system.fill(np.random.default_rng(2), SIZE)
+        config, asker, owner = system.config, 0, 1
+        window = Window(
+            0,
+            SIZE,
+            refused_sources=(refused == "source") << asker,
+            refused_tenants=(refused == "tenant") << SECOND,
+        )
+        guarded = asker if kind == "own memory" else owner
+        system.driver.set_window(guarded, 0, window)
+        system.models[guarded].windows = [window]
+        engine = EngineDriver(system.driver, asker, 0, system.simulator.memory[asker])
+        engine.write("TENANT", SECOND)
+        here, there = Place(asker, 0), Place(owner, HALF)
+        # The engine's ring lies outside what the window refuses.
+        pair = {"push": (here, there), "pull": (there, here), "own memory": (here, there)}[kind]
+        command = dma.copy(*pair, 600)
+        golden = EngineModel(config, asker, system.models, tenant=SECOND)
+        expected = golden.execute([command]).status
+        assert (expected == Status.OK) == (refused == "nobody")
+        assert engine.run([command]).status == expected
+        system.check_memories()
+
+
+def test_barrier_of_another_tenant():
+    with (system := open_system()).simulator:
+        system.fill(np.random.default_rng(7), SIZE)
+        system.driver.write_switch("SYNC_REFUSED", 1 << SECOND, 2)
+        instruction = collective(system.config, 256, barrier=1, notify=1, sync_id=2)
+        expected, _ = execute(
+            system.config, instruction, system.models, tenant=SECOND, sync_refused=1 << 2
+        )
+        record = system.run(instruction, SECOND)
+        assert record.status == expected == Status.BAD_MASK
+        for endpoint in range(system.config.system.endpoints):
+            system.driver.arrive(endpoint, 2)
+        assert system.run(instruction, FIRST).status == Status.OK
+
+
+LONG = 64 << 10
+
+
+@pytest.mark.parametrize("other", ["sums", "quantized", "silent"])
+def test_share_of_time(other):
+    """However much the second tenant asks for, and if its endpoint stops answering, the first
+    takes little more than twice the time it takes alone."""
+    with (system := open_system(isa__timeout_cycles=3000)).simulator:
+        config, driver = system.config, system.driver
+        system.fill(np.random.default_rng(3), 4 * LONG)
+        mine = collective(config, LONG)
+        alone = system.run(mine, FIRST)
+        if other == "quantized":
+            blocks = 2 * LONG // 64
+            theirs = list(quantized(config, DataType.INT8, blocks, LONG, 3 * LONG))
+        else:
+            theirs = [collective(config, 2 * LONG, LONG)]
+        if other == "silent":
+            driver.write_endpoint(1, "FAULT", int(Fault.SILENT_READ))
+            driver.submit(theirs[0], SECOND)
+            driver.submit(mine, FIRST)
+        else:
+            for instruction in theirs:
+                driver.submit(instruction, SECOND)
+            driver.submit(mine, FIRST)
+        records = {record.controller: record for record in (driver.wait_completion() for _ in "ab")}
+        assert records[FIRST].status == Status.OK
+        assert records[SECOND].status == (Status.TIMEOUT if other == "silent" else Status.OK)
+        together = records[FIRST].last_response - records[FIRST].first_read
+        limit = 2.3 * (alone.last_response - alone.first_read)
+        assert together <= limit, (together, limit)
+
+
+def test_nothing_of_another_tenant_is_left_in_the_buffers():
+    """The second tenant's read is cut short: what it gets in place of the rest was never the
+    first tenant's."""
+    with (system := divided()).simulator:
+        config, driver = system.config, system.driver
+        secret = np.frombuffer(b"secret!!", np.uint8)
+        for memory, model in zip(system.simulator.memory, system.models, strict=True):
+            memory[:HALF] = np.tile(secret, HALF // len(secret))
+            model.memory[:HALF] = memory[:HALF]
+        copies = {"sources": 1, "destinations": 3, "reduce_op": ReduceOp.BYPASS}
+        for _ in range(2):
+            assert system.run(collective(config, HALF, 0, **copies), FIRST).status == Status.OK
+        driver.write_endpoint(0, "FAULT", int(Fault.SHORT_READ))
+        record = system.run(collective(config, 4096, HALF, **copies), SECOND)
+        assert record.status == Status.BAD_LENGTH
+        for memory in system.simulator.memory:
+            assert secret.tobytes() not in memory[HALF:SIZE].tobytes()
+
+
+def test_nobody_passes_for_another():
+    """The switch writes who sent a packet: an endpoint that believes to be another is found out."""
+    with (system := open_system(link__fault_injection=True)).simulator:
+        system.fill(np.random.default_rng(4), SIZE)
+        driver = system.driver
+        window = Window(0, SIZE, refused_sources=1 << 0)
+        driver.set_window(1, 0, window)
+        for name, value in (
+            ("TRAFFIC_DESTINATION", 1),
+            ("TRAFFIC_ADDRESS", 0),
+            ("TRAFFIC_BYTES", 64),
+            ("TRAFFIC_SPAN", 64),
+            ("TRAFFIC_LIMIT", 4),
+            ("TRAFFIC_CONTROL", 1),
+        ):
+            driver.write_endpoint(0, name, value)
+        system.simulator.step(2000)
+        assert driver.read_endpoint(0, "TRAFFIC_ERRORS") == 4
+        system.check_memories()
+
+
+def test_a_dead_endpoint_blocks_nobody():
+    """Its link is cut with packets under way: they end in a status, and the rest goes on."""
+    with (
+        system := open_system(system__endpoints=4, link__fault_injection=True)
+    ).simulator as simulator:
+        config, driver = system.config, system.driver
+        system.fill(np.random.default_rng(5), SIZE)
+        long = collective(config, SIZE)
+        driver.submit(long, FIRST)
+        simulator.step(500)
+        simulator.disturb(Disturbance.CUT, 1, 3)
+        record = driver.wait_completion()
+        assert (record.status, record.endpoint) == (Status.TIMEOUT, 3)
+        simulator.step(2 * config.link.patience_cycles)
+        assert driver.read_switch("GIVEN_UP") == 1 << 3
+        assert driver.read_endpoint(3, "LINK_STATE") >> 1 == 1
+        system.fill(np.random.default_rng(6), SIZE)
+        rest = collective(config, SIZE, sources=0b111, destinations=0b111, participants=0b111)
+        for controller in (FIRST, SECOND, FIRST, SECOND):
+            assert system.expect(rest) == Status.OK
+            assert system.run(rest, controller).status == Status.OK
+        system.check_memories()
