@@ -112,7 +112,7 @@ def _design_verilog(partition: Partition, design: Design, *, synthesised: bool) 
         prepare = (
             f"synth_ecp5 {options} -top {design.name}; delete t:$scopeinfo; "
             f"read_verilog -overwrite +/lattice/cells_sim_ecp5.v; "
-            f"read_verilog -overwrite multiplier.v; {top}; proc; flatten; opt -full; opt_clean"
+            f"read_verilog -overwrite multiplier.v; {top}; proc; flatten -wb; opt -full; opt_clean"
         )
     target = BUILD_FOLDER / "fpga" / "verilog" / f"{digest(content, prepare.encode())}.v"
     with alone(target):

@@ -93,10 +93,10 @@ class SoakLoad:
 
         for _ in instructions:
             record = self.driver.wait_completion()
-            part = instructions[record.identifier]
+            done = instructions[record.identifier]
             if self.tally.count(record.status):
-                execute(self.config, part[0], self._models, *part[1:])
-                self.tally.moved_bytes += part[0]["length"] * self._endpoints
+                execute(self.config, done[0], self._models, *done[1:])
+                self.tally.moved_bytes += done[0]["length"] * self._endpoints
             else:
                 self._forget(record.identifier)
         for engine, commands in zip(self._engines, lists, strict=True):
