@@ -27,7 +27,7 @@ from hw.host.uart import LEAST_DIVISOR
 from scin.toolchain import BUILD_FOLDER, REPOSITORY, find_verilator, require_program
 from scin.verilate import WAIVED_WARNINGS, alone, build, digest, place
 
-CELLS = REPOSITORY / "rtl/cells/ecp5_io.sv"
+CELLS = tuple(REPOSITORY / "rtl/cells" / name for name in ("ecp5_io.sv", "ecp5_bram.sv"))
 MULTIPLIER = REPOSITORY / "rtl/cells/ecp5_mult.v"
 HARNESS = REPOSITORY / "rtl/sim/boards.cpp"
 TOP = "boards"
@@ -101,7 +101,7 @@ def boards_verilog(
 
 def _design_verilog(partition: Partition, design: Design, *, synthesised: bool) -> str:
     """Of the design as it is described, or of its netlist after synthesis, every cell replaced
-    by what it does: Yosys's models, and ``rtl/cells`` for the multiplier."""
+    by what it does: Yosys's models, and ``rtl/cells`` for multiplier and block RAM."""
     plan = design.prepare(partition, baud=serial_baud(partition))
     netlist = plan.files[f"{design.name}.il"]
     content = netlist.encode() if isinstance(netlist, str) else netlist
@@ -112,7 +112,8 @@ def _design_verilog(partition: Partition, design: Design, *, synthesised: bool) 
         prepare = (
             f"synth_ecp5 {options} -top {design.name}; delete t:$scopeinfo; "
             f"read_verilog -overwrite +/lattice/cells_sim_ecp5.v; "
-            f"read_verilog -overwrite multiplier.v; {top}; proc; flatten -wb; opt -full; opt_clean"
+            f"read_verilog -overwrite multiplier.v; delete =A:blackbox; {top}; proc; flatten; "
+            "opt -full; opt_clean"
         )
     target = BUILD_FOLDER / "fpga" / "verilog" / f"{digest(content, prepare.encode())}.v"
     with alone(target):
@@ -251,7 +252,7 @@ def simulator_program(
     key = digest(
         wrapper.encode(),
         *(text.encode() for text in sources.values()),
-        CELLS.read_bytes(),
+        *(path.read_bytes() for path in CELLS),
         HARNESS.read_bytes(),
         json.dumps([options, verilator.version]).encode(),
     )
@@ -265,7 +266,7 @@ def simulator_program(
                     path = Path(work) / f"{name}.sv"
                     path.write_text(text)
                     files.append(path)
-                build(verilator, options, [*files, CELLS, HARNESS], target)
+                build(verilator, options, [*files, *CELLS, HARNESS], target)
     target.chmod(0o755)
     return target
 
