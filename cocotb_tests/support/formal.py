@@ -10,6 +10,8 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,41 @@ from amaranth.back import rtlil
 
 BINARIES = Path(sys.executable).parent
 TOP = "top"
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What is said of a part of ``hw/``, and the components that decide it.
+
+    With ``induction`` it holds for ever: ``depth`` cycles from reset, and ``depth`` from any
+    state. Without, as far as ``depth`` cycles from reset reach.
+    """
+
+    part: str
+    says: str
+    make: Callable[[], Any]
+    broken: Callable[[], Any]
+    """The same with a seeded bug, which is found within ``depth`` cycles of reset."""
+    depth: int
+    cover_depth: int
+    """Every cover statement is reached so soon."""
+    induction: bool = False
+    full_depth: int | None = None
+    """For the long set, if it goes deeper there."""
+
+    def holds(self, *, full: bool = False) -> bool:
+        proof = Proof(self.make())
+        depth = self.how_deep(full=full)
+        return proof.holds(depth=depth) if self.induction else proof.holds_up_to(depth=depth)
+
+    def how_deep(self, *, full: bool) -> int:
+        return self.full_depth if full and self.full_depth else self.depth
+
+    def reaches(self) -> bool:
+        return Proof(self.make()).reaches(depth=self.cover_depth)
+
+    def finds_the_bug(self) -> bool:
+        return not Proof(self.broken()).holds_up_to(depth=self.depth)
 
 
 class Proof:

@@ -1,12 +1,11 @@
 """hw/fabric/transport.py: no credit is lost or made, so no queue can overflow."""
 
-import pytest
 from amaranth import Module, Mux
 from amaranth.hdl import Assert, Assume, Cover, ResetSignal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from cocotb_tests.support.formal import Proof
+from cocotb_tests.support.formal import Claim
 from hw.fabric.transport import Receiver, Transmitter
 from hw.spec.config import Config, load
 from hw.spec.packet import Channel, credit_layout, flit_layout, queue_flits
@@ -82,18 +81,19 @@ class CreditLoop(wiring.Component):
         return m
 
 
-@pytest.mark.parametrize("registered", [False, True])
-def test_credits_are_conserved(registered):
-    """By induction, so for ever: credits + in flight + queued + owed = places."""
-    proof = Proof(CreditLoop(load("tiny", QUEUES | {"fabric.registered": registered})))
-    assert proof.holds(depth=4)
-    assert proof.reaches(depth=14)
-
-
-def test_the_proof_can_fail():
-    assert not Proof(CreditLoop(broken=True)).holds_up_to(depth=8)
-
-
-@pytest.mark.parametrize("channel", CHANNELS)
-def test_instance_is_not_trivial(channel):
-    assert queue_flits(CONFIG, channel) >= 4
+CLAIMS = [
+    Claim(
+        f"fabric/transport.py, {kind}",
+        "credits + in flight + queued + owed = places; no queue overflows",
+        lambda registered=registered: CreditLoop(
+            load("tiny", QUEUES | {"fabric.registered": registered})
+        ),
+        lambda registered=registered: CreditLoop(
+            load("tiny", QUEUES | {"fabric.registered": registered}), broken=True
+        ),
+        depth=8,
+        cover_depth=16,
+        induction=True,
+    )
+    for registered, kind in ((False, "a queue each"), (True, "queues in one memory"))
+]

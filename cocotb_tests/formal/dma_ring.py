@@ -5,7 +5,7 @@ from amaranth.hdl import Assert, Assume, Cover, ResetSignal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In
 
-from cocotb_tests.support.formal import Proof
+from cocotb_tests.support.formal import Claim
 from hw.dma.ring import Ring
 from hw.spec.config import load
 from hw.spec.dma import COMMAND_BYTES
@@ -62,14 +62,14 @@ class FetchLoop(wiring.Component):
         return m
 
 
-def test_no_command_is_lost():
-    """Within 14 cycles of reset, whatever host, memory and sequencer do; bounded, since the
-    queue's own pointers would need invariants of their own."""
-    proof = Proof(FetchLoop())
-    assert proof.holds_up_to(depth=14)
-    assert proof.reaches(depth=18)
-
-
-def test_the_proof_can_fail():
-    """A memory that answers what nobody asked."""
-    assert not Proof(FetchLoop(impatient=True)).holds_up_to(depth=14)
+CLAIMS = [
+    Claim(
+        "dma/ring.py",
+        "pointers never pass each other; no fetched command is lost",
+        FetchLoop,
+        lambda: FetchLoop(impatient=True),
+        depth=14,
+        cover_depth=18,
+        full_depth=20,
+    )
+]
