@@ -1,0 +1,164 @@
+"""``make mutate``: do the tests notice small mistakes in ``hw/``?
+
+Every mutant gets a copy of the project of its own, and the tests that ``targets.toml`` names for
+its file. A mutant survives if all of them pass.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import tomllib
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from cocotb_tests.mutation.mutants import Mutant, choose, mutants
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+TARGETS = Path(__file__).with_name("targets.toml")
+PARTS = ("hw", "models", "scin", "fpga", "cocotb_tests", "configs", "rtl", "docs")
+LIMIT_SECONDS = 900
+REACHED = 0.95
+"""Share of mutants that must be noticed."""
+
+
+@dataclass(frozen=True)
+class Target:
+    file: str
+    count: int
+    tests: list[str]
+    equivalent: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    mutant: Mutant
+    noticed: bool
+    by: str
+    seconds: float
+
+
+def targets() -> list[Target]:
+    tree = tomllib.loads(TARGETS.read_text())
+    return [
+        Target(item["file"], item["mutants"], item["tests"], item.get("equivalent", {}))
+        for item in tree["target"]
+    ]
+
+
+def chosen(target: Target, seed: int) -> list[Mutant]:
+    candidates = mutants(target.file, (REPOSITORY / target.file).read_text())
+    unknown = set(target.equivalent) - {f"{m.before} -> {m.after}" for m in candidates}
+    if unknown:
+        raise click.ClickException(f"{target.file}: no such mutant: {', '.join(sorted(unknown))}")
+    worth = [m for m in candidates if f"{m.before} -> {m.after}" not in target.equivalent]
+    return choose(worth, target.count, seed)
+
+
+def judge(mutant: Mutant, tests: list[str]) -> Verdict:
+    start = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="mutant-") as name:
+        folder = Path(name)
+        for part in PARTS:
+            ignore = shutil.ignore_patterns("__pycache__", "generated")
+            shutil.copytree(REPOSITORY / part, folder / part, ignore=ignore)
+        shutil.copy(REPOSITORY / "pyproject.toml", folder)
+        (folder / mutant.file).write_text(mutant.source)
+        # What is compiled of Verilator itself is the same for all.
+        objects = REPOSITORY / "build" / "objects"
+        objects.mkdir(parents=True, exist_ok=True)
+        (folder / "build").mkdir()
+        (folder / "build" / "objects").symlink_to(objects)
+        environment = dict(os.environ) | {"PYTHONPATH": name, "PYTHONDONTWRITEBYTECODE": "1"}
+        command = [sys.executable, "-m", "pytest", "-q", "-x", "-m", "not slow", *tests]
+        command += ["-p", "no:cacheprovider", "--no-header"]
+        try:
+            result = subprocess.run(
+                command,
+                cwd=folder,
+                env=environment,
+                capture_output=True,
+                text=True,
+                timeout=LIMIT_SECONDS,
+            )
+        except subprocess.TimeoutExpired:
+            return Verdict(mutant, True, "hangs", time.monotonic() - start)
+    failed = [line for line in result.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))]
+    if result.returncode not in (0, 1):
+        raise RuntimeError(
+            f"{mutant.name}: pytest ended with {result.returncode}:\n{result.stdout}"
+        )
+    by = failed[0].split(" - ")[0].removeprefix("FAILED ") if failed else ""
+    return Verdict(mutant, result.returncode == 1, by, time.monotonic() - start)
+
+
+def sound(target: Target) -> Mutant:
+    """No mutant: the file as it is, which the tests must pass."""
+    source = (REPOSITORY / target.file).read_text()
+    return Mutant(target.file, 0, "as it is", "as it is", source)
+
+
+@click.command()
+@click.option("--seed", default=1, show_default=True, help="Which mutants are chosen.")
+@click.option("--only", metavar="FILE", help="Of one file of hw/.")
+@click.option("--list", "listing", is_flag=True, help="Name the mutants, run nothing.")
+@click.option("--jobs", default=os.cpu_count() or 1, show_default=True, help="Side by side.")
+def main(seed: int, only: str | None, listing: bool, jobs: int) -> None:
+    """Make mutants of hw/, run the tests on each, list those that nobody noticed."""
+    wanted = [target for target in targets() if only in (None, target.file)]
+    if not wanted:
+        files = ", ".join(target.file for target in targets())
+        raise click.BadParameter(f"{only}: must be one of {files}", param_hint="--only")
+    console = Console(width=140, highlight=False)
+    work = [(mutant, target.tests) for target in wanted for mutant in chosen(target, seed)]
+    if listing:
+        for mutant, _ in work:
+            console.print(f"{mutant.file}:{mutant.line}: {mutant.before} -> {mutant.after}")
+        return
+    verdicts = []
+    with ThreadPoolExecutor(jobs) as pool:
+        for target, verdict in zip(
+            wanted, pool.map(lambda t: judge(sound(t), t.tests), wanted), strict=True
+        ):
+            if verdict.noticed:
+                raise click.ClickException(f"{target.file}: fails without a mutant: {verdict.by}")
+        running = [pool.submit(judge, *item) for item in work]
+        for number, done in enumerate(as_completed(running), 1):
+            verdict = done.result()
+            verdicts.append(verdict)
+            said = "noticed" if verdict.noticed else "SURVIVES"
+            place = f"{verdict.mutant.file}:{verdict.mutant.line}"
+            console.print(f"{number}/{len(work)} {said} {place} ({verdict.seconds:.0f} s)")
+    _report(console, wanted, verdicts)
+    share = sum(verdict.noticed for verdict in verdicts) / len(verdicts)
+    if share < REACHED:
+        sys.exit(1)
+
+
+def _report(console: Console, wanted: list[Target], verdicts: list[Verdict]) -> None:
+    table = Table("file", "mutants", "noticed", "equivalent")
+    for target in wanted:
+        here = [v for v in verdicts if v.mutant.file == target.file]
+        noticed = sum(v.noticed for v in here)
+        table.add_row(target.file, str(len(here)), str(noticed), str(len(target.equivalent)))
+    console.print(table)
+    for verdict in verdicts:
+        if not verdict.noticed:
+            mutant = verdict.mutant
+            console.print(f"survives: {mutant.file}:{mutant.line}: {mutant.before}")
+            console.print(f"       -> {mutant.after}")
+    noticed = sum(verdict.noticed for verdict in verdicts)
+    console.print(f"{noticed} of {len(verdicts)} mutants noticed ({noticed / len(verdicts):.1%})")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,109 @@
+"""scin/soak: faults of every kind, alone and in pairs, end in repair or in a status."""
+
+import itertools
+import json
+
+import pytest
+from click.testing import CliRunner
+
+from hw.spec.config import load
+from hw.spec.fault import Disturbance
+from scin.main import main
+from scin.soak.run import UNREPAIRABLE, soak, with_faults
+
+RATES = {
+    Disturbance.BER: 2e-6,
+    Disturbance.BURST: 1e-4,
+    Disturbance.DROP: 1e-4,
+    Disturbance.DUPLICATE: 1e-4,
+    Disturbance.CREDITS: 2e-5,
+    Disturbance.DOWN: 2e-5,
+    Disturbance.STALL: 1e-4,
+    Disturbance.WRONG: 1.0,
+    Disturbance.CUT: 1.0,
+}
+CYCLES = 15_000
+"""At least a round, so that each strikes."""
+
+CONFIG = with_faults(
+    load("tiny", {"isa.barrier_timeout_cycles": 8192}), dict.fromkeys(Disturbance, 0.0)
+)
+"""One simulator for all of them."""
+
+
+def run(*kinds, cycles=CYCLES, seed=1):
+    faults = {kind: RATES[kind] for kind in kinds}
+    return soak(CONFIG, faults, cycles=cycles, seed=seed)
+
+
+@pytest.mark.parametrize("kind", Disturbance, ids=lambda kind: kind.name.lower())
+def test_alone(kind):
+    result = run(kind, cycles=3 * CYCLES)
+    assert result.wrong == 0
+    if kind in UNREPAIRABLE:
+        assert set(result.statuses) - {"OK"}, "it did nothing"
+    else:
+        assert result.happened[kind.name.lower()] > 0, "it never struck"
+        assert (result.lost, result.duplicated) == (0, 0)
+        assert set(result.statuses) == {"OK"}
+        assert result.good
+
+
+@pytest.mark.parametrize(
+    "kinds",
+    itertools.combinations(Disturbance, 2),
+    ids=lambda kinds: "+".join(kind.name.lower() for kind in kinds),
+)
+def test_pairs(kinds):
+    """Nothing is ever wrong; what is not repaired says so."""
+    result = run(*kinds)
+    assert result.wrong == 0
+    if not UNREPAIRABLE & set(kinds):
+        assert (result.lost, result.duplicated) == (0, 0)
+        assert set(result.statuses) == {"OK"}
+
+
+def test_without_the_link_layer_it_would_be_wrong():
+    """The same faults on bare links: packets are lost, and commands time out."""
+    from scin.driver import Driver
+    from scin.simulator import Simulator
+    from scin.soak.load import SoakLoad
+
+    config = load("tiny", {"link.fault_injection": True, "isa.barrier_timeout_cycles": 8192})
+    with Simulator(config, seed=1, faults={Disturbance.DROP: 1e-3}) as simulator:
+        load_ = SoakLoad(config, simulator, Driver(simulator, config), 1)
+        load_.round()
+        assert load_.tally.lost or set(load_.tally.statuses) - {"OK"}
+
+
+def test_command(tmp_path):
+    path = tmp_path / "soak.json"
+    command = ["soak", "--config", "tiny", "--cycles", "1000000", "--fault", "ber=1e-6"]
+    command += ["--quiet", "--json", str(path)]
+    result = CliRunner().invoke(main, command)
+    assert result.exit_code == 0, result.output
+    (record,) = json.loads(path.read_text())["records"]
+    assert (record["wrong"], record["lost"], record["duplicated"]) == (0, 0, 0)
+    assert record["replays"] > 0
+    assert record["throughput_kept"] >= 0.9
+
+
+@pytest.mark.slow
+def test_long_soak():
+    """Ten million cycles of the published prototype's configuration."""
+    faults = {Disturbance.BER: 1e-6}
+    config = with_faults(load("fpga4"), faults)
+    result = soak(config, faults, cycles=10_000_000, seed=1)
+    assert result.good
+    assert result.throughput_kept >= 0.9
+
+
+def test_run_under_faults(tmp_path):
+    path = tmp_path / "run.json"
+    command = ["run", "allreduce", "--config", "tiny", "--size", "64KiB", "--fault", "ber=1e-5"]
+    result = CliRunner().invoke(main, [*command, "--json", str(path)])
+    assert result.exit_code == 0, result.output
+    document = json.loads(path.read_text())
+    assert document["config"]["link"]["reliable"]
+    (record,) = document["records"]
+    assert (record["wrong"], record["status"]) == (0, "OK")
