@@ -8,7 +8,7 @@ STAMP  := $(VENV)/.installed
 PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal
 PIP    := $(BIN)/pip install --quiet --disable-pip-version-check
 
-.PHONY: help setup demo test test-slow prove coverage mutate lint example kv-example accuracy figures ecp5 bitstreams bench setup-ecp5 setup-example clean distclean
+.PHONY: help setup demo test test-slow prove mutate lint example kv-example accuracy figures ecp5 bitstreams bench setup-ecp5 setup-example clean distclean
 
 help:           ## list the targets
 	@grep -E '^[a-z0-9-]+:.*##' Makefile | sed 's/:.*##/\t/' | expand -t 18
@@ -31,6 +31,9 @@ test-slow: setup setup-ecp5 ## long tests: 16 MiB, every block through place and
 
 prove: setup    ## every proof at its full depth, and a table of them
 	$(BIN)/python -m cocotb_tests.formal.prove
+
+mutate: setup   ## small mistakes in the hardware: which do the tests notice?
+	$(BIN)/python -m cocotb_tests.mutation.mutate
 
 lint: setup     ## format, lint, types
 	$(BIN)/ruff format --check .

@@ -29,6 +29,7 @@ from hw.spec.dma import (
     EngineState,
     SignalKind,
 )
+from hw.spec.fault import DISTURBANCE_DOC, Disturbance
 from hw.spec.host import BOARD
 from hw.spec.instruction import (
     COMPLETION_DOC,
@@ -39,6 +40,7 @@ from hw.spec.instruction import (
     ReduceOp,
     instruction_layout,
 )
+from hw.spec.link import WORD_DOC, link_parameters
 from hw.spec.packet import HEADER_DOC, Channel, Header, MessageClass, Operation
 from hw.spec.registers import ENDPOINT, FEATURE_BITS, SWITCH, Register
 from hw.spec.status import STATUS_DOC, Status
@@ -116,11 +118,24 @@ def wiring_table() -> str:
     return wiring_tables(load_partition("star5"))
 
 
+def proof_table() -> str:
+    from cocotb_tests.formal.claims import CLAIMS
+
+    lines = ["| part of `hw/` | claim | how deep |", "|---|---|---|"]
+    for claim in CLAIMS:
+        depth = claim.how_deep(full=True)
+        reach = f"for ever, by {depth}-induction" if claim.induction else f"{depth} cycles"
+        lines.append(f"| {claim.part} | {claim.says} | {reach} |")
+    return "\n".join(lines)
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "header": lambda: layout_table(Header, HEADER_DOC),
     "message-class": lambda: enum_table(MessageClass),
     "operation": lambda: enum_table(Operation),
     "channel": lambda: enum_table(Channel),
+    "link-word": lambda: layout_table(link_parameters(load("fpga4")).word, WORD_DOC),
+    "disturbances": lambda: enum_table(Disturbance, DISTURBANCE_DOC),
     "status": lambda: enum_table(Status, STATUS_DOC),
     "instruction": lambda: layout_table(instruction_layout(load("fpga4")), INSTRUCTION_DOC),
     "opcode": lambda: enum_table(Opcode),
@@ -139,6 +154,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "config": config_table,
     "board-registers": lambda: register_table(BOARD),
     "wiring": wiring_table,
+    "proofs": proof_table,
     "baseline-parameters": parameter_table,
 }
 

@@ -113,7 +113,7 @@ def _design_verilog(partition: Partition, design: Design, *, synthesised: bool) 
             f"synth_ecp5 {options} -top {design.name}; delete t:$scopeinfo; "
             f"read_verilog -overwrite +/lattice/cells_sim_ecp5.v; "
             f"read_verilog -overwrite multiplier.v; delete =A:blackbox; {top}; proc; flatten; "
-            "opt -full; opt_clean"
+            "opt_clean"
         )
     target = BUILD_FOLDER / "fpga" / "verilog" / f"{digest(content, prepare.encode())}.v"
     with alone(target):

@@ -8,7 +8,10 @@ from click.testing import CliRunner
 
 from hw.spec.config import load
 from hw.spec.fault import Disturbance
+from scin.driver import Driver
 from scin.main import main
+from scin.simulator import Simulator
+from scin.soak.load import SoakLoad
 from scin.soak.run import UNREPAIRABLE, soak, with_faults
 
 RATES = {
@@ -51,7 +54,7 @@ def test_alone(kind):
 
 @pytest.mark.parametrize(
     "kinds",
-    itertools.combinations(Disturbance, 2),
+    list(itertools.combinations(Disturbance, 2)),
     ids=lambda kinds: "+".join(kind.name.lower() for kind in kinds),
 )
 def test_pairs(kinds):
@@ -63,17 +66,14 @@ def test_pairs(kinds):
         assert set(result.statuses) == {"OK"}
 
 
+@pytest.mark.slow
 def test_without_the_link_layer_it_would_be_wrong():
     """The same faults on bare links: packets are lost, and commands time out."""
-    from scin.driver import Driver
-    from scin.simulator import Simulator
-    from scin.soak.load import SoakLoad
-
     config = load("tiny", {"link.fault_injection": True, "isa.barrier_timeout_cycles": 8192})
     with Simulator(config, seed=1, faults={Disturbance.DROP: 1e-3}) as simulator:
-        load_ = SoakLoad(config, simulator, Driver(simulator, config), 1)
-        load_.round()
-        assert load_.tally.lost or set(load_.tally.statuses) - {"OK"}
+        bare = SoakLoad(config, simulator, Driver(simulator, config), 1)
+        bare.round()
+        assert bare.tally.lost or set(bare.tally.statuses) - {"OK"}
 
 
 def test_command(tmp_path):

@@ -32,12 +32,10 @@ class LinkLayer(wiring.Component):
     events : out, see :class:`LinkEvents`
 
     Go-back-N: flits that are damaged, lost or doubled on the way, and all behind them, are sent
-    again, and ``receive`` sees each once and in order. Latency ``LATENCY`` cycles from
+    again, and ``receive`` sees each once and in order. Latency ``LATENCY_CYCLES`` from
     ``transmit`` to the far end's ``receive``, without the physical layers; a flit per cycle. An
     end that is reset alone cannot be brought back: both ends must be.
     """
-
-    LATENCY = 5
 
     def __init__(self, parameters: LinkParameters):
         self._parameters = parameters

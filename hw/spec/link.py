@@ -20,6 +20,8 @@ CHECKSUM: Algorithm = CRC32_MEF
 Redundancy Codes for Internet Applications", DSN 2002), and any burst of 32."""
 
 ROUND_BITS = 2
+LATENCY_CYCLES = 5
+"""Of a link layer, both its ends together."""
 REPEAT_CYCLES = 64
 SILENCE_CYCLES = 4096
 PROCESSING_CYCLES = 16
@@ -83,6 +85,11 @@ def link_parameters(config: Config) -> LinkParameters:
     """What is under way in a round trip is kept for replay."""
     round_trip = 2 * config.link.latency_cycles + PROCESSING_CYCLES
     return LinkParameters(link_flit_layout(config), 1 << (round_trip - 1).bit_length())
+
+
+def one_way_cycles(config: Config) -> int:
+    """From stream to stream, the link layer included."""
+    return config.link.latency_cycles + LATENCY_CYCLES * config.link.reliable
 
 
 def wire_layout(config: Config) -> data.StructLayout:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from hw.spec.config import Config
+from hw.spec.link import one_way_cycles
 
 READ_PATH_CYCLES = 7
 """Request 1, cut 1, order 1, AXI address 1, beat queue 2, wave table 1."""
@@ -36,7 +37,7 @@ def steps(config: Config, size: int, *, synchronise: bool) -> list[Step]:
     limit = min(config.isa.wave_bytes, config.fabric.max_payload_bytes)
     if not 0 < size <= limit:
         raise ValueError(f"size = {size}: must be between 1 and {limit} for a closed form")
-    link, memory = config.link.latency_cycles, config.endpoint.memory_latency_cycles
+    link, memory = one_way_cycles(config), config.endpoint.memory_latency_cycles
     rows = -(-size // config.fabric.flit_bytes)
     reduction = rows * config.isa.cycles_per_row
     result = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from hw.spec.config import Config
+from hw.spec.link import one_way_cycles
 from models.simulator.simulation import Outcome
 
 
@@ -42,7 +43,7 @@ def simulated_spans(config: Config, outcome: Outcome, rows: int) -> list[Span]:
             outcome.last_response,
         )
     )
-    link, memory = config.link.latency_cycles, config.endpoint.memory_latency_cycles
+    link, memory = one_way_cycles(config), config.endpoint.memory_latency_cycles
     met = read - 1
     return [
         Span("last arrival → barrier met", 0, met, links=link),
@@ -62,7 +63,7 @@ def measured_spans(
         record[name] - arrived
         for name in ("barrier_met", "first_read", "last_write", "last_response")
     )
-    link, memory = config.link.latency_cycles, config.endpoint.memory_latency_cycles
+    link, memory = one_way_cycles(config), config.endpoint.memory_latency_cycles
     return [
         Span("last arrival → barrier met", 0, met, links=link),
         Span("barrier met → first read request", met, read),
@@ -73,7 +74,7 @@ def measured_spans(
 
 def closing_spans(config: Config, last: int, response: int, visible: int) -> list[Span]:
     """From the last row to the completion flag, which does not wait for responses if fused."""
-    link, memory = config.link.latency_cycles, config.endpoint.memory_latency_cycles
+    link, memory = one_way_cycles(config), config.endpoint.memory_latency_cycles
     if config.isa.fused_notify:
         return [Span("last row reduced → flag visible", last, visible, link, 2 * memory)]
     return [

@@ -10,6 +10,7 @@ from hw.isa.reduce import Reduce
 from hw.isa.scheduler import lead_cycles
 from hw.isa.wave_table import WaveTable
 from hw.spec.config import Config, ConfigError
+from hw.spec.link import one_way_cycles
 from hw.spec.packet import Channel, queue_flits
 from hw.spec.registers import POLL_INTERVAL
 
@@ -81,7 +82,7 @@ class Timing(NamedTuple):
         )
         return cls(
             ports=config.system.endpoints,
-            link=config.link.latency_cycles,
+            link=one_way_cycles(config),
             share=_share(config),
             memory=config.endpoint.memory_latency_cycles,
             packet_rows=config.rows_per_packet,
