@@ -3,8 +3,9 @@
 import pytest
 
 from hw.formats.data_type import DataType
-from hw.spec.config import load, replace_field
+from hw.spec.config import load
 from hw.spec.link import LATENCY_CYCLES
+from models.simulator.simulation import simulate
 from models.simulator.work import Instruction
 from scin.simulator import Simulator
 from scin.soak.run import with_faults
@@ -25,30 +26,29 @@ def measure(config, size) -> tuple[Case, Observation]:
         return case, observe(simulator, case)
 
 
-def bare(config):
-    return replace_field(config, "link.reliable", False)
+def simulated(config, size):
+    return simulate(config, [Instruction(size, DataType.FP16, synchronised=False)]).unsynchronised
 
 
 @pytest.mark.parametrize("size", [64, 4096, 65536])
-def test_cost(size):
-    """Hardware with a link layer, equal to the cycle to the simulator; and what that says of
-    the same without."""
-    config = with_faults(load("tiny"), {})
-    case, seen = measure(config, size)
+def test_the_simulator_knows_it(size):
+    """Hardware with a link layer, equal to the cycle."""
+    case, seen = measure(with_faults(load("tiny"), {}), size)
     assert predict(case, seen) == seen.cycles
-    without = predict(Case(bare(config), case.what, "", size, case.instructions), seen)
+
+
+def test_cost():
+    """On the published prototype's configuration, by the simulator that equals the RTL."""
+    bare, reliable = (load("fpga4", {"link.reliable": on}) for on in (False, True))
     assert LATENCY_CYCLES <= MOST_LATENCY
-    if size == 64:
-        assert seen.cycles - without == HOPS * LATENCY_CYCLES
-    if size == 65536:
-        assert without / seen.cycles >= 1 - MOST_LOSS
+    assert simulated(reliable, 64) - simulated(bare, 64) == HOPS * LATENCY_CYCLES
+    assert simulated(bare, 1 << 20) / simulated(reliable, 1 << 20) >= 1 - MOST_LOSS
 
 
 @pytest.mark.slow
-def test_cost_on_the_prototype():
-    """16 MiB with the published prototype's packets: bandwidth lost to the link layer."""
+def test_cost_on_rtl():
+    """16 MiB on RTL."""
     config = load("fpga4", {"link.reliable": True})
     case, seen = measure(config, 16 << 20)
-    without = predict(Case(bare(config), case.what, "", case.size, case.instructions), seen)
     assert predict(case, seen) == pytest.approx(seen.cycles, rel=0.001)
-    assert without / seen.cycles >= 1 - MOST_LOSS
+    assert simulated(load("fpga4"), 16 << 20) / seen.cycles >= 1 - MOST_LOSS
