@@ -13,9 +13,29 @@ WIDTH = 2
 COUNT_BITS = 4
 
 
+def follow(m, *, watch, enters, leaves, payload, out):
+    """One item, whichever ``watch`` names as it enters, is followed: how many are before it is
+    counted, and when none is, it must be what ``out`` offers. Returns how many items are inside,
+    and whether the one that was followed has left."""
+    inside, ahead = Signal(COUNT_BITS), Signal(COUNT_BITS)
+    watching, seen, kept = Signal(), Signal(), Signal(WIDTH)
+    m.d.comb += [
+        Assert(~out.valid | (inside != 0)),
+        Assert(~watching | (ahead < inside)),
+        Assert(~(watching & (ahead == 0) & out.valid) | (out.payload == kept)),
+    ]
+    m.d.sync += inside.eq(inside + enters - leaves)
+    with m.If(enters & watch & ~watching & ~seen):
+        m.d.sync += [watching.eq(1), kept.eq(payload), ahead.eq(inside - leaves)]
+    with m.If(watching & leaves):
+        m.d.sync += ahead.eq(ahead - 1)
+        with m.If(ahead == 0):
+            m.d.sync += [watching.eq(0), seen.eq(1)]
+    return inside, seen
+
+
 class Order(wiring.Component):
-    """A stream part between free ends. One item, whichever ``watch`` names, is followed: how many
-    are before it is counted, and when none is, it must be what comes out."""
+    """A stream part between free ends."""
 
     def __init__(self, part, *, places: int, broken: bool = False):
         self._part = part
@@ -26,38 +46,31 @@ class Order(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         m.submodules.part = part = self._part
-        enters, leaves = Signal(), Signal()
-        inside, ahead = Signal(COUNT_BITS), Signal(COUNT_BITS)
-        watching, seen, kept = Signal(), Signal(), Signal(WIDTH)
+        inside, seen = follow(
+            m,
+            watch=self.watch,
+            enters=part.i.valid & part.i.ready,
+            leaves=part.o.valid & part.o.ready,
+            payload=self.payload,
+            out=part.o,
+        )
         m.d.comb += [
             Assume(~ResetSignal()),
             part.i.valid.eq(self.valid),
             # The seeded bug: a bit is flipped on the way in.
             part.i.payload.eq(self.payload ^ int(self._broken)),
             part.o.ready.eq(self.takes),
-            enters.eq(part.i.valid & part.i.ready),
-            leaves.eq(part.o.valid & part.o.ready),
             Assert(inside <= self._places),
-            Assert(~part.o.valid | (inside != 0)),
-            Assert(~watching | (ahead < inside)),
-            Assert(~(watching & (ahead == 0) & part.o.valid) | (part.o.payload == kept)),
             Cover(inside == self._places),
             Cover(seen & (inside == 0)),
         ]
         if hasattr(part, "level"):
             m.d.comb += Assert(part.level == inside)
-        m.d.sync += inside.eq(inside + enters - leaves)
-        with m.If(enters & self.watch & ~watching & ~seen):
-            m.d.sync += [watching.eq(1), kept.eq(self.payload), ahead.eq(inside - leaves)]
-        with m.If(watching & leaves):
-            m.d.sync += ahead.eq(ahead - 1)
-            with m.If(ahead == 0):
-                m.d.sync += [watching.eq(0), seen.eq(1)]
         return m
 
 
 class SharedOrder(wiring.Component):
-    """The same of one queue among several, while the others are fed as well."""
+    """One queue among several, while the others are fed as well."""
 
     DEPTHS = (2, 1)
 
@@ -68,10 +81,16 @@ class SharedOrder(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         m.submodules.part = part = SharedQueues(WIDTH, depths=list(self.DEPTHS))
-        stored, leaves = Signal(), Signal()
-        inside, ahead = Signal(COUNT_BITS), Signal(COUNT_BITS)
-        watching, seen, kept = Signal(), Signal(), Signal(WIDTH)
         out, depth = part.o[0], self.DEPTHS[0]
+        stored = Signal()
+        inside, seen = follow(
+            m,
+            watch=self.watch,
+            enters=stored,
+            leaves=out.valid & out.ready,
+            payload=self.payload,
+            out=out,
+        )
         m.d.comb += [
             Assume(~ResetSignal()),
             Assume(self.enters != 3),
@@ -80,22 +99,11 @@ class SharedOrder(wiring.Component):
             part.o[0].ready.eq(self.takes[0]),
             part.o[1].ready.eq(self.takes[1]),
             stored.eq(self.enters[0] & (inside != depth)),
-            leaves.eq(out.valid & out.ready),
             Assert(part.level[0] == inside),
             Assert(part.level[1] <= self.DEPTHS[1]),
-            Assert(~out.valid | (inside != 0)),
-            Assert(~watching | (ahead < inside)),
-            Assert(~(watching & (ahead == 0) & out.valid) | (out.payload == kept)),
             Cover((inside == depth) & (part.level[1] == self.DEPTHS[1])),
             Cover(seen),
         ]
-        m.d.sync += inside.eq(inside + stored - leaves)
-        with m.If(stored & self.watch & ~watching & ~seen):
-            m.d.sync += [watching.eq(1), kept.eq(self.payload), ahead.eq(inside - leaves)]
-        with m.If(watching & leaves):
-            m.d.sync += ahead.eq(ahead - 1)
-            with m.If(ahead == 0):
-                m.d.sync += [watching.eq(0), seen.eq(1)]
         return m
 
 
