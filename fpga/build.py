@@ -18,7 +18,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from fpga.design import Design, designs
+from fpga.design import SEEDS, Design, designs
 from fpga.ecp5.spread import empty_places
 from fpga.partition import Partition
 from fpga.tools import tool_path
@@ -55,6 +55,10 @@ class TimingError(BuildError):
 
 class BuildFailedError(BuildError):
     """Placement and routing of a design failed; the message ends with what the tool said."""
+
+
+class NoWayError(BuildError):
+    """The router got nowhere."""
 
 
 @dataclass(frozen=True)
@@ -111,17 +115,28 @@ def _side_by_side() -> int:
 def build_design(
     partition: Partition, design: Design, progress: Progress, stop: threading.Event
 ) -> BuildReport:
-    """One bitstream; gives up when ``stop`` is set."""
-    progress(design.name, "elaborating")
-    plan = design.prepare(partition, spread=design.spread)
+    """One bitstream, of the first placement that can be routed; gives up when ``stop`` is set."""
     tools = json.dumps({name: version(name) for name in PACKAGES})
-    key = digest(plan.digest(), tools.encode())
-    target = BITSTREAMS / f"{design.name}-{key}"
-    with alone(target):
-        if not (target / "report.json").is_file():
-            _run(plan, design, target, progress, stop)
-    progress(design.name, "done")
-    return _report(partition, design, target)
+    for seed in SEEDS:
+        progress(design.name, f"elaborating, seed {seed}")
+        plan = design.prepare(partition, spread=design.spread, seed=seed)
+        target = BITSTREAMS / f"{design.name}-{digest(plan.digest(), tools.encode())}"
+        no_way = target.with_suffix(".no-way")
+        with alone(target):
+            if no_way.is_file():
+                continue
+            try:
+                if not (target / "report.json").is_file():
+                    _run(plan, design, target, progress, stop)
+            except NoWayError:
+                no_way.touch()
+                continue
+        progress(design.name, "done")
+        return _report(partition, design, target)
+    raise BuildFailedError(
+        f"{design.name}: of {len(SEEDS)} placements none leaves a way for every wire; leave "
+        "something out, or change the placement in fpga/design.py"
+    )
 
 
 def _run(
@@ -173,10 +188,7 @@ def _wait(
             stage = _stage(design, work)
             progress(design.name, stage)
             if stage == "routing" and gives_up(_log(design, work)):
-                raise BuildFailedError(
-                    f"{design.name}: no way was found for every wire; leave something out, or "
-                    "change the placement in fpga/design.py"
-                )
+                raise NoWayError(f"{design.name}: no way was found for every wire")
             try:
                 process.wait(TICK_SECONDS)
             except subprocess.TimeoutExpired:

@@ -13,8 +13,11 @@ from fpga.ecp5.top import Ecp5Top
 from fpga.partition import Partition
 from hw.board.contents import Contents
 
-PLACEMENT = "--seed 1 --placer static --router router2"
+PLACEMENT = "--placer static --router router2"
 """By far the least wire, and a router that negotiates for it."""
+
+SEEDS = (1, 2, 3)
+"""Of the placement, in this order: where one leaves no way for every wire, another may."""
 
 SYNTHESIS_OPTIONS = "-nowidelut"
 """Joining LUTs into wider ones is quicker by a level here and there, and larger."""
@@ -49,7 +52,12 @@ class Design:
         )
 
     def prepare(
-        self, partition: Partition, *, baud: int | None = None, spread: bool = False
+        self,
+        partition: Partition,
+        *,
+        baud: int | None = None,
+        spread: bool = False,
+        seed: int = SEEDS[0],
     ) -> Any:
         """Amaranth's build plan: netlist, constraints and script; the same every time."""
         return self.board.platform().prepare(
@@ -57,7 +65,7 @@ class Design:
             name=self.name,
             emit_src=False,
             synth_opts=SYNTHESIS_OPTIONS,
-            nextpnr_opts=f"{PLACEMENT} --report {self.name}.report.json",
+            nextpnr_opts=f"--seed {seed} {PLACEMENT} --report {self.name}.report.json",
             ecppack_opts="--compress",
             **(SCRIPTS if spread else {}),
         )

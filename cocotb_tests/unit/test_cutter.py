@@ -11,7 +11,7 @@ from cocotb_tests.support.streams import PROFILES, Sink, Source, start_clock, wa
 from hw.dma.cutter import Cutter
 from hw.dma.jobs import ITEM_BITS, JobKind, read_layout, write_job_layout
 from hw.dma.sequencer import STARTED_LAYOUT
-from hw.endpoint.windows import WINDOW_LAYOUT
+from hw.endpoint.windows import window_layout
 from hw.spec.config import load, replace_field
 from hw.spec.dma import COPIES, Command, DmaOpcode, SignalKind
 from hw.spec.packet import WORD_BYTES
@@ -66,7 +66,7 @@ async def check_segments(dut):
     rng = random.Random(cocotb.RANDOM_SEED)
     pause = parameters_of_test()["pause"]
     window = {"base": 0, "end": OPEN_BYTES, "read": 1, "write": 1}
-    dut.windows.value = pack(WINDOW_LAYOUT, window)
+    dut.windows.value = pack(window_layout(CONFIG), window)
     dut.stop.value = dut.word_done.value = 0
     dut.clock.value = CLOCK
     commands = Source(dut, "i", rng.choice(PROFILES[:4]), rng)

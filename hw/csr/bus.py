@@ -60,9 +60,9 @@ class Decoder:
         """True in the cycle the register is written."""
         return self._bus.write & self.selected(name, index)
 
-    def storage(self, name: str, *, init: int = 0, index: int = 0) -> Signal:
-        """A register that keeps what was written."""
-        value = Signal(32, init=init, name=f"{name.lower()}_{index}")
+    def storage(self, name: str, *, init: int = 0, index: int = 0, bits: int = 32) -> Signal:
+        """A register that keeps what was written, as far as it has ``bits``."""
+        value = Signal(bits, init=init, name=f"{name.lower()}_{index}")
         with self._m.If(self.written(name, index)):
             self._m.d.sync += value.eq(self._bus.write_data)
         self.read(name, value, index)

@@ -91,7 +91,7 @@ class EngineRegisters(wiring.Component):
             ),
             control.ring_size.eq(registers.storage("RING_SIZE")),
             control.timeout.eq(registers.storage("TIMEOUT", init=self._config.dma.timeout_cycles)),
-            control.tenant.eq(registers.storage("TENANT")),
+            control.tenant.eq(registers.storage("TENANT", bits=TENANT_BITS)),
         ]
         registers.read("DOORBELL", control.doorbell)
         m.d.sync += [control.ring.eq(0), control.reset.eq(registers.written("RESET"))]

@@ -10,7 +10,7 @@ from hw.dma.csr import EngineRegisters
 from hw.dma.engine import Engine
 from hw.endpoint.atomic import ADDITION_LAYOUT
 from hw.endpoint.axi import BURST_LAYOUT, read_beat_layout, write_beat_layout
-from hw.endpoint.windows import WINDOW_LAYOUT
+from hw.endpoint.windows import window_layout
 from hw.fabric.merge import PacketArbiter
 from hw.fabric.packets import header_of
 from hw.spec.config import Config
@@ -50,7 +50,7 @@ class Dma(wiring.Component):
                 "bus": In(CsrBus()),
                 "awake": Out(engines),
                 "clock": In(WORD_BITS),
-                "windows": In(data.ArrayLayout(WINDOW_LAYOUT, config.endpoint.windows)),
+                "windows": In(data.ArrayLayout(window_layout(config), config.endpoint.windows)),
                 "read_burst": Out(bursts).array(engines),
                 "read_beat": In(stream.Signature(read_beat_layout(config))).array(engines),
                 "write_burst": Out(bursts).array(engines),

@@ -17,7 +17,7 @@ from hw.dma.sequencer import Sequencer
 from hw.dma.writer import Writer
 from hw.endpoint.atomic import ADDITION_LAYOUT
 from hw.endpoint.axi import BURST_LAYOUT, read_beat_layout, write_beat_layout
-from hw.endpoint.windows import WINDOW_LAYOUT
+from hw.endpoint.windows import window_layout
 from hw.spec.config import Config
 from hw.spec.packet import WORD_BITS, flit_layout
 from hw.stream.connect import connect_stream, through
@@ -54,7 +54,7 @@ class Engine(wiring.Component):
             {
                 "control": In(Control()),
                 "clock": In(WORD_BITS),
-                "windows": In(data.ArrayLayout(WINDOW_LAYOUT, config.endpoint.windows)),
+                "windows": In(data.ArrayLayout(window_layout(config), config.endpoint.windows)),
                 "read_burst": Out(bursts),
                 "read_beat": In(stream.Signature(read_beat_layout(config))),
                 "write_burst": Out(bursts),

@@ -7,7 +7,7 @@ from amaranth.lib.wiring import In, Out
 from hw.csr.bus import CsrBus, Decoder
 from hw.endpoint.sync import Sync
 from hw.endpoint.traffic import Traffic
-from hw.endpoint.windows import WINDOW_LAYOUT
+from hw.endpoint.windows import window_layout
 from hw.fabric.link import LinkEvents
 from hw.fabric.transport import TransportCounts
 from hw.spec.config import Config
@@ -43,7 +43,7 @@ class EndpointRegisters(wiring.Component):
             {
                 "bus": In(CsrBus()),
                 "cycles": In(32),
-                "windows": Out(data.ArrayLayout(WINDOW_LAYOUT, config.endpoint.windows)),
+                "windows": Out(data.ArrayLayout(window_layout(config), config.endpoint.windows)),
                 "fault": Out(Fault),
                 "fault_set": Out(QueueSet),
                 "fault_taken": In(1),

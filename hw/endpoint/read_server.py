@@ -7,7 +7,7 @@ from amaranth.lib.wiring import In, Out
 
 from hw.endpoint.axi import BURST_LAYOUT, beats_to_boundary, read_beat_layout
 from hw.endpoint.shuffle import Shuffle
-from hw.endpoint.windows import WINDOW_LAYOUT, WindowCheck, requester_of
+from hw.endpoint.windows import WindowCheck, requester_of, window_layout
 from hw.fabric.packets import drive_header, header_of
 from hw.spec.config import AXI_BOUNDARY_BYTES, MAX_ENDPOINTS, TAG_BITS, Config
 from hw.spec.fault import Fault
@@ -67,7 +67,7 @@ class ReadServer(wiring.Component):
                 "o": Out(flits),
                 "burst": Out(stream.Signature(BURST_LAYOUT)),
                 "beat": In(stream.Signature(read_beat_layout(config))),
-                "windows": In(data.ArrayLayout(WINDOW_LAYOUT, config.endpoint.windows)),
+                "windows": In(data.ArrayLayout(window_layout(config), config.endpoint.windows)),
                 "fault": In(Fault),
                 "fault_taken": Out(1),
             }

@@ -4,20 +4,23 @@ from amaranth import Cat, Module, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.spec.config import MAX_ENDPOINTS, Config
+from hw.spec.config import Config
 from hw.spec.packet import ADDRESS_BITS, LENGTH_BITS, NODE_BITS, TENANT_BITS
 
-WINDOW_LAYOUT = data.StructLayout(
-    {
-        "base": ADDRESS_BITS,
-        "end": ADDRESS_BITS + 1,
-        "read": 1,
-        "write": 1,
-        "refused_sources": MAX_ENDPOINTS,
-        "refused_tenants": 1 << TENANT_BITS,
-    }
-)
-"""``end`` is the first address behind the window."""
+
+def window_layout(config: Config) -> data.StructLayout:
+    """``end`` is the first address behind the window."""
+    return data.StructLayout(
+        {
+            "base": ADDRESS_BITS,
+            "end": ADDRESS_BITS + 1,
+            "read": 1,
+            "write": 1,
+            "refused_sources": config.system.endpoints,
+            "refused_tenants": 1 << TENANT_BITS,
+        }
+    )
+
 
 REQUESTER_LAYOUT = data.StructLayout({"inc": 1, "source": NODE_BITS, "tenant": TENANT_BITS})
 """Who asks; the accelerator (``inc``) is told apart by its tenants alone."""
@@ -39,7 +42,7 @@ class WindowCheck(wiring.Component):
     def __init__(self, config: Config):
         super().__init__(
             {
-                "windows": In(data.ArrayLayout(WINDOW_LAYOUT, config.endpoint.windows)),
+                "windows": In(data.ArrayLayout(window_layout(config), config.endpoint.windows)),
                 "address": In(ADDRESS_BITS),
                 "length": In(LENGTH_BITS),
                 "write": In(1),

@@ -7,7 +7,7 @@ from amaranth.lib.wiring import In, Out
 
 from hw.endpoint.atomic import ADDITION_LAYOUT
 from hw.endpoint.axi import BURST_LAYOUT, beats_to_boundary, write_beat_layout
-from hw.endpoint.windows import WINDOW_LAYOUT, WindowCheck, requester_of
+from hw.endpoint.windows import WindowCheck, requester_of, window_layout
 from hw.endpoint.write_answer import ANSWER_LAYOUT, WriteAnswer
 from hw.fabric.packets import header_of
 from hw.spec.config import Config
@@ -69,7 +69,7 @@ class WriteServer(wiring.Component):
                 "addition": Out(stream.Signature(ADDITION_LAYOUT)),
                 "added": In(1),
                 "addition_error": In(1),
-                "windows": In(data.ArrayLayout(WINDOW_LAYOUT, config.endpoint.windows)),
+                "windows": In(data.ArrayLayout(window_layout(config), config.endpoint.windows)),
                 "visible": Out(1),
                 "stored_bytes": Out(32),
                 "fault": In(Fault),

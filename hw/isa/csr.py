@@ -53,13 +53,14 @@ class IsaRegisters(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         config, isa = self._config, self._config.isa
+        count = isa.wave_controllers
         registers = Decoder(m, self.bus, SWITCH, registered=config.fabric.registered)
         registers.read("IDENTITY", IDENTITY)
         m.d.sync += self.cycles.eq(self.cycles + 1)
         registers.read("CYCLES", self.cycles)
         registers.read("GIVEN_UP", self.given_up)
         for barrier in range(isa.sync_ids):
-            refused = registers.storage("SYNC_REFUSED", index=barrier)
+            refused = registers.storage("SYNC_REFUSED", index=barrier, bits=count)
             for controller, mask in enumerate(self.sync_refused):
                 m.d.comb += mask[barrier].eq(refused[controller])
 
