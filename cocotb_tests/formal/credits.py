@@ -21,7 +21,8 @@ class CreditLoop(wiring.Component):
 
     The link registers of the two transmitters are all that is in flight. Everything the
     outside does is free: what is offered, when the physical layers take it (``takes``), and
-    when the receiver's streams are drained.
+    when the receiver's streams are drained. Induction starts from any state, with a link given
+    up as well.
     """
 
     def __init__(self, config: Config = CONFIG, *, broken: bool = False):
@@ -34,6 +35,7 @@ class CreditLoop(wiring.Component):
                 "o": Out(flits).array(len(CHANNELS)),
                 "other": In(flits).array(len(CHANNELS)),
                 "takes": In(2),
+                "owes": In(2),
             }
         )
 
@@ -51,6 +53,10 @@ class CreditLoop(wiring.Component):
         returning = held & self.takes[1]
         m.d.comb += [
             Assume(~ResetSignal()),
+            # What the near end owes itself is free, and goes the same way.
+            Assume(~self.owes[1] | self.owes[0]),
+            near.owed_any.eq(self.owes[0]),
+            near.owed_urgent.eq(self.owes[1]),
             near.link.ready.eq(self.takes[0]),
             back.link.ready.eq(self.takes[1]),
             far.link.valid.eq(near.link.valid & self.takes[0]),
