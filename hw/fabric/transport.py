@@ -86,7 +86,7 @@ class Transmitter(wiring.Component):
                 some.eq(returned.any() | (credits > 1) | ((credits == 1) & ~sent[index])),
             ]
             m.d.comb += [
-                eligible[index].eq(self.i[index].valid & some & ~self.given_up),
+                eligible[index].eq(self.i[index].valid & some),
                 self.credited[index].eq(some),
                 self.credits[channel.value].eq(credits),
             ]
@@ -112,8 +112,10 @@ class Transmitter(wiring.Component):
         goes, free = Signal(), Signal()
         m.d.comb += [
             free.eq(~self.link.valid | self.link.ready),
-            self.take_owed.eq(free & (self.owed_urgent | (self.owed_any & ~eligible.any()))),
-            goes.eq(free & ~self.owed_urgent),
+            self.take_owed.eq(
+                free & (self.owed_urgent | (self.owed_any & (~eligible.any() | self.given_up)))
+            ),
+            goes.eq(free & ~self.owed_urgent & ~self.given_up),
             turn_set.advance.eq(goes),
             sent.eq(Mux(goes, chosen, 0)),
         ]
@@ -125,7 +127,7 @@ class Transmitter(wiring.Component):
         m.d.comb += flit.eq(select(chosen, [s.payload for s in self.i]))
         with m.If(free):
             m.d.sync += [
-                self.link.valid.eq(eligible.any() | self.owed_any),
+                self.link.valid.eq((eligible.any() & ~self.given_up) | self.owed_any),
                 self.link.payload.credit.eq(self.take_owed),
                 self.link.payload.channel.eq(
                     select(chosen, [channel.value for channel in self._channels])
