@@ -78,8 +78,7 @@ def damaged(word, faults, rng, cycle):
 
 async def wire(dut, source, sink, faults, rng, pause):
     """Carry words from port ``source`` to port ``sink``; the far end always takes them."""
-    out, into = (getattr(dut, f"{source}__{part}") for part in ("payload", "valid")), None
-    payload, valid = out
+    payload, valid = (getattr(dut, f"{source}__{part}") for part in ("payload", "valid"))
     ready = getattr(dut, f"{source}__ready")
     into = getattr(dut, f"{sink}__payload"), getattr(dut, f"{sink}__valid")
     pausing, line, cycle = stalls(pause, rng), deque([[] for _ in range(DELAY)]), 0

@@ -26,8 +26,9 @@ PARTS = 4
 """Sums, quantized sums, copies and writes have a part of every memory each."""
 QUARTERS = 4
 
-SUM, QUANTIZED = 0, 1
-"""Wave controllers, and identifiers of their instructions."""
+SUM, QUANTIZED, COPIES, WRITES = range(PARTS)
+"""Whose part is which; the first two are also wave controllers, and identifiers of their
+instructions."""
 
 
 @dataclass
@@ -105,7 +106,7 @@ class SoakLoad:
                 EngineModel(self.config, engine.endpoint, self._models).execute(commands)
                 self.tally.moved_bytes += sum(command["length"] for command in commands)
             else:
-                self._forget(2)
+                self._forget(COPIES)
                 engine.reset()
         self._finish_writes(targets)
         self._compare()
@@ -116,7 +117,7 @@ class SoakLoad:
         base = self.config.flag_base
         for memory, model in zip(self._simulator.memory, self._models, strict=True):
             content = self._rng.integers(0, 256, PARTS * self._part, dtype=np.uint8)
-            content[3 * self._part :] = 0
+            content[WRITES * self._part :] = 0
             memory[: len(content)] = content
             memory[base : base + AXI_BOUNDARY_BYTES] = 0
             model.memory[:] = content
@@ -151,7 +152,7 @@ class SoakLoad:
     def _copies(self, endpoint: int) -> list[Command]:
         """Push, pull and multicast, between bytes that only this endpoint's engine touches."""
         length = self._part // self._endpoints // QUARTERS
-        base = 2 * self._part + endpoint * length * QUARTERS
+        base = COPIES * self._part + endpoint * length * QUARTERS
         after = (endpoint + 1) % self._endpoints
         everyone = (1 << self._endpoints) - 1
         return [
@@ -175,7 +176,7 @@ class SoakLoad:
             for name, value in (
                 ("TRAFFIC_CONTROL", 0),
                 ("TRAFFIC_DESTINATION", mask if multicast else one),
-                ("TRAFFIC_ADDRESS", 3 * self._part + endpoint * span),
+                ("TRAFFIC_ADDRESS", WRITES * self._part + endpoint * span),
                 ("TRAFFIC_BYTES", payload),
                 ("TRAFFIC_SPAN", span),
                 ("TRAFFIC_LIMIT", span // payload),
@@ -205,7 +206,7 @@ class SoakLoad:
             words = np.repeat(
                 np.arange(packets * self.config.rows_per_packet, dtype=np.uint32), flit // 4
             )
-            base = 3 * self._part + endpoint * span
+            base = WRITES * self._part + endpoint * span
             for receiver in receivers if answered == expected else []:
                 self._models[receiver].memory[base : base + words.nbytes] = (
                     words | endpoint << 24
