@@ -1,6 +1,6 @@
 """hw/isa/issue.py and wave_table.py: entries are given once, and stale answers are told apart."""
 
-from amaranth import Module, Signal
+from amaranth import Module, Mux, Signal
 from amaranth.hdl import Assert, Assume, Cover, ResetSignal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In
@@ -132,14 +132,44 @@ class Generations(wiring.Component):
         fresh, was_fresh = Signal(), Signal()
         m.d.comb += fresh.eq(active.bit_select(answer.entry, 1) & (current == answer.generation))
         m.d.sync += was_fresh.eq(self.valid & self.first & fresh)
+        # A use of an entry is answered by the last flit of an answer that came for this use.
+        arriving, answered = Signal(WAVES), Signal(WAVES)
+        for number in range(WAVES):
+            ends = frees & (self.entry == number)
+            mine = fresh & (answer.entry == number) & ~ends
+            begun = Mux(self.first, mine, arriving[number])
+            with m.If(self.valid):
+                m.d.sync += arriving[number].eq(begun & ~self.last & ~ends)
+                m.d.sync += answered[number].eq(answered[number] | (begun & self.last))
+            with m.Elif(ends):
+                m.d.sync += arriving[number].eq(0)
+            with m.If(allocates & (self.entry == number)):
+                m.d.sync += answered[number].eq(0)
+        in_use = active.bit_select(self.entry, 1)
+        # Who asked and was freed unanswered is owed an answer, which nobody takes.
+        owed = Signal(8)
+        gone = arriving | answered
+        unpaid = frees & ~gone.bit_select(self.entry, 1)
+        duplicate = (current == answer.generation) & answered.bit_select(answer.entry, 1)
+        stale = self.valid & self.first & ~(fresh & ~(frees & (self.entry == answer.entry)))
+        stale &= ~duplicate
+        late, was_late, was_stale = Signal(), Signal(), Signal()
+        m.d.comb += late.eq(stale & ((owed + unpaid) != 0))
+        m.d.sync += [owed.eq(owed + unpaid - late), was_late.eq(late), was_stale.eq(stale)]
         if self._broken:
             # The seeded bug: the table is told another generation.
             m.d.comb += table.allocate_generation.eq(self.generation ^ 1)
         m.d.comb += [
             # Judged in the cycle after the header came.
             Assert(~table.accepted | was_fresh),
+            table.entry.eq(self.entry),
+            Assert(~(table.complete & in_use) | answered.bit_select(self.entry, 1)),
+            Assert(table.late == was_late),
+            Assert(~(was_stale & ~was_late) | table.stray),
             Cover(table.accepted),
             Cover(table.late),
+            Cover(table.stray),
+            Cover(table.complete & in_use),
         ]
         return m
 
@@ -156,7 +186,7 @@ CLAIMS = [
     ),
     Claim(
         "isa/wave_table.py",
-        "no answer is accepted but for an entry in use, and of its generation",
+        "answers fill the use of an entry that asked for them; others are told apart, each once",
         Generations,
         lambda: Generations(broken=True),
         depth=8,

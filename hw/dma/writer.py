@@ -95,6 +95,8 @@ class Writer(wiring.Component):
         open_beats = Signal(9)
         value = Signal(WORD_BITS)
         last_row = self.row.payload.last
+        halted = Signal()
+        m.d.sync += halted.eq(self.halt)
         m.d.comb += [
             rows.eq((left + (flit_bytes - 1)) >> shift),
             to_boundary.eq(beats_to_boundary(here, self._config)),
@@ -184,8 +186,9 @@ class Writer(wiring.Component):
                     m.d.comb += self.packet.ready.eq(1)
                     m.next = "start"
             with m.State("word"):
-                # Here every earlier write has been answered, so the outcome is known.
-                with m.If(self.halt | (job.status != Status.OK)):
+                # Every earlier write was answered before the step to here, so the outcome of
+                # a cycle ago is known.
+                with m.If(halted | (job.status != Status.OK)):
                     m.d.sync += refused.eq(1)
                     m.d.comb += own_failure.eq(job.status)
                     m.next = "given"

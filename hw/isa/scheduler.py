@@ -150,7 +150,9 @@ class Scheduler(wiring.Component):
             m.d.sync += overtake.eq(overtake - 1)
         clear = wave.quantize | (overtake == 0)
 
-        last_slot = ((scale_length - 1) >> flit_shift)[: len(self.slot)]
+        # A cycle behind the wave: scales come later than that.
+        last_slot = Signal.like(self.slot)
+        m.d.sync += last_slot.eq((scale_length - 1) >> flit_shift)
 
         def finish():
             m.d.comb += self.free.eq(1)

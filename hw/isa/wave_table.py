@@ -97,7 +97,9 @@ class WaveTable(wiring.Component):
         scales_remaining = table(range(scale_packets + 1), "scales_remaining")
         scale_length = table(LENGTH_BITS, "scale_length")
         failure = table(Status, "failure")
+        # Answers that will come for nobody: counted, and since the last cycle.
         abandoned = Signal(16)
+        given_up = Signal(range(packets + scale_packets + 1))
 
         # The response now arriving.
         packet = Signal(LENGTH_BITS)
@@ -146,16 +148,21 @@ class WaveTable(wiring.Component):
         first = arrives & flit.first
         fits = packet < packets + scale_packets
         seen = done[entry].bit_select(packet, 1)
-        fresh = current & mine & ~seen & fits
-        repeated = mine & seen
-        drop_late = Signal()
-        m.d.comb += drop_late.eq(first & ~fresh & ~repeated & (abandoned != 0))
+        leaves = self.free & (self.free_entry == entry)
+        fresh = current & mine & ~seen & fits & ~leaves
+        # Told a cycle later, when an entry freed meanwhile has been counted.
+        stale, again = Signal(), Signal()
         m.d.sync += [
-            self.late.eq(drop_late),
-            self.stray.eq(first & ~fresh & ~drop_late),
-            self.stray_status.eq(Mux(repeated, Status.DUPLICATE_RESPONSE, Status.UNKNOWN_TAG)),
-            self.stray_entry.eq(entry),
             self.accepted.eq(first & fresh),
+            self.stray_entry.eq(entry),
+            stale.eq(first & ~fresh & ~(mine & seen)),
+            again.eq(first & mine & seen),
+        ]
+        owed = (abandoned != 0) | (given_up != 0)
+        m.d.comb += [
+            self.late.eq(stale & owed),
+            self.stray.eq(again | (stale & ~owed)),
+            self.stray_status.eq(Mux(again, Status.DUPLICATE_RESPONSE, Status.UNKNOWN_TAG)),
         ]
         m.d.comb += self.arriving_entry.eq(fill_entry)
 
@@ -238,20 +245,17 @@ class WaveTable(wiring.Component):
                 ),
                 failure[e].eq(Status.OK),
             ]
-        given_up = Signal(range(packets + scale_packets + 1))
-        unanswered = remaining[self.free_entry] + scales_remaining[self.free_entry]
-        m.d.comb += given_up.eq(
-            Mux(
-                self.free & self.abandon & active[self.free_entry],
-                unanswered,
-                0,
-            )
+        # What has begun to come will not come again.
+        begun = filling & (fill_entry == self.free_entry)
+        unanswered = remaining[self.free_entry] + scales_remaining[self.free_entry] - begun
+        m.d.sync += given_up.eq(
+            Mux(self.free & self.abandon & active[self.free_entry], unanswered, 0)
         )
         with m.If(self.free):
             m.d.sync += active[self.free_entry].eq(0)
-            with m.If(self.abandon & (fill_entry == self.free_entry)):
+            with m.If(self.abandon & begun):
                 m.d.sync += filling.eq(0)
-        m.d.sync += abandoned.eq(abandoned + given_up - drop_late)
+        m.d.sync += abandoned.eq(abandoned + given_up - self.late)
 
         each = config.waves_per_controller
         for c in range(config.isa.wave_controllers):
@@ -293,11 +297,11 @@ class WaveTable(wiring.Component):
             )
             scale_write = scale_storage.write_port()
             scale_read = scale_storage.read_port(domain="sync")
-            begun = (fill_packet - packets)[:LENGTH_BITS] * rows + fill_rows
+            scale_row = (fill_packet - packets)[:LENGTH_BITS] * rows + fill_rows
             m.d.comb += [
-                scale_write.en.eq(accept_row & fill_scales & (begun < scale_rows)),
+                scale_write.en.eq(accept_row & fill_scales & (scale_row < scale_rows)),
                 scale_write.data.eq(flit.data),
-                scale_write.addr.eq(fill_entry * scale_rows + begun),
+                scale_write.addr.eq(fill_entry * scale_rows + scale_row),
                 scale_read.addr.eq(self.entry * scale_rows + self.scale_row),
                 scale_read.en.eq(1),
             ]
