@@ -12,6 +12,7 @@ import numpy as np
 
 from hw.spec.config import Config
 from hw.spec.fault import Disturbance
+from scin.coverage import counters_argument, coverage_folder
 from scin.verilate import Report, simulator_library
 
 Faults = dict[Disturbance, float]
@@ -59,6 +60,8 @@ class Simulator:
         ]
         if Disturbance.STALL in (faults or {}):
             arguments.append(b"+memory_freeze")
+        if counters := coverage_folder():
+            arguments.append(counters_argument(counters, library.parent.name).encode())
         self._handle = self._library.scin_open(
             config.system.endpoints,
             config.endpoint.memory_bytes,

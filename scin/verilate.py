@@ -16,6 +16,8 @@ from filelock import FileLock
 
 from hw.spec.config import Config
 from hw.spec.fault import Disturbance
+from scin.coverage import OPTIONS as COVERAGE_OPTIONS
+from scin.coverage import coverage_folder, without_expressions
 from scin.toolchain import (
     BUILD_FOLDER,
     MAKE_VARIABLES,
@@ -75,7 +77,9 @@ def _hardware_key(config: Config) -> str:
 
 def emitted_verilog(config: Config, report: Report = print) -> Path:
     """Verilog of the simulated system, emitted unless an up-to-date copy is there."""
-    target = BUILD_FOLDER / "verilog" / f"{_hardware_key(config)}.v"
+    # With the lines it comes from, if they are to be told apart.
+    suffix = ".lines.v" if coverage_folder() else ".v"
+    target = BUILD_FOLDER / "verilog" / f"{_hardware_key(config)}{suffix}"
     with alone(target):
         if not target.is_file():
             report(f"emitting Verilog of {config.name}")
@@ -83,7 +87,8 @@ def emitted_verilog(config: Config, report: Report = print) -> Path:
 
             from hw.simulation import SimulatedSystem
 
-            text = verilog.convert(SimulatedSystem(config), name=TOP, emit_src=False)
+            emit_src = coverage_folder() is not None
+            text = verilog.convert(SimulatedSystem(config), name=TOP, emit_src=emit_src)
             place(target, text.encode())
     return target
 
@@ -126,16 +131,21 @@ def simulator_library(
         options += ["-CFLAGS", f"-DSCIN_FAULT_{kind.name}={kind.value}"]
     if trace_format:
         options += [f"--trace-{trace_format}", "-CFLAGS", f"-DSCIN_TRACE_{trace_format.upper()}"]
+    sources = [source, *SHELL_SOURCES]
+    if coverage_folder():
+        options += [*COVERAGE_OPTIONS, "-CFLAGS", "-DSCIN_COVERAGE"]
+        control = source.with_suffix(".vlt")
+        place(control, without_expressions(source.read_text(), source.name).encode())
+        sources.insert(0, control)
     key = digest(
-        source.read_bytes(),
-        *(path.read_bytes() for path in SHELL_SOURCES),
+        *(path.read_bytes() for path in sources),
         json.dumps([options, MAKE_OPTIONS, verilator.version]).encode(),
     )
     target = BUILD_FOLDER / "simulator" / key / "libscin.so"
     with alone(target):
         if not target.is_file():
             report(f"building the simulator of {config.name} with {verilator.version}")
-            build(verilator, options, [source, *SHELL_SOURCES], target)
+            build(verilator, options, sources, target)
     return target, trace_format
 
 

@@ -16,6 +16,8 @@ from amaranth.back import verilog
 from cocotb_tools.runner import Verilator, get_results
 from filelock import FileLock
 
+from scin.coverage import OPTIONS as COVERAGE_OPTIONS
+from scin.coverage import counters_argument, coverage_folder, without_expressions
 from scin.toolchain import BUILD_FOLDER, find_verilator
 from scin.verilate import WAIVED_WARNINGS
 
@@ -42,9 +44,12 @@ def simulate(component: Any, *, module: str, case: str, seed: int, **parameters:
     ``parameters`` reach the test through :func:`parameters_of_test`. The random seed is
     cocotb's: it is printed, and the same seed replays the same run.
     """
-    text = verilog.convert(component, name=TOP, emit_src=False)
+    counters = coverage_folder()
+    text = verilog.convert(component, name=TOP, emit_src=counters is not None)
     tools = find_verilator()
-    key = hashlib.sha256((tools.version + text).encode()).hexdigest()[:20]
+    options = list(COVERAGE_OPTIONS) if counters else []
+    made_from = "".join([tools.version, *options, text])
+    key = hashlib.sha256(made_from.encode()).hexdigest()[:20]
     folder = BUILD_FOLDER / "cocotb" / key
     environment = tools.environment() | {"COCOTB_ANSI_OUTPUT": "0"}
     with mock.patch.dict(os.environ, environment):
@@ -53,13 +58,14 @@ def simulate(component: Any, *, module: str, case: str, seed: int, **parameters:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(folder.with_suffix(".lock")):
             if not (folder / "done").is_file():
-                _build(runner, folder, text)
+                _build(runner, folder, text, options)
         results = runner.test(
             test_module=module,
             hdl_toplevel=TOP,
             hdl_toplevel_lang="verilog",
             testcase=case,
             seed=seed,
+            plusargs=[counters_argument(counters, key)] if counters else [],
             build_dir=folder,
             test_dir=folder,
             results_xml=str(folder / f"{case}_{seed}_{os.getpid()}.xml"),
@@ -70,17 +76,19 @@ def simulate(component: Any, *, module: str, case: str, seed: int, **parameters:
     assert failed == 0, f"{case} failed with seed {seed}, {parameters}"
 
 
-def _build(runner: _Runner, folder: Path, text: str) -> None:
+def _build(runner: _Runner, folder: Path, text: str, options: list[str]) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     source, control = folder / f"{TOP}.v", folder / "ports.vlt"
     source.write_text(text)
     control.write_text(_public_ports(text))
+    if options:
+        control.write_text(control.read_text() + without_expressions(text, source.name))
     runner.build(
         sources=[source, control],
         hdl_toplevel=TOP,
         build_dir=folder,
-        build_args=["-O3", "-Wall", *(f"-Wno-{name}" for name in WAIVED_WARNINGS)],
+        build_args=["-O3", "-Wall", *options, *(f"-Wno-{name}" for name in WAIVED_WARNINGS)],
         always=True,
         log_file=folder / "build.log",
     )

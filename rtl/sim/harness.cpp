@@ -10,6 +10,9 @@
 #include "Vscin.h"
 #include "svdpi.h"
 #include "verilated.h"
+#ifdef SCIN_COVERAGE
+#include "verilated_cov.h"
+#endif
 #ifdef SCIN_TRACE_FST
 #include "verilated_fst_c.h"
 using Trace = VerilatedFstC;
@@ -118,6 +121,9 @@ void scin_close(Simulation* simulation) {
   }
 #endif
   simulation->top->final();
+#ifdef SCIN_COVERAGE
+  simulation->context.coveragep()->write();
+#endif
   delete simulation->top;
   delete simulation;
   for (uint8_t* memory : memories) std::free(memory);
