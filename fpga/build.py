@@ -42,6 +42,9 @@ TICK_SECONDS = 1.0
 ROUTER = "Running router2"
 """How nextpnr announces it; clocks it names before are estimates."""
 
+NO_ROUTE = "Failed to route arc"
+"""How it says that a wire has no way, whichever others are moved: clocks, of some placements."""
+
 ROUTING_PATIENCE = 100
 """Iterations of the router without fewer wires in conflict; the last few take dozens."""
 
@@ -58,7 +61,7 @@ class BuildFailedError(BuildError):
 
 
 class NoWayError(BuildError):
-    """The router got nowhere."""
+    """This placement leaves a wire without a way."""
 
 
 @dataclass(frozen=True)
@@ -161,6 +164,8 @@ def _run(
             )
             _wait(process, design, work, progress, stop)
         if process.returncode:
+            if NO_ROUTE in _log(design, work):
+                raise NoWayError(f"{design.name}: a wire has no way at all")
             raise _failure(design, work)
         image = (work / f"{design.name}.bit").read_bytes()
         figures = json.loads((work / f"{design.name}.report.json").read_text())
