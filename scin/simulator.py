@@ -13,7 +13,7 @@ import numpy as np
 from hw.spec.config import Config
 from hw.spec.fault import Disturbance
 from scin.coverage import counters_argument, coverage_folder
-from scin.verilate import Report, simulator_library
+from scin.verilate import Hardware, Report, described, simulator_library
 
 Faults = dict[Disturbance, float]
 
@@ -27,7 +27,8 @@ class Simulator:
 
     ``memory[i]`` is endpoint i's memory as a byte array that the simulation shares.
     ``jitter`` (cycles) and ``stall`` (per cent) make the memories irregular; ``faults`` are
-    rates of what is to go wrong, see :class:`hw.spec.fault.Disturbance`.
+    rates of what is to go wrong, see :class:`hw.spec.fault.Disturbance`. ``hardware`` gives the
+    Verilog, by default that of ``hw/``.
     """
 
     common_clock = True
@@ -42,8 +43,11 @@ class Simulator:
         faults: Faults | None = None,
         wave: Path | None = None,
         report: Report = print,
+        hardware: Hardware = described,
     ) -> None:
-        library, trace_format = simulator_library(config, trace=wave is not None, report=report)
+        library, trace_format = simulator_library(
+            config, trace=wave is not None, report=report, hardware=hardware
+        )
         # A library can be loaded once per path: each simulation gets a copy of its own.
         self._folder = tempfile.TemporaryDirectory(prefix="scin-")
         copy = Path(self._folder.name) / library.name

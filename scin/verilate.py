@@ -48,6 +48,7 @@ WAIVED_WARNINGS = (
 )
 
 Report = Callable[[str], None]
+Hardware = Callable[[Config, Report], list[Path]]
 
 MAKE_OPTIONS = {"OPT_FAST": "-O1", "OPT_SLOW": "-O0"}
 """A fifth less to build than with -O2, a fiftieth slower to run."""
@@ -111,11 +112,23 @@ def place(target: Path, content: bytes) -> None:
         raise
 
 
+def described(config: Config, report: Report) -> list[Path]:
+    """The system as ``hw/`` describes it."""
+    return [emitted_verilog(config, report)]
+
+
 def simulator_library(
-    config: Config, *, trace: bool = False, report: Report = print
+    config: Config,
+    *,
+    trace: bool = False,
+    report: Report = print,
+    hardware: Hardware = described,
 ) -> tuple[Path, str]:
-    """The shared library of a configuration, and its trace format: "", "fst" or "vcd"."""
-    source = emitted_verilog(config, report)
+    """The shared library of a configuration, and its trace format: "", "fst" or "vcd".
+
+    ``hardware``: the Verilog files that it is made of.
+    """
+    sources = hardware(config, report)
     verilator = find_verilator()
     require_program("make", "make")
     require_program("g++", "g++")
@@ -131,12 +144,10 @@ def simulator_library(
         options += ["-CFLAGS", f"-DSCIN_FAULT_{kind.name}={kind.value}"]
     if trace_format:
         options += [f"--trace-{trace_format}", "-CFLAGS", f"-DSCIN_TRACE_{trace_format.upper()}"]
-    sources = [source, *SHELL_SOURCES]
     if coverage_folder():
         options += [*COVERAGE_OPTIONS, "-CFLAGS", "-DSCIN_COVERAGE"]
-        control = source.with_suffix(".vlt")
-        place(control, without_expressions(source.read_text(), source.name).encode())
-        sources.insert(0, control)
+        sources = [_control(sources[0]), *sources]
+    sources += SHELL_SOURCES
     key = digest(
         *(path.read_bytes() for path in sources),
         json.dumps([options, MAKE_OPTIONS, verilator.version]).encode(),
@@ -147,6 +158,13 @@ def simulator_library(
             report(f"building the simulator of {config.name} with {verilator.version}")
             build(verilator, options, sources, target)
     return target, trace_format
+
+
+def _control(source: Path) -> Path:
+    """Says of which lines coverage is to be counted."""
+    target = source.with_suffix(".vlt")
+    place(target, without_expressions(source.read_text(), source.name).encode())
+    return target
 
 
 def build(verilator: Verilator, options: list[str], sources: list[Path], target: Path) -> None:

@@ -1,4 +1,4 @@
-"""hw/fabric/transport.py: no credit is lost or made, so no queue can overflow."""
+"""hw/fabric/transmitter.py and receiver.py: no credit is lost or made, so no queue can overflow."""
 
 from amaranth import Module, Mux
 from amaranth.hdl import Assert, Assume, Cover, ResetSignal
@@ -6,7 +6,8 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from cocotb_tests.support.formal import Claim
-from hw.fabric.transport import Receiver, Transmitter
+from hw.fabric.receiver import Receiver
+from hw.fabric.transmitter import Transmitter
 from hw.spec.config import Config, load
 from hw.spec.packet import Channel, credit_layout, flit_layout, queue_flits
 from hw.stream.connect import connect_stream
@@ -89,7 +90,7 @@ class CreditLoop(wiring.Component):
 
 CLAIMS = [
     Claim(
-        f"fabric/transport.py, {kind}",
+        f"fabric/transmitter.py, receiver.py, {kind}",
         "credits + in flight + queued + owed = places; no queue overflows",
         lambda registered=registered: CreditLoop(
             load("tiny", QUEUES | {"fabric.registered": registered})

@@ -26,11 +26,9 @@ def quiet(text):
 
 
 class Bench:
-    def __init__(self, name, seed, synthesised=()):
+    def __init__(self, name, seed):
         self.partition = load_partition(name)
-        self.boards = SimulatedBoards(
-            self.partition, Surroundings(seed=seed), report=quiet, synthesised=synthesised
-        )
+        self.boards = SimulatedBoards(self.partition, Surroundings(seed=seed), report=quiet)
 
     def connect(self):
         baud = serial_baud(self.partition)
@@ -108,11 +106,4 @@ def test_the_wrong_board():
 def test_star(seed):
     """Five boards, as the published prototype."""
     with Bench("star5", seed=seed) as bench:
-        check_all_reduces(bench)
-
-
-@pytest.mark.slow
-def test_star_with_the_synthesised_switch():
-    """The switch as its netlist after synthesis, every cell as its model."""
-    with Bench("star5", seed=1, synthesised=("switch",)) as bench:
         check_all_reduces(bench)

@@ -78,19 +78,14 @@ def test_utilisation_16_mib(system):
 
 
 def start_traffic(driver, endpoint, destination):
-    for name, value in (
-        ("TRAFFIC_DESTINATION", destination),
-        ("TRAFFIC_ADDRESS", TRAFFIC_BASE),
-        ("TRAFFIC_BYTES", 4096),
-        ("TRAFFIC_SPAN", 1 << 16),
-        ("TRAFFIC_CONTROL", 1),
-    ):
-        driver.write_endpoint(endpoint, name, value)
+    driver.start_traffic(
+        endpoint, destination, address=TRAFFIC_BASE, packet_bytes=4096, span=1 << 16
+    )
 
 
 def stop_traffic(system):
     for endpoint in range(4):
-        system.driver.write_endpoint(endpoint, "TRAFFIC_CONTROL", 0)
+        system.driver.stop_traffic(endpoint)
     system.simulator.step(5000)
 
 

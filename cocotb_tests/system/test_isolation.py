@@ -166,15 +166,7 @@ def test_nobody_passes_for_another():
         driver = system.driver
         window = Window(0, SIZE, refused_sources=1 << 0)
         driver.set_window(1, 0, window)
-        for name, value in (
-            ("TRAFFIC_DESTINATION", 1),
-            ("TRAFFIC_ADDRESS", 0),
-            ("TRAFFIC_BYTES", 64),
-            ("TRAFFIC_SPAN", 64),
-            ("TRAFFIC_LIMIT", 4),
-            ("TRAFFIC_CONTROL", 1),
-        ):
-            driver.write_endpoint(0, name, value)
+        driver.start_traffic(0, 1, address=0, packet_bytes=64, span=64, packets=4)
         system.simulator.step(2000)
         assert driver.read_endpoint(0, "TRAFFIC_ERRORS") == 4
         system.check_memories()

@@ -41,14 +41,14 @@ def start_traffic(system: System, rng: np.random.Generator) -> None:
     for endpoint in range(endpoints):
         multicast = bool(rng.integers(2))
         target = int(rng.integers(1, 1 << endpoints)) if multicast else int(rng.integers(endpoints))
-        for name, value in (
-            ("TRAFFIC_DESTINATION", target),
-            ("TRAFFIC_ADDRESS", TRAFFIC_BASE + endpoint * TRAFFIC_BYTES),
-            ("TRAFFIC_BYTES", system.config.fabric.max_payload_bytes),
-            ("TRAFFIC_SPAN", TRAFFIC_BYTES),
-            ("TRAFFIC_CONTROL", 1 | multicast << 1),
-        ):
-            system.driver.write_endpoint(endpoint, name, value)
+        system.driver.start_traffic(
+            endpoint,
+            target,
+            address=TRAFFIC_BASE + endpoint * TRAFFIC_BYTES,
+            packet_bytes=system.config.fabric.max_payload_bytes,
+            span=TRAFFIC_BYTES,
+            multicast=multicast,
+        )
 
 
 @pytest.mark.parametrize(

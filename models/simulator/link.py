@@ -1,4 +1,5 @@
-"""One end of a link: credits, and who sends next; compiled. Twin of ``hw/fabric/transport.py``."""
+"""One end of a link: credits, and who sends next; compiled. Twin of
+``hw/fabric/transmitter.py`` and ``receiver.py``."""
 
 from __future__ import annotations
 

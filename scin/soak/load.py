@@ -173,16 +173,15 @@ class SoakLoad:
             targets.append(
                 [i for i in range(self._endpoints) if mask >> i & 1] if multicast else [one]
             )
-            for name, value in (
-                ("TRAFFIC_CONTROL", 0),
-                ("TRAFFIC_DESTINATION", mask if multicast else one),
-                ("TRAFFIC_ADDRESS", WRITES * self._part + endpoint * span),
-                ("TRAFFIC_BYTES", payload),
-                ("TRAFFIC_SPAN", span),
-                ("TRAFFIC_LIMIT", span // payload),
-                ("TRAFFIC_CONTROL", 1 | multicast << 1),
-            ):
-                self.driver.write_endpoint(endpoint, name, value)
+            self.driver.start_traffic(
+                endpoint,
+                mask if multicast else one,
+                address=WRITES * self._part + endpoint * span,
+                packet_bytes=payload,
+                span=span,
+                packets=span // payload,
+                multicast=multicast,
+            )
         return targets
 
     def _finish_writes(self, targets: list[list[int]]) -> None:

