@@ -8,7 +8,7 @@ STAMP  := $(VENV)/.installed
 PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal
 PIP    := $(BIN)/pip install --quiet --disable-pip-version-check
 
-.PHONY: help setup demo test test-slow prove mutate lint example kv-example accuracy figures ecp5 bitstreams bench setup-ecp5 setup-example clean distclean
+.PHONY: help setup demo test test-slow soak prove coverage mutate lint example kv-example accuracy figures ecp5 bitstreams bench setup-ecp5 setup-example clean distclean
 
 help:           ## list the targets
 	@grep -E '^[a-z0-9-]+:.*##' Makefile | sed 's/:.*##/\t/' | expand -t 18
@@ -31,6 +31,12 @@ test-slow: setup setup-ecp5 ## long tests: 16 MiB, every block through place and
 
 prove: setup    ## every proof at its full depth, and a table of them
 	$(BIN)/python -m cocotb_tests.formal.prove
+
+coverage: setup ## lines, signals and functions of the hardware that the tests exercise
+	$(BIN)/python -m cocotb_tests.coverage.cover
+
+soak: setup     ## a mixed load under faults: ten million cycles, a flipped bit in a million
+	$(BIN)/scin soak --config fpga4 --cycles 10000000 --fault ber=1e-6
 
 mutate: setup   ## small mistakes in the hardware: which do the tests notice?
 	$(BIN)/python -m cocotb_tests.mutation.mutate

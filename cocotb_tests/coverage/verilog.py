@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from scin.toolchain import REPOSITORY
 
 _SOURCE = re.compile(r'\(\* src = "([^"]+)" \*\)')
-_DECLARATION = re.compile(r"(?:(?:input|output) )?(?:wire|reg) (?:signed )?(?:\[[^]]+\] )?(\S+)")
+_DECLARATION = re.compile(r"(input|output|wire|reg) (?:signed )?(?:\[[^]]+\] )?(\S+)")
 _EXPRESSION = re.compile(r"assign \\(\$\S+) {1,2}= .*?" + _SOURCE.pattern)
 _FEEDS = re.compile(r"(?:assign )?(\S+) {1,2}<?= \\(\$\S+) ;")
 _OPENS = re.compile(r"(?:end else )?if \((.*)\)(?: begin)?|casez \((.*)\)|(\d+'\S+|default)\b.*:")
@@ -98,9 +98,11 @@ def _read_module(design: Design, lines: list[str], start: int, end: int) -> None
         if _DUMMY in line:
             continue
         if match := _DECLARATION.match(line):
-            declared_in, declared_at = _place(stripped[offset - 1])
-            if declared_in and not match[1].startswith("\\$"):
-                design.wires[number] = Wire(declared_in, declared_at, _plain(match[1].rstrip(";")))
+            # A port is declared twice, and only the first time with where it comes from.
+            port = stripped[offset - 1].startswith(("input", "output"))
+            declared_in, declared_at = _place(stripped[offset - 1 - port])
+            if declared_in and not match[2].startswith("\\$"):
+                design.wires[number] = Wire(declared_in, declared_at, _plain(match[2].rstrip(";")))
             continue
         if line.startswith("assign") and " ? " in line:
             driven, _, condition = line.removeprefix("assign ").partition(" = ")

@@ -1,0 +1,101 @@
+"""What coverage says of a simulation is what the simulation did."""
+
+import cocotb
+from cocotb.triggers import RisingEdge
+
+from cocotb_tests.coverage.bins import CROSSES, Cross
+from cocotb_tests.coverage.events import Instructions, command_event, share, size_of
+from cocotb_tests.coverage.points import collect, collected
+from cocotb_tests.support.build import simulate
+from cocotb_tests.support.streams import start_clock
+from hw.formats.data_type import DataType
+from hw.spec.config import load
+from hw.spec.dma import DmaOpcode
+from hw.spec.instruction import Opcode
+from hw.spec.status import Status
+from hw.stream.arbiter import RoundRobin
+from scin.coverage import VARIABLE, without_expressions
+
+CONFIG = load("tiny")
+
+
+@cocotb.test()
+async def only_the_first_asks(dut):
+    await start_clock(dut)
+    for requests, advance in ((1, 0), (0, 0), (1, 0), (0, 0)):
+        dut.requests.value, dut.advance.value = requests, advance
+        await RisingEdge(dut.clk)
+
+
+def test_what_was_not_done_is_missing(tmp_path, monkeypatch):
+    """Only the first of two asks, and its turn never ends: told by branch, and by bit."""
+    monkeypatch.setenv(VARIABLE, str(tmp_path))
+    simulate(RoundRobin(2), module=__name__, case="only_the_first_asks", seed=1)
+    collect(tmp_path)
+    assert not list(tmp_path.glob("*.dat"))
+    found = collected(tmp_path)
+    toggles = {
+        (point.wire.name, point.bit, point.edge): hit for point, hit in found.toggles.items()
+    }
+    assert all(point.wire.file == "hw/stream/arbiter.py" for point in found.toggles)
+    assert toggles["requests", 0, "0->1"]
+    assert toggles["grant", 0, "1->0"]
+    assert not toggles["requests", 1, "0->1"]
+    assert not toggles["grant", 1, "0->1"]
+    ends_turn = [hit for point, hit in found.branches.items() if _is_turn(point)]
+    assert ends_turn == [False]
+
+
+def _is_turn(branch):
+    """The turn goes on: the only thing that is assigned if somebody asks and it is used."""
+    (condition, *_) = branch.conditions or ("",)
+    return branch.target == "later" and condition.startswith("hw/stream/arbiter.py:")
+
+
+def test_expressions_are_left_out():
+    text = "\n".join(["module m;", "wire a;", "wire \\$1 ;", "(* src *)", "wire \\$2 ;", "wire b;"])
+    assert without_expressions(text, "m.v").splitlines()[2:] == [
+        'coverage_off -file "*m.v" -lines 3-5'
+    ]
+
+
+def test_words_for_an_instruction():
+    assert [share(mask, 4) for mask in (0, 2, 3, 15)] == ["none", "one", "some", "all"]
+    assert [size_of(n, CONFIG) for n in (2, CONFIG.fabric.flit_bytes)] == [
+        "less than a row",
+        "a row",
+    ]
+
+
+def test_scales_belong_to_the_instruction_before():
+    pending = Instructions(CONFIG, {"stalls": "none"})
+    quantized = {"opcode": Opcode.COLLECTIVE, "quantize": 1, "data_type": DataType.INT8}
+    pending.submitted(quantized | {"identifier": 3}, 0)
+    pending.submitted({"opcode": Opcode.SCALES}, 0)
+    pending.submitted({"opcode": Opcode.SCALES, "identifier": 4}, 0)
+    event = pending.ended(0, 3, Status.OK)
+    assert (event["format"], event["kind"], event["stalls"]) == ("INT8", "quantized", "none")
+    assert pending.ended(0, 4, Status.MISSING_SCALES)["opcode"] == "SCALES"
+    assert pending.ended(0, 3, Status.OK) is None
+
+
+def test_words_for_a_command():
+    def reach(source, destination):
+        command = {"opcode": DmaOpcode.COPY, "length": 8}
+        nodes = {"source_node": source, "destination_node": destination}
+        return command_event(command | nodes, 1, CONFIG, {}, Status.OK)["reach"]
+
+    assert [reach(1, 1), reach(1, 0), reach(0, 1), reach(0, 0)] == [
+        "local",
+        "push",
+        "pull",
+        "between others",
+    ]
+
+
+def test_bins():
+    cross = Cross({"a": ("x", "y"), "b": ("x", "y")}, {"of": "it"}, lambda c: c["a"] == c["b"])
+    assert cross.bins() == [("x", "y"), ("y", "x")]
+    seen = [{"of": "it", "a": "x", "b": "y"}, {"of": "other", "a": "y", "b": "x"}]
+    assert cross.reached([*seen, {"of": "it", "a": "x", "b": "x"}]) == {("x", "y")}
+    assert len({cross.name + str(cross.only) for cross in CROSSES}) == len(CROSSES)
