@@ -10,15 +10,16 @@ from __future__ import annotations
 import os
 import re
 import uuid
-from itertools import pairwise
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 VARIABLE = "SCIN_COVERAGE"
 OPTIONS = ("--coverage-line", "--coverage-toggle")
 
-_EXPRESSION = re.compile(r"\s*(wire|reg)\b[^;]*\\\$")
-_ATTRIBUTE_LINES = 2
-"""From one declaration to the next, with a line that says where it comes from."""
+SOURCE = re.compile(r'\(\* src = "(.+):(\d+)" \*\)')
+"""File and line that a module or a wire of emitted Verilog comes from."""
+DECLARATION = re.compile(r"(?:input|output|wire|reg) (?:signed )?(?:\[[^]]+\] )?(\S+)")
 
 
 def coverage_folder() -> Path | None:
@@ -31,12 +32,58 @@ def counters_argument(folder: Path, design: str) -> str:
     return f"+verilator+coverage+file+{folder / f'{design}.{uuid.uuid4().hex}.dat'}"
 
 
-def without_expressions(verilog: str, file: str) -> str:
-    """Verilator control text: leave out wires that only name a part of an expression."""
-    lines = [n for n, line in enumerate(verilog.splitlines(), 1) if _EXPRESSION.match(line)]
-    starts = [b for a, b in pairwise([-_ATTRIBUTE_LINES - 1, *lines]) if b - a > _ATTRIBUTE_LINES]
-    ends = [a for a, b in pairwise([*lines, 1 << 62]) if b - a > _ATTRIBUTE_LINES]
-    off = [
-        f'coverage_off -file "*{file}" -lines {a}-{b}' for a, b in zip(starts, ends, strict=True)
-    ]
-    return "\n".join(["`verilator_config", 'coverage_off -file "*.sv"', *off]) + "\n"
+@dataclass(frozen=True)
+class EmittedModule:
+    """A module of an emitted file: lines ``first`` to ``last``, counted from 1, of ``source``."""
+
+    name: str
+    source: str
+    first: int
+    last: int
+
+
+def emitted_modules(lines: list[str]) -> Iterator[EmittedModule]:
+    first, source, name = 1, "", ""
+    for number, line in enumerate(lines, 1):
+        if line.startswith("module "):
+            name = line.removeprefix("module ").split("(")[0].strip().lstrip("\\")
+            found = SOURCE.search(" ".join(lines[first - 1 : number]))
+            source = found[1] if found else ""
+        elif line.startswith("endmodule"):
+            yield EmittedModule(name, source, first, number)
+            first = number + 1
+
+
+def declared_at(lines: list[str], number: int) -> re.Match[str] | None:
+    """Where the declaration in line ``number`` comes from: the line above says it, or, for a
+    port, which is declared twice, the one above its first declaration."""
+    above = lines[number - 2].strip()
+    if above.startswith(("input", "output")):
+        above = lines[number - 3].strip()
+    return SOURCE.fullmatch(above)
+
+
+def counted_once(verilog: str, file: str) -> str:
+    """Verilator control text: count every part once.
+
+    Left out: of parts that differ in their number only, all but the first; wires that name a
+    part of an expression; wires that another part declares, and counts.
+    """
+    lines = verilog.splitlines()
+    off = ["`verilator_config", 'coverage_off -file "*.sv"']
+    roles: set[str] = set()
+    for module in emitted_modules(lines):
+        role = re.sub(r"\d+", "", module.name)
+        if role in roles:
+            off.append(f'coverage_off -file "*{file}" -lines {module.first}-{module.last}')
+            continue
+        roles.add(role)
+        for number in range(module.first + 1, module.last):
+            declared = DECLARATION.match(lines[number - 1].strip())
+            if not declared:
+                continue
+            source = declared_at(lines, number)
+            own = source is not None and source[1] == module.source
+            if not own or declared[1].startswith("\\$"):
+                off.append(f'coverage_off -file "*{file}" -lines {number}')
+    return "\n".join(off) + "\n"

@@ -17,7 +17,7 @@ from filelock import FileLock
 from hw.spec.config import Config
 from hw.spec.fault import Disturbance
 from scin.coverage import OPTIONS as COVERAGE_OPTIONS
-from scin.coverage import coverage_folder, without_expressions
+from scin.coverage import counted_once, coverage_folder
 from scin.toolchain import (
     BUILD_FOLDER,
     MAKE_VARIABLES,
@@ -163,7 +163,7 @@ def simulator_library(
 def _control(source: Path) -> Path:
     """Says of which lines coverage is to be counted."""
     target = source.with_suffix(".vlt")
-    place(target, without_expressions(source.read_text(), source.name).encode())
+    place(target, counted_once(source.read_text(), source.name).encode())
     return target
 
 

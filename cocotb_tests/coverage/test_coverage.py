@@ -14,7 +14,7 @@ from hw.spec.dma import DmaOpcode
 from hw.spec.instruction import Opcode
 from hw.spec.status import Status
 from hw.stream.arbiter import RoundRobin
-from scin.coverage import VARIABLE, without_expressions
+from scin.coverage import VARIABLE, counted_once
 
 CONFIG = load("tiny")
 
@@ -52,11 +52,17 @@ def _is_turn(branch):
     return branch.target == "later" and condition.startswith("hw/stream/arbiter.py:")
 
 
-def test_expressions_are_left_out():
-    text = "\n".join(["module m;", "wire a;", "wire \\$1 ;", "(* src *)", "wire \\$2 ;", "wire b;"])
-    assert without_expressions(text, "m.v").splitlines()[2:] == [
-        'coverage_off -file "*m.v" -lines 3-5'
+def test_parts_are_counted_once():
+    """Of two ports the first; no expressions; no wire that is another file's."""
+    text = []
+    for module in ("top", "top.port_0", "top.port_1"):
+        text += ['(* src = "hw/a.py:1" *)', f"module \\{module} (a, b);"]
+        text += ['(* src = "hw/a.py:2" *)', "input a;", "wire a;", "wire \\$1 ;"]
+        text += ['(* src = "hw/b.py:3" *)', "wire b;", "endmodule"]
+    off = [
+        line.split("-lines ")[1] for line in counted_once("\n".join(text), "m.v").splitlines()[2:]
     ]
+    assert off == ["6", "8", "15", "17", "19-27"]
 
 
 def test_words_for_an_instruction():

@@ -10,11 +10,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
+from scin.coverage import DECLARATION, SOURCE, EmittedModule, declared_at, emitted_modules
 from scin.toolchain import REPOSITORY
 
-_SOURCE = re.compile(r'\(\* src = "([^"]+)" \*\)')
-_DECLARATION = re.compile(r"(input|output|wire|reg) (?:signed )?(?:\[[^]]+\] )?(\S+)")
-_EXPRESSION = re.compile(r"assign \\(\$\S+) {1,2}= .*?" + _SOURCE.pattern)
+_EXPRESSION = re.compile(r"assign \\(\$\S+) {1,2}= .*?" + SOURCE.pattern)
 _FEEDS = re.compile(r"(?:assign )?(\S+) {1,2}<?= \\(\$\S+) ;")
 _OPENS = re.compile(r"(?:end else )?if \((.*)\)(?: begin)?|casez \((.*)\)|(\d+'\S+|default)\b.*:")
 _ASSIGNS = re.compile(r"(\S+)(?: \[[^]]+\])? {1,2}<?= ")
@@ -61,27 +60,19 @@ class Design:
 def read(text: str) -> Design:
     design = Design()
     lines = text.splitlines()
-    start = 0
-    for number, line in enumerate(lines):
-        if line.startswith("endmodule"):
-            _read_module(design, lines, start, number)
-            start = number + 1
+    for module in emitted_modules(lines):
+        if file := _of_hw(module.source):
+            _read_module(design, lines, module, file)
     return design
 
 
-def _read_module(design: Design, lines: list[str], start: int, end: int) -> None:
-    stripped = [line.strip() for line in lines[start:end]]
-    header = next(n for n, line in enumerate(stripped) if line.startswith("module "))
-    file = _place(" ".join(stripped[:header]))[0]
-    if not file:
-        return
+def _read_module(design: Design, lines: list[str], module: EmittedModule, file: str) -> None:
+    stripped = [line.strip() for line in lines[module.first - 1 : module.last]]
     spelled: dict[str, str] = {}
     """What expressions are called here: by what they drive, else by where they are written."""
     for line in stripped:
-        if match := _EXPRESSION.match(line):
-            expression_file, expression_line = _place(line)
-            if expression_file:
-                spelled.setdefault(match[1], f"{expression_file}:{expression_line}")
+        if (match := _EXPRESSION.match(line)) and (where := _of_hw(match[2])):
+            spelled.setdefault(match[1], f"{where}:{match[3]}")
     for line in stripped:
         if match := _FEEDS.fullmatch(line):
             spelled[match[2]] = _plain(match[1])
@@ -92,25 +83,23 @@ def _read_module(design: Design, lines: list[str], start: int, end: int) -> None
 
     around: list[tuple[int, str]] = []
     target = ""
-    for offset, line in enumerate(stripped):
-        number = start + offset + 1
+    for number, line in enumerate(stripped, module.first):
         indent = len(lines[number - 1]) - len(line)
         if _DUMMY in line:
             continue
-        if match := _DECLARATION.match(line):
-            # A port is declared twice, and only the first time with where it comes from.
-            port = stripped[offset - 1].startswith(("input", "output"))
-            declared_in, declared_at = _place(stripped[offset - 1 - port])
-            if declared_in and not match[2].startswith("\\$"):
-                design.wires[number] = Wire(declared_in, declared_at, _plain(match[2].rstrip(";")))
+        if match := DECLARATION.match(line):
+            source = declared_at(lines, number)
+            if source and (where := _of_hw(source[1])):
+                name = _plain(match[1].rstrip(";"))
+                design.wires[number] = Wire(where, int(source[2]), name)
             continue
         if line.startswith("assign") and " ? " in line:
             driven, _, condition = line.removeprefix("assign ").partition(" = ")
-            said_by = f"{said(condition.partition(' ? ')[0])} (line {_place(line)[1]})"
+            said_by = f"{said(condition.partition(' ? ')[0])} (line {SOURCE.search(line)[2]})"
             design.branches[number] = Branch(file, said(f"{driven} ").strip(), (said_by,))
             continue
         if line.startswith("always"):
-            target = _target(stripped[offset:], said)
+            target = _target(stripped[number - module.first :], said)
         around = [item for item in around if item[0] < indent]
         if match := _OPENS.fullmatch(line):
             around.append((indent, said(match[1] or match[2] or match[3])))
@@ -128,15 +117,10 @@ def _target(process: list[str], said) -> str:
     return ""
 
 
-def _place(attribute: str) -> tuple[str, int]:
-    """File and line of an attribute; no file if it is not one of ``hw/``."""
-    match = _SOURCE.search(attribute)
-    if match:
-        file, _, line = match[1].rpartition(":")
-        prefix = f"{REPOSITORY}/"
-        if file.startswith(f"{prefix}hw/"):
-            return file.removeprefix(prefix), int(line)
-    return "", 0
+def _of_hw(file: str) -> str:
+    """Its name below the repository; empty if it is not one of ``hw/``."""
+    name = file.removeprefix(f"{REPOSITORY}/")
+    return name if name.startswith("hw/") else ""
 
 
 def _plain(name: str) -> str:

@@ -17,7 +17,7 @@ from cocotb_tools.runner import Verilator, get_results
 from filelock import FileLock
 
 from scin.coverage import OPTIONS as COVERAGE_OPTIONS
-from scin.coverage import counters_argument, coverage_folder, without_expressions
+from scin.coverage import counted_once, counters_argument, coverage_folder
 from scin.toolchain import BUILD_FOLDER, find_verilator
 from scin.verilate import WAIVED_WARNINGS
 
@@ -83,7 +83,7 @@ def _build(runner: _Runner, folder: Path, text: str, options: list[str]) -> None
     source.write_text(text)
     control.write_text(_public_ports(text))
     if options:
-        control.write_text(control.read_text() + without_expressions(text, source.name))
+        control.write_text(control.read_text() + counted_once(text, source.name))
     runner.build(
         sources=[source, control],
         hdl_toplevel=TOP,
