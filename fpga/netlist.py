@@ -37,11 +37,8 @@ SCRIPT = (
 )
 
 
-class SwitchNetlist(wiring.Component):
-    """Stands where :class:`hw.switch.switch.Switch` would, and has its ports."""
-
-    def __init__(self, config: Config, *, gated: bool = False) -> None:
-        super().__init__(Switch(config, gated=gated).signature)
+class SwitchNetlist(Switch):
+    """Has the ports of the switch, and its netlist inside."""
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()

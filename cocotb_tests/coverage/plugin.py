@@ -20,6 +20,9 @@ from scin.driver import Driver
 from scin.simulator import Simulator
 
 EVENTS = "events.json"
+COUNTED_ENDPOINTS = 4
+"""Systems of another size are built from the same parts, of which coverage counts the first of
+each kind: they run without counters, much faster, and are observed only."""
 
 seen: set[tuple[tuple[str, str], ...]] = set()
 
@@ -37,6 +40,7 @@ def pytest_configure(config: Any) -> None:
         folder /= worker
     folder.mkdir(parents=True, exist_ok=True)
     os.environ[coverage.VARIABLE] = str(folder)
+    count_some()
     observe()
 
 
@@ -62,6 +66,23 @@ def after(owner: type, name: str, look: Any) -> None:
         return result
 
     setattr(owner, name, observed)
+
+
+def count_some() -> None:
+    """Give counters to simulators of one size of system."""
+    create = Simulator.__init__
+
+    @functools.wraps(create)
+    def created(self: Simulator, config: Any, **options: Any) -> None:
+        folder = os.environ[coverage.VARIABLE]
+        if config.system.endpoints != COUNTED_ENDPOINTS:
+            os.environ[coverage.VARIABLE] = ""
+        try:
+            create(self, config, **options)
+        finally:
+            os.environ[coverage.VARIABLE] = folder
+
+    Simulator.__init__ = created  # type: ignore[method-assign]
 
 
 def observe() -> None:

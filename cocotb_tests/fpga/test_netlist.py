@@ -16,7 +16,6 @@ from scin.verilate import described
 SIZE = 1 << 16
 SCALES = 1 << 15
 SUMMED = (DataType.FP16, DataType.BF16)
-QUANTIZED = (DataType.INT8, DataType.MXFP8)
 
 
 def work(config: Config, hardware) -> list[int]:
@@ -33,7 +32,7 @@ def work(config: Config, hardware) -> list[int]:
             assert system.expect(instruction) == Status.OK
             assert system.run(instruction).status == Status.OK
             ends.append(simulator.cycle)
-        for data_type in QUANTIZED:
+        for data_type in map(DataType, config.isa.block_formats):
             pair = quantized(config, data_type, 16, scale_address=SCALES)
             system.place_blocks(rng, pair)
             assert system.expect(*pair) == Status.OK
