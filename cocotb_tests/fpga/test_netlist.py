@@ -6,6 +6,7 @@ import pytest
 from cocotb_tests.system.bench import System, collective, quantized
 from fpga.netlist import system_around_netlist
 from fpga.partition import load_partition
+from hw.formats import block_formats
 from hw.formats.data_type import DataType
 from hw.spec.config import Config
 from hw.spec.status import Status
@@ -13,8 +14,8 @@ from scin.driver import Driver
 from scin.simulator import Simulator
 from scin.verilate import described
 
-SIZE = 1 << 16
-SCALES = 1 << 15
+SIZE = 1 << 15
+SCALES = 1 << 14
 SUMMED = (DataType.FP16, DataType.BF16)
 
 
@@ -32,8 +33,8 @@ def work(config: Config, hardware) -> list[int]:
             assert system.expect(instruction) == Status.OK
             assert system.run(instruction).status == Status.OK
             ends.append(simulator.cycle)
-        for data_type in map(DataType, config.isa.block_formats):
-            pair = quantized(config, data_type, 16, scale_address=SCALES)
+        for entry in block_formats(config):
+            pair = quantized(config, entry.code, 16, scale_address=SCALES)
             system.place_blocks(rng, pair)
             assert system.expect(*pair) == Status.OK
             assert system.run_pair(pair).status == Status.OK
