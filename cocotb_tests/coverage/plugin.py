@@ -13,6 +13,7 @@ from typing import Any
 
 from cocotb_tests.coverage.events import Event, Instructions, command_event, environment
 from cocotb_tests.coverage.points import collect
+from hw.spec.config import Config
 from hw.spec.status import Status
 from scin import coverage
 from scin.dma.engine import EngineDriver
@@ -20,9 +21,14 @@ from scin.driver import Driver
 from scin.simulator import Simulator
 
 EVENTS = "events.json"
-COUNTED_ENDPOINTS = 4
-"""Systems of another size are built from the same parts, of which coverage counts the first of
-each kind: they run without counters, much faster, and are observed only."""
+
+
+def counted(config: Config) -> bool:
+    """Whether a system gets counters: the smallest, and those built as on boards. Others are made
+    of the same parts, of which coverage counts the first of each kind: they run without
+    counters, much faster, and are observed only."""
+    return config.system.endpoints == 2 or config.fabric.registered
+
 
 seen: set[tuple[tuple[str, str], ...]] = set()
 
@@ -69,13 +75,13 @@ def after(owner: type, name: str, look: Any) -> None:
 
 
 def count_some() -> None:
-    """Give counters to simulators of one size of system."""
+    """Give counters to some simulators only."""
     create = Simulator.__init__
 
     @functools.wraps(create)
-    def created(self: Simulator, config: Any, **options: Any) -> None:
+    def created(self: Simulator, config: Config, **options: Any) -> None:
         folder = os.environ[coverage.VARIABLE]
-        if config.system.endpoints != COUNTED_ENDPOINTS:
+        if not counted(config):
             os.environ[coverage.VARIABLE] = ""
         try:
             create(self, config, **options)
