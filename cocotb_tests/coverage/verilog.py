@@ -2,7 +2,8 @@
 
 What Verilog says once per instance and configuration is one thing here. A signal is named by the
 line of ``hw/`` that declares it; a branch by its file, by what it assigns, and by the conditions
-around it, each a signal's name or the line that writes the expression.
+around it, each a signal's name or the line that writes the expression. The elements of an array
+are one.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ _EXPRESSION = re.compile(r"assign \\(\$\S+) {1,2}= .*?" + SOURCE.pattern)
 _FEEDS = re.compile(r"(?:assign )?(\S+) {1,2}<?= \\(\$\S+) ;")
 _OPENS = re.compile(r"(?:end else )?if \((.*)\)(?: begin)?|casez \((.*)\)|(\d+'\S+|default)\b.*:")
 _ASSIGNS = re.compile(r"(\S+)(?: \[[^]]+\])? {1,2}<?= ")
+_ELEMENT = re.compile(r"_\d+(?= ?;?$)")
+"""Ends the name of one of several signals that differ in their number."""
 _DUMMY = "$auto$verilog_backend"
 """In what the emitter adds to every process."""
 
@@ -82,7 +85,7 @@ def _read_module(design: Design, lines: list[str], module: EmittedModule, file: 
         return re.sub(r"\$\d+(?= |\[|$)", "", named.replace("\\", ""))
 
     around: list[tuple[int, str]] = []
-    target = ""
+    target, element = "", False
     for number, line in enumerate(stripped, module.first):
         indent = len(lines[number - 1]) - len(line)
         if _DUMMY in line:
@@ -90,7 +93,7 @@ def _read_module(design: Design, lines: list[str], module: EmittedModule, file: 
         if match := DECLARATION.match(line):
             source = declared_at(lines, number)
             if source and (where := _of_hw(source[1])):
-                name = _plain(match[1].rstrip(";"))
+                name = _ELEMENT.sub("", _plain(match[1].rstrip(";")))
                 design.wires[number] = Wire(where, int(source[2]), name)
             continue
         if line.startswith("assign") and " ? " in line:
@@ -100,9 +103,15 @@ def _read_module(design: Design, lines: list[str], module: EmittedModule, file: 
             continue
         if line.startswith("always"):
             target = _target(stripped[number - module.first :], said)
+            element = bool(_ELEMENT.search(target))
+            target = _ELEMENT.sub("", target)
         around = [item for item in around if item[0] < indent]
         if match := _OPENS.fullmatch(line):
-            around.append((indent, said(match[1] or match[2] or match[3])))
+            condition = said(match[1] or match[2] or match[3])
+            following = stripped[number - module.first + 1]
+            if match[3] and (element or _ELEMENT.search(following)):
+                condition = "an element"
+            around.append((indent, condition))
         if target:
             design.branches[number] = Branch(file, target, tuple(text for _, text in around))
 
