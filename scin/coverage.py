@@ -63,11 +63,16 @@ def declared_at(lines: list[str], number: int) -> re.Match[str] | None:
     return SOURCE.fullmatch(above)
 
 
+def is_signal(name: str) -> bool:
+    """Not a part of an expression, nor a field of a signal that is there as a whole."""
+    return not name.startswith("\\$") and "." not in name
+
+
 def counted_once(verilog: str, file: str) -> str:
     """Verilator control text: count every part once.
 
-    Left out: of parts that differ in their number only, all but the first; wires that name a
-    part of an expression; wires that another part declares, and counts.
+    Left out: of parts that differ in their number only, all but the first; wires that are no
+    signals; wires that another part declares, and counts.
     """
     lines = verilog.splitlines()
     off = ["`verilator_config", 'coverage_off -file "*.sv"']
@@ -84,6 +89,6 @@ def counted_once(verilog: str, file: str) -> str:
                 continue
             source = declared_at(lines, number)
             own = source is not None and source[1] == module.source
-            if not own or declared[1].startswith("\\$"):
+            if not own or not is_signal(declared[1]):
                 off.append(f'coverage_off -file "*{file}" -lines {number}')
     return "\n".join(off) + "\n"

@@ -11,7 +11,14 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
-from scin.coverage import DECLARATION, SOURCE, EmittedModule, declared_at, emitted_modules
+from scin.coverage import (
+    DECLARATION,
+    SOURCE,
+    EmittedModule,
+    declared_at,
+    emitted_modules,
+    is_signal,
+)
 from scin.toolchain import REPOSITORY
 
 _EXPRESSION = re.compile(r"assign \\(\$\S+) {1,2}= .*?" + SOURCE.pattern)
@@ -92,7 +99,7 @@ def _read_module(design: Design, lines: list[str], module: EmittedModule, file: 
             continue
         if match := DECLARATION.match(line):
             source = declared_at(lines, number)
-            if source and (where := _of_hw(source[1])):
+            if source and (where := _of_hw(source[1])) and is_signal(match[1]):
                 name = _ELEMENT.sub("", _plain(match[1].rstrip(";")))
                 design.wires[number] = Wire(where, int(source[2]), name)
             continue
