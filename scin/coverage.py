@@ -64,8 +64,8 @@ def declared_at(lines: list[str], number: int) -> re.Match[str] | None:
 
 
 def is_signal(name: str) -> bool:
-    """Not a part of an expression, nor a field of a signal that is there as a whole."""
-    return not name.startswith("\\$") and "." not in name
+    """Not a part of an expression, nor a field or element of a signal that is there as a whole."""
+    return not name.startswith("\\$") and not re.search(r"[.[]", name)
 
 
 def counted_once(verilog: str, file: str) -> str:
