@@ -137,6 +137,32 @@ async def check_both_ends(dut):
     assert (0 in seen_up) == ("down" in faults)
 
 
+def test_an_idle_link_is_quiet():
+    """A word every ``repeat_cycles``, so that the far end knows it is alive; no more."""
+    simulate(Pair(), module=__name__, case="check_quiet", seed=1)
+
+
+@cocotb.test()
+async def check_quiet(dut):
+    rng = random.Random(cocotb.RANDOM_SEED)
+    cocotb.start_soon(wire(dut, "near_o", "far_i", {}, rng, "none"))
+    cocotb.start_soon(wire(dut, "far_o", "near_i", {}, rng, "none"))
+    source = Source(dut, "near_transmit", "none", rng)
+    sinks = [Sink(dut, f"{end}_receive", "none", rng) for end in ("far", "near")]
+    Source(dut, "far_transmit", "none", rng)
+    await start_clock(dut)
+    source.queue.extend(rng.getrandbits(FLIT.size) for _ in range(FLITS))
+    await wait_until(dut, lambda: len(sinks[0].received) == FLITS, "every flit", 60_000)
+    for _ in range(4 * PARAMETERS.repeat_cycles):
+        await RisingEdge(dut.clk)
+    words, periods = [0, 0], 20
+    for _ in range(periods * (PARAMETERS.repeat_cycles + 1)):
+        await RisingEdge(dut.clk)
+        for index, end in enumerate(("near", "far")):
+            words[index] += int(getattr(dut, f"{end}_o__valid").value)
+    assert all(periods - 1 <= count <= periods + 1 for count in words), words
+
+
 @pytest.mark.parametrize("faults", ["none", "everything"])
 @pytest.mark.parametrize("seed", [1, 2])
 def test_against_the_model(faults, seed):
