@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-import random
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -55,9 +55,13 @@ def mutants(file: str, source: str) -> list[Mutant]:
 
 
 def choose(candidates: list[Mutant], count: int, seed: int) -> list[Mutant]:
-    """``count`` of them, spread over the file, the same for the same seed."""
-    rng = random.Random(f"{seed}/{candidates[0].file}" if candidates else seed)
-    return sorted(rng.sample(candidates, min(count, len(candidates))), key=lambda m: m.line)
+    """``count`` of them, as ``seed`` draws them; one that is no longer a candidate is replaced by
+    another, and the rest stay."""
+
+    def lot(mutant: Mutant) -> bytes:
+        return hashlib.sha256(f"{seed}/{mutant.name}".encode()).digest()
+
+    return sorted(sorted(candidates, key=lot)[:count], key=lambda m: m.line)
 
 
 def _gates(tree: ast.AST) -> Iterator[ast.AST]:

@@ -138,6 +138,7 @@ def main(seed: int, only: str | None, listing: bool, jobs: int) -> None:
             said = "noticed" if verdict.noticed else "SURVIVES"
             place = f"{verdict.mutant.file}:{verdict.mutant.line}"
             console.print(f"{number}/{len(work)} {said} {place} ({verdict.seconds:.0f} s)")
+            console.file.flush()
     _report(console, wanted, verdicts)
     share = sum(verdict.noticed for verdict in verdicts) / len(verdicts)
     if share < REACHED:

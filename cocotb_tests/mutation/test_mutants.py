@@ -4,7 +4,7 @@ import ast
 
 import pytest
 
-from cocotb_tests.mutation.mutants import Mutant, mutants
+from cocotb_tests.mutation.mutants import Mutant, choose, mutants
 from cocotb_tests.mutation.mutate import REPOSITORY, chosen, judge, sound, targets
 
 SAMPLE = """
@@ -66,3 +66,12 @@ def test_one_is_noticed():
 def test_equivalents_are_explained(target):
     for reason in target.equivalent.values():
         assert len(reason) > 20
+
+
+def test_the_choice_is_stable():
+    """Without one of those chosen, the others stay and one more comes."""
+    found = mutants("part.py", SAMPLE)
+    before = choose(found, 3, seed=1)
+    after = choose([item for item in found if item != before[0]], 3, seed=1)
+    assert set(before[1:]) < set(after)
+    assert any(set(choose(found, 3, seed=seed)) != set(before) for seed in range(2, 9))
