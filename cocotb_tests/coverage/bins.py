@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 
 from cocotb_tests.coverage import events
 from cocotb_tests.coverage.events import OFF_ON, ORDINARY, QUANTIZED, Event
+from hw.formats import block_formats
 from hw.formats.data_type import DataType
+from hw.spec.config import load
 from hw.spec.dma import COPIES, DmaOpcode, SignalKind
 from hw.spec.fault import Disturbance
 from hw.spec.instruction import ReduceOp
@@ -102,9 +104,16 @@ def no_such_operation(combination: Event) -> bool:
     return combination["format"] not in names(SUMMED) and combination["operation"] != "SUM"
 
 
+TINY = load("tiny")
+LONG_BLOCKS = names(
+    entry.code for entry in block_formats(TINY) if entry.block_bytes > TINY.fabric.flit_bytes
+)
+
+
 def too_short(combination: Event) -> bool:
-    """A block fills whole rows."""
-    return combination["format"] not in names(SUMMED) and combination["size"] == events.SIZES[0]
+    """Blocks fill whole rows, some of them several."""
+    shorter = events.SIZES[: 1 + (combination["format"] in LONG_BLOCKS)]
+    return combination["format"] not in names(SUMMED) and combination["size"] in shorter
 
 
 CROSSES = (

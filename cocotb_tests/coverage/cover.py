@@ -64,9 +64,9 @@ class Count:
 
 @dataclass(frozen=True)
 class Reason:
-    """Why what matches ``holes`` is not reached."""
+    """Why what matches one of ``holes`` is not reached."""
 
-    holes: str
+    holes: list[str]
     because: str
 
 
@@ -163,7 +163,7 @@ def _explain(console: Console, missed: dict[str, list[str]]) -> dict[str, list[s
 
 
 def _matching(reason: Reason, holes: Iterable[str]) -> set[str]:
-    return {hole for hole in holes if fnmatchcase(hole, reason.holes)}
+    return {hole for hole in holes if any(fnmatchcase(hole, each) for each in reason.holes)}
 
 
 def _room(file: str) -> str:

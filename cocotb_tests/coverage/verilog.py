@@ -106,7 +106,8 @@ def _read_module(design: Design, lines: list[str], module: EmittedModule, file: 
         if line.startswith("assign") and " ? " in line:
             driven, _, condition = line.removeprefix("assign ").partition(" = ")
             said_by = f"{said(condition.partition(' ? ')[0])} (line {SOURCE.search(line)[2]})"
-            design.branches[number] = Branch(file, said(f"{driven} ").strip(), (said_by,))
+            driven = _ELEMENT.sub("", said(f"{driven} ").strip())
+            design.branches[number] = Branch(file, driven, (said_by,))
             continue
         if line.startswith("always"):
             target = _target(stripped[number - module.first :], said)
