@@ -23,7 +23,7 @@ ROUNDS = 150
 END = 1000
 ALL_ONES = (1 << 32) - 1
 SHORT_CYCLES = 200
-BUILT = {"a row a cycle": {}, "as on boards": AS_ON_BOARDS}
+BUILT = {"a row a cycle": {}, "as on boards": AS_ON_BOARDS | {"system__endpoints": 4}}
 built = pytest.mark.parametrize("built", BUILT.values(), ids=BUILT)
 
 
