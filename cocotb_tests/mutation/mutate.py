@@ -26,7 +26,7 @@ from cocotb_tests.mutation.mutants import Mutant, choose, mutants
 REPOSITORY = Path(__file__).resolve().parents[2]
 TARGETS = Path(__file__).with_name("targets.toml")
 PARTS = ("hw", "models", "scin", "fpga", "cocotb_tests", "configs", "rtl", "docs")
-LIMIT_SECONDS = 900
+LIMIT_SECONDS = 300
 REACHED = 0.95
 """Share of mutants that must be noticed."""
 

@@ -76,8 +76,10 @@ async def check_shared(dut):
     dut.enters.value = 0
     await start_clock(dut)
     sent = [[] for _ in queues]
-    lost = 0
+    lost = cycles = 0
     while min(len(items) for items in sent) < ITEMS // 4:
+        cycles += 1
+        assert cycles < 1000 * ITEMS, "nothing leaves"
         await cocotb.triggers.ReadOnly()
         held = [int(level.value) for level in levels]
         for q in queues:
