@@ -58,7 +58,6 @@ def environment(config: Config, jitter: int, stall: int, faults: Iterable[Any]) 
     features = {name: OFF_ON[getattr(config.isa, name)] for name in FEATURE_BITS}
     return {
         "stalls": stalls,
-        "improvements": " ".join(name for name, on in features.items() if on == "on"),
         "lanes": "folded" if config.isa.cycles_per_row > 1 else "a row",
         "endpoints": str(config.system.endpoints),
         **features,

@@ -6,6 +6,7 @@ Only loaded there; tests themselves know nothing of it.
 from __future__ import annotations
 
 import functools
+import itertools
 import json
 import os
 from pathlib import Path
@@ -106,12 +107,10 @@ def observe() -> None:
     ) -> None:
         faults = faults or {}
         simulator.around = environment(config, jitter, stall, faults)  # type: ignore[attr-defined]
-        kinds = sorted(faults)
-        for first in kinds:
-            keep({"of": "disturbance", "disturbance": first.name})
-            for second in kinds:
-                if second > first:
-                    keep({"of": "disturbance", "disturbance": first.name, "and": second.name})
+        for kind in faults:
+            keep({"of": "disturbance", "disturbance": kind.name})
+        for first, second in itertools.combinations(sorted(faults), 2):
+            keep({"of": "disturbance", "disturbance": first.name, "and": second.name})
 
     def around(driver: Driver) -> Event:
         return getattr(driver.bus, "around", {})

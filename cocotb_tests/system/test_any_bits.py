@@ -156,14 +156,18 @@ def test_commands(built):
     endpoints = system.config.system.endpoints
     layout = Command.as_shape()
     outcomes = set()
-    with system.simulator as simulator:
+
+    def new_memories() -> EngineModel:
         system.fill(rng, SIZE)
         for model in system.models:
             model.windows = [Window(0, SIZE)]
+        return EngineModel(system.config, 0, system.models)
+
+    with system.simulator as simulator:
+        golden = new_memories()
         for endpoint in range(endpoints):
             system.driver.set_window(endpoint, 0, Window(0, SIZE))
         engine = EngineDriver(system.driver, 0, 0, simulator.memory[0])
-        golden = EngineModel(system.config, 0, system.models)
         for number in range(ROUNDS):
             wild = unpack(layout, any_bits(rng, layout.size))
             good = {
@@ -192,9 +196,5 @@ def test_commands(built):
             assert found.status == expected.status, (number, command)
             if found.status != Status.OK:
                 engine.reset()
-                golden = EngineModel(system.config, 0, system.models)
-                system.fill(rng, SIZE)
-                for model in system.models:
-                    model.windows = [Window(0, SIZE)]
-                golden = EngineModel(system.config, 0, system.models)
+                golden = new_memories()
     assert {Status.OK, Status.WINDOW_VIOLATION, Status.BAD_MASK, Status.MISALIGNED} <= outcomes
