@@ -156,9 +156,10 @@ class Driver:
         """Ordinary writes of ``endpoint`` to an endpoint, or with ``multicast`` to a mask of them:
         ``packets`` (0: without end) over ``span`` bytes from ``address``, again and again."""
         self.stop_traffic(endpoint)
+        self.write_endpoint(endpoint, "TRAFFIC_ADDRESS", address & 0xFFFFFFFF, 0)
+        self.write_endpoint(endpoint, "TRAFFIC_ADDRESS", address >> 32, 1)
         for name, value in (
             ("TRAFFIC_DESTINATION", destination),
-            ("TRAFFIC_ADDRESS", address),
             ("TRAFFIC_BYTES", packet_bytes),
             ("TRAFFIC_SPAN", span),
             ("TRAFFIC_LIMIT", packets),

@@ -26,9 +26,9 @@ class Simulator:
     """Implements :class:`scin.driver.Bus` on the Verilated system.
 
     ``memory[i]`` is endpoint i's memory as a byte array that the simulation shares.
-    ``jitter`` (cycles) and ``stall`` (per cent) make the memories irregular; ``faults`` are
-    rates of what is to go wrong, see :class:`hw.spec.fault.Disturbance`. ``hardware`` gives the
-    Verilog, by default that of ``hw/``.
+    ``jitter`` (cycles) and ``stall`` (per cent) make the memories irregular; one that ``repeats``
+    is there at every multiple of its size. ``faults`` are rates of what is to go wrong, see
+    :class:`hw.spec.fault.Disturbance`. ``hardware`` gives the Verilog, by default that of ``hw/``.
     """
 
     common_clock = True
@@ -40,6 +40,7 @@ class Simulator:
         seed: int = 1,
         jitter: int = 0,
         stall: int = 0,
+        repeats: bool = False,
         faults: Faults | None = None,
         wave: Path | None = None,
         report: Report = print,
@@ -62,6 +63,8 @@ class Simulator:
             f"+memory_jitter={jitter}".encode(),
             f"+memory_stall={stall}".encode(),
         ]
+        if repeats:
+            arguments.append(b"+memory_repeats")
         if Disturbance.STALL in (faults or {}):
             arguments.append(b"+memory_freeze")
         if counters := coverage_folder():

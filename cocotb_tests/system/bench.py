@@ -111,12 +111,18 @@ class System:
 
 
 def open_system(
-    *, preset: str = "tiny", seed: int = 1, jitter: int = 0, stall: int = 0, **overrides: Any
+    *,
+    preset: str = "tiny",
+    seed: int = 1,
+    jitter: int = 0,
+    stall: int = 0,
+    repeats: bool = False,
+    **overrides: Any,
 ) -> System:
     """Build or reuse a simulator; ``overrides`` are named ``section__field``."""
     fields = {name.replace("__", "."): value for name, value in overrides.items()}
     config = load(preset, fields)
-    simulator = Simulator(config, seed=seed, jitter=jitter, stall=stall)
+    simulator = Simulator(config, seed=seed, jitter=jitter, stall=stall, repeats=repeats)
     driver = Driver(simulator, config)
     driver.configure()
     driver.open_whole_memory()

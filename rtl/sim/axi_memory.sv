@@ -8,6 +8,7 @@
 // +memory_jitter=N   every burst takes 0..N cycles longer, at random
 // +memory_stall=P    ready and valid pause in P per cent of the cycles, at random
 // +memory_freeze     rtl/sim/faults.cpp may stop everything for a while
+// +memory_repeats    the memory is there again at every multiple of BYTES: nothing is outside
 
 module axi_memory #(
     parameter int INDEX = 0,
@@ -65,8 +66,9 @@ module axi_memory #(
   } burst_t;
 
   int jitter = 0, stall = 0;
-  bit freeze = 0;
+  bit freeze = 0, repeats = 0;
   initial begin
+    repeats = $test$plusargs("memory_repeats") != 0;
     freeze = $test$plusargs("memory_freeze") != 0;
     void'($value$plusargs("memory_jitter=%d", jitter));
     void'($value$plusargs("memory_stall=%d", stall));
@@ -79,7 +81,10 @@ module axi_memory #(
     return stall != 0 && $urandom_range(99) < 32'(stall);
   endfunction
   function automatic logic outside(logic [47:0] address);
-    return longint'({16'b0, address}) >= BYTES;
+    return !repeats && longint'({16'b0, address}) >= BYTES;
+  endfunction
+  function automatic logic [47:0] row_of(logic [47:0] address);
+    return 48'(longint'({16'b0, address}) % BYTES) >> SHIFT;
   endfunction
 
   logic [31:0] cycle;
@@ -113,7 +118,7 @@ module axi_memory #(
     pause_r  <= pause() || frozen; pause_b <= pause() || frozen;
 
     if (arvalid && arready) begin
-      reads[read_tail] <= '{id: arid, beats_after: arlen, row: araddr >> SHIFT,
+      reads[read_tail] <= '{id: arid, beats_after: arlen, row: row_of(araddr),
                             due: cycle + LATENCY - 1 + later(), bad: outside(araddr)};
       read_tail <= read_tail + 1;
       push_read = 1;
@@ -139,7 +144,7 @@ module axi_memory #(
     end
 
     if (awvalid && awready) begin
-      writes[write_tail] <= '{id: awid, beats_after: awlen, row: awaddr >> SHIFT,
+      writes[write_tail] <= '{id: awid, beats_after: awlen, row: row_of(awaddr),
                               due: 0, bad: outside(awaddr)};
       write_tail <= write_tail + 1;
       push_write = 1;

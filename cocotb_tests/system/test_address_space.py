@@ -1,0 +1,162 @@
+"""Operands, scales, flags, rings and traffic anywhere in the 48 bits of an address.
+
+The memories repeat through the address space, so that bits above their size choose no other
+bytes; windows tell if one of them is wrong.
+"""
+
+from functools import partial
+
+import numpy as np
+import pytest
+
+from cocotb_tests.support.dma import CLOCK_BYTES, Traffic
+from cocotb_tests.system.bench import AS_ON_BOARDS, collective, open_system
+from cocotb_tests.system.test_quantized import INSTRUCTIONS, REGION, SCALE_REGION, random_pair
+from hw.spec.packet import ADDRESS_BITS
+from hw.spec.status import Status
+from models.dma.engine import EngineModel
+from models.endpoint.endpoint import Window
+from scin.dma.engine import EngineDriver
+
+ELEMENTS, SCALES, FLAGS, TRAFFIC = range(4)
+"""Windows."""
+
+TRAFFIC_BASE = 512 << 10
+ROUNDS = 40
+SPAN, LONGEST = 4096, 300
+built = pytest.mark.parametrize("built", [{}, AS_ON_BOARDS], ids=["a row a cycle", "as on boards"])
+
+
+class Lift:
+    """What is added to addresses: in every memory, for every window, a multiple of its size."""
+
+    def __init__(self, rng: np.random.Generator, **built) -> None:
+        self.system = open_system(jitter=20, stall=20, repeats=True, endpoint__windows=4, **built)
+        self.endpoints = range(self.system.config.system.endpoints)
+        self._rng = rng
+
+    def move(self, window: int, endpoints=None) -> int:
+        """Choose anew, for some endpoints or all, and open that window there alone."""
+        size = self.system.config.endpoint.memory_bytes
+        lift = size * int(self._rng.integers((1 << ADDRESS_BITS) // size))
+        for endpoint in self.endpoints if endpoints is None else endpoints:
+            self.system.driver.set_window(endpoint, window, Window(lift, size))
+        return lift
+
+    def moved(self, instruction: dict, window: int) -> dict:
+        addresses = [a + self.move(window, [e]) for e, a in enumerate(instruction["addresses"])]
+        return instruction | {"addresses": addresses}
+
+
+def set_address(write, name: str, address: int) -> None:
+    write(name, address & 0xFFFFFFFF, 0)
+    write(name, address >> 32, 1)
+
+
+@built
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_instructions(seed, built):
+    """Sums and block formats at other addresses in every endpoint, while ordinary traffic goes
+    on; what nobody looks at of the instruction with the scales holds anything. Each ends with a
+    flag."""
+    rng = np.random.default_rng(seed)
+    lift = Lift(rng, **built)
+    system = lift.system
+    config, driver = system.config, system.driver
+    everyone = (1 << config.system.endpoints) - 1
+    with system.simulator:
+        system.fill(rng, INSTRUCTIONS * (REGION + SCALE_REGION))
+        traffic = TRAFFIC_BASE + lift.move(TRAFFIC)
+        for endpoint in lift.endpoints:
+            driver.start_traffic(
+                endpoint,
+                everyone,
+                multicast=True,
+                address=traffic + endpoint * REGION,
+                packet_bytes=config.fabric.max_payload_bytes,
+                span=REGION,
+            )
+        for number in range(INSTRUCTIONS):
+            item = [collective(config, REGION // 4, number * REGION)]
+            if number % 3:
+                item = list(random_pair(rng, system, number))
+                system.place_blocks(rng, item)
+            # A flag per instruction: the barrier's number selects it.
+            flag = int(rng.integers(config.isa.sync_ids))
+            item[0] |= {"identifier": number, "notify": 1, "sync_id": flag}
+            item[0]["participants"] = everyone
+            assert system.expect(*item) == Status.OK
+            set_address(driver.write_switch, "FLAG_BASE", lift.move(FLAGS) + config.flag_base)
+            driver.submit(lift.moved(item[0], ELEMENTS), number % 2)
+            for scales in item[1:]:
+                ignored = ("identifier", "participants", "sources", "destinations", "sync_id")
+                noise = {name: int(rng.integers(256)) for name in ignored}
+                driver.submit(lift.moved(scales, SCALES) | noise, number % 2)
+            assert driver.wait_completion().status == Status.OK
+        system.check_memories()
+        for endpoint in lift.endpoints:
+            assert driver.read_endpoint(endpoint, "TRAFFIC_ANSWERED") > 0
+            assert driver.read_endpoint(endpoint, "TRAFFIC_ERRORS") == 0
+
+
+def test_barriers():
+    """Endpoints poll flags of their own, the switch writes each participant's."""
+    rng = np.random.default_rng(4)
+    lift = Lift(rng)
+    with (system := lift.system).simulator:
+        driver, config = system.driver, system.config
+        ids = config.isa.sync_ids
+        for number in range(ROUNDS):
+            system.fill(rng, REGION)
+            flags = lift.move(FLAGS) + config.flag_base
+            set_address(driver.write_switch, "FLAG_BASE", flags)
+            for endpoint in lift.endpoints:
+                set_address(partial(driver.write_endpoint, endpoint), "FLAG_BASE", flags)
+            instruction = collective(config, 256, barrier=1, notify=1, sync_id=number % ids)
+            instruction["identifier"] = int(rng.integers(1 << 16))
+            assert system.expect(instruction) == Status.OK
+            driver.submit(lift.moved(instruction, ELEMENTS))
+            for endpoint in lift.endpoints:
+                driver.arrive(endpoint, number % ids)
+            assert driver.wait_completion().status == Status.OK
+            for endpoint in lift.endpoints:
+                assert driver.wait_flag(endpoint) == Status.OK
+                found = driver.read_endpoint(endpoint, "FLAG_IDENTIFIER")
+                assert found == instruction["identifier"]
+            system.check_memories()
+
+
+@built
+def test_commands(built):
+    """Lists of DMA commands, everything of a list at one place in the address space."""
+    rng = np.random.default_rng(5)
+    lift = Lift(rng, **built)
+    system, endpoints = lift.system, len(lift.endpoints)
+    with system.simulator as simulator:
+        system.fill(rng, SPAN * endpoints)
+        engines = [
+            EngineDriver(system.driver, i, 0, simulator.memory[i], ring_base=SPAN * endpoints)
+            for i in lift.endpoints
+        ]
+        for _ in range(ROUNDS):
+            for number, engine in enumerate(engines):
+                traffic = Traffic(rng, number, endpoints, SPAN * number, SPAN, LONGEST)
+                commands = [traffic.command() for _ in range(6)]
+                assert (
+                    EngineModel(system.config, number, system.models).execute(commands).status == 0
+                )
+                by = lift.move(number)
+                engine.reset()
+                set_address(engine.write, "RING_BASE", engine.ring_base + by)
+                addresses = ("source", "destination", "second", "signal")
+                engine.submit(
+                    [c | {name: c[name] + by for name in addresses if name in c} for c in commands]
+                )
+            for engine in engines:
+                assert engine.wait().status == Status.OK, engine.endpoint
+        for number in lift.endpoints:
+            for memory, model in zip(simulator.memory, system.models, strict=True):
+                # The clocks are as late as the engine was.
+                clocks = slice(SPAN * number, SPAN * number + CLOCK_BYTES)
+                model.memory[clocks] = memory[clocks]
+        system.check_memories()
