@@ -134,6 +134,10 @@ class FlitCodec:
             for index, word in enumerate(words)
         ]
 
+    def noise(self, rng: random.Random) -> dict[str, int]:
+        """A header of any bits, for whoever looks at a few fields only."""
+        return unpack(Header, rng.getrandbits(Header.as_shape().size))
+
     def packets(self, flits: list[int]) -> list[tuple[dict[str, Any], bytes]]:
         """Whole packets; fails on broken framing."""
         width = self.config.fabric.flit_bytes

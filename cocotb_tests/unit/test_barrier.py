@@ -70,7 +70,7 @@ def test_arrival():
 
 @cocotb.test()
 async def check_arrival(dut):
-    """Only atomic adds to an existing barrier count, each once."""
+    """Only atomic adds to an existing barrier count, each once, whatever else the packet says."""
     rng, codec = random.Random(cocotb.RANDOM_SEED), FlitCodec(CONFIG)
     source = Source(dut, "i", "50%", rng)
     await start_clock(dut)
@@ -78,8 +78,13 @@ async def check_arrival(dut):
     for _ in range(200):
         operation = rng.choice([Operation.ATOMIC_ADD, Operation.ATOMIC_ADD, Operation.WRITE])
         sync_id = rng.randrange(2 * IDS)
-        header = {"inc": 1, "message_class": MessageClass.WRITE_REQUEST, "operation": operation}
-        source.queue.extend(codec.flits(header | {"address": 8 * sync_id, "length": 8}, bytes(16)))
+        header = codec.noise(rng) | {
+            "inc": 1,
+            "message_class": MessageClass.WRITE_REQUEST,
+            "operation": operation,
+            "address": 8 * sync_id,
+        }
+        source.queue.extend(codec.flits(header, rng.randbytes(16)))
         if operation == Operation.ATOMIC_ADD and sync_id < IDS:
             expected.append(sync_id)
     found = []

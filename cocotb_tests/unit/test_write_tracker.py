@@ -56,7 +56,7 @@ async def check_counts(dut):
             stranger = rng.random() < 0.15
             status = rng.choice([Status.OK, Status.OK, Status.OK, Status.WINDOW_VIOLATION])
             tag = {"context": context, "generation": generation[context] + 5000 * stranger}
-            header = {
+            header = codec.noise(rng) | {
                 "message_class": MessageClass.WRITE_RESPONSE,
                 "status": status,
                 "tag": pack(write_tag_layout(CONFIG), tag),
