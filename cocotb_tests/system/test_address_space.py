@@ -12,7 +12,9 @@ import pytest
 from cocotb_tests.support.dma import CLOCK_BYTES, Traffic
 from cocotb_tests.system.bench import AS_ON_BOARDS, collective, open_system
 from cocotb_tests.system.test_quantized import INSTRUCTIONS, REGION, SCALE_REGION, random_pair
+from hw.spec.instruction import instruction_layout
 from hw.spec.packet import ADDRESS_BITS
+from hw.spec.packing import unpack
 from hw.spec.status import Status
 from models.dma.engine import EngineModel
 from models.endpoint.endpoint import Window
@@ -63,7 +65,7 @@ def test_instructions(seed, built):
     lift = Lift(rng, **built)
     system = lift.system
     config, driver = system.config, system.driver
-    everyone = (1 << config.system.endpoints) - 1
+    everyone, layout = (1 << config.system.endpoints) - 1, instruction_layout(config)
     with system.simulator:
         system.fill(rng, INSTRUCTIONS * (REGION + SCALE_REGION))
         traffic = TRAFFIC_BASE + lift.move(TRAFFIC)
@@ -89,9 +91,8 @@ def test_instructions(seed, built):
             set_address(driver.write_switch, "FLAG_BASE", lift.move(FLAGS) + config.flag_base)
             driver.submit(lift.moved(item[0], ELEMENTS), number % 2)
             for scales in item[1:]:
-                ignored = ("identifier", "participants", "sources", "destinations", "sync_id")
-                noise = {name: int(rng.integers(256)) for name in ignored}
-                driver.submit(lift.moved(scales, SCALES) | noise, number % 2)
+                noise = unpack(layout, int.from_bytes(rng.bytes(layout.size // 8), "little"))
+                driver.submit(noise | lift.moved(scales, SCALES), number % 2)
             assert driver.wait_completion().status == Status.OK
         system.check_memories()
         for endpoint in lift.endpoints:

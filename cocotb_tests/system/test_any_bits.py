@@ -124,6 +124,8 @@ def test_plain_registers():
     with (system := open_system()).simulator:
         driver = system.driver
         engine = EngineDriver(driver, 0, 0, system.simulator.memory[0])
+        # It is at work: one that rests looks at nothing.
+        engine.submit([dma.poll(Place(0, 0), Compare.EQUAL, 1)])
         blocks = [(SWITCH, driver.switch_address), (ENGINE, engine.address)]
         for endpoint in range(system.config.system.endpoints):
             blocks.append((ENDPOINT, partial(driver.endpoint_address, endpoint)))

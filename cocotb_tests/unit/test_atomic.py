@@ -18,6 +18,7 @@ from hw.endpoint.atomic import ADDITION_LAYOUT, Atomic
 from hw.endpoint.axi import AxiId, AxiSignature, readers, writers
 from hw.endpoint.memory_port import MemoryPort
 from hw.spec.config import load
+from hw.spec.packet import ADDRESS_BITS
 from hw.spec.packing import pack
 from hw.stream.connect import connect_stream
 
@@ -89,11 +90,15 @@ async def check_sums(dut):
     for source in sources:
         for _ in range(ADDITIONS):
             address = 0x100 + 8 * rng.randrange(WORDS)
+            # The memory repeats; bits above its size change nothing.
+            above = MEMORY * rng.randrange((1 << ADDRESS_BITS) // MEMORY)
             operand = rng.randrange(1 << 64)
             word = int.from_bytes(content[address : address + 8], "little")
             total = (word + operand) % (1 << 64)
             content[address : address + 8] = total.to_bytes(8, "little")
-            source.queue.append(pack(ADDITION_LAYOUT, {"address": address, "operand": operand}))
+            source.queue.append(
+                pack(ADDITION_LAYOUT, {"address": above + address, "operand": operand})
+            )
     done = [0] * REQUESTERS
 
     async def count():

@@ -26,7 +26,6 @@ OPEN_BYTES = 1 << 16
 
 COMMANDS = 60
 WORDS = (DmaOpcode.ATOMIC_ADD, DmaOpcode.FENCE, DmaOpcode.TIMESTAMP)
-CLOCK = 0x1234_5678_9ABC
 
 
 @pytest.mark.parametrize("registered", [False, True])
@@ -68,12 +67,12 @@ async def check_segments(dut):
     window = {"base": 0, "end": OPEN_BYTES, "read": 1, "write": 1}
     dut.windows.value = pack(window_layout(CONFIG), window)
     dut.stop.value = dut.word_done.value = 0
-    dut.clock.value = CLOCK
     commands = Source(dut, "i", rng.choice(PROFILES[:4]), rng)
     reads, jobs = (Sink(dut, name, pause, rng, like_queue=True) for name in ("read", "job"))
     await start_clock(dut)
     for number in range(COMMANDS):
         started = random_command(rng, number)
+        dut.clock.value = rng.getrandbits(64)
         fields = started | {"command": pack(Command, started["command"])}
         commands.queue.append(pack(STARTED_LAYOUT, fields))
         await wait_until(dut, lambda: commands.idle, "the command to be taken")
@@ -185,5 +184,5 @@ def check_word(dut, started, jobs):
     assert job["address"] == command[prefix]
     wide = adds or opcode == DmaOpcode.TIMESTAMP
     assert job["length"] == (WORD_BYTES if wide else WORD_BYTES // 2)
-    operand = CLOCK if opcode == DmaOpcode.TIMESTAMP else command["operand"]
+    operand = int(dut.clock.value) if opcode == DmaOpcode.TIMESTAMP else command["operand"]
     assert int(dut.word.value) == operand

@@ -1,6 +1,9 @@
 """hw/isa/read_request.py and writeback.py: waves into packets, against a plain list."""
 
+from __future__ import annotations
+
 import random
+from dataclasses import dataclass
 
 import cocotb
 import pytest
@@ -20,16 +23,30 @@ from hw.isa.read_request import ReadRequest
 from hw.isa.writeback import Writeback
 from hw.spec.config import load
 from hw.spec.instruction import read_tag_layout, write_tag_layout
-from hw.spec.packet import MessageClass, Operation
+from hw.spec.packet import ADDRESS_BITS, MessageClass, Operation
 from hw.spec.packing import pack
 from hw.spec.status import Status
 
 CONFIG = load("tiny")
 FLIT, LIMIT = CONFIG.fabric.flit_bytes, CONFIG.fabric.max_payload_bytes
-BASE = 0x1234_5678_9A00
-SCALE_BASE = 0x9876_5432_1000
-FLAG_BASE = 0xF000
 JOBS = 80
+
+
+@dataclass(frozen=True)
+class Bases:
+    """Where operands, their scales and flags lie; anywhere."""
+
+    elements: int
+    scales: int
+    flags: int
+
+    @classmethod
+    def drawn(cls, rng: random.Random) -> Bases:
+        return cls(*(FLIT * rng.randrange((1 << ADDRESS_BITS) // FLIT) for _ in range(3)))
+
+
+def random_offset(rng: random.Random) -> int:
+    return FLIT * rng.randrange((1 << 32) // FLIT)
 
 
 def pieces(length: int, size: int) -> list[tuple[int, int]]:
@@ -58,25 +75,27 @@ async def check_reads(dut):
     given, rng = parameters_of_test(), random.Random(cocotb.RANDOM_SEED)
     source = Source(dut, "job", rng.choice(PROFILES), rng)
     sink = Sink(dut, "o", given["pause_out"], rng)
-    dut.base.value, dut.scale_base.value = BASE, SCALE_BASE
+    bases = Bases.drawn(rng)
+    dut.base.value, dut.scale_base.value = bases.elements, bases.scales
     dut.burst_reads.value = given["burst"]
     await start_clock(dut)
     expected = []
     for number in range(JOBS):
-        length, offset = random_length(rng), FLIT * rng.randrange(1 << 20)
+        length, offset = random_length(rng), random_offset(rng)
         job = {"entry": number % 8, "generation": number, "offset": offset, "length": length}
-        parts = [(BASE + offset, length, 0)]
+        parts = [(bases.elements + offset, length, 0)]
         if rng.random() < 0.5:
             # The scales are asked for first; their packets are numbered last.
-            scale_offset, scale_length = FLIT * rng.randrange(1 << 20), rng.randrange(1, 65)
+            scale_offset, scale_length = random_offset(rng), rng.randrange(1, 65)
             job |= {"scale_offset": scale_offset, "scale_length": scale_length}
-            parts.insert(0, (SCALE_BASE + scale_offset, scale_length, CONFIG.packets_per_wave))
+            parts.insert(0, (bases.scales + scale_offset, scale_length, CONFIG.packets_per_wave))
         source.queue.append(pack(read_job_layout(CONFIG), job))
         for address, total, packet in parts:
             limit = total if given["burst"] else LIMIT
             for index, (start, size) in enumerate(pieces(total, limit)):
                 tag = {"entry": number % 8, "generation": number, "packet": packet + index}
-                expected.append((pack(read_tag_layout(CONFIG), tag), address + start, size))
+                place = (address + start) % (1 << ADDRESS_BITS)
+                expected.append((pack(read_tag_layout(CONFIG), tag), place, size))
     await wait_until(dut, lambda: len(sink.received) >= len(expected), "every request")
     packets = FlitCodec(CONFIG).packets(sink.received)
     assert [(h["tag"], h["address"], h["length"]) for h, _ in packets] == expected
@@ -100,25 +119,28 @@ def test_writeback(coalesce, pause_out):
     )
 
 
-def expected_writes(rng, number, coalesce):
+def expected_writes(rng, bases, number, coalesce):
     """One random job: its bits, its rows, and the packets it must become."""
     layout = write_job_layout(CONFIG)
     if rng.random() < 0.3:
-        job = {"notify": 1, "offset": 8, "identifier": number, "status": int(Status.TIMEOUT)}
-        header = (Operation.WRITE_NOTIFY, number, FLAG_BASE + 8, 0, 0, Status.TIMEOUT)
+        flag = 8 * rng.randrange(256)
+        job = {"notify": 1, "offset": flag, "identifier": number, "status": int(Status.TIMEOUT)}
+        place = (bases.flags + flag) % (1 << ADDRESS_BITS)
+        header = (Operation.WRITE_NOTIFY, number, place, 0, 0, Status.TIMEOUT)
         return pack(layout, job), [], [(header, b"")]
-    length, offset = random_length(rng), FLIT * rng.randrange(1 << 20)
+    length, offset = random_length(rng), random_offset(rng)
     context, generation = number % CONFIG.contexts, number
     job = {"context": context, "generation": generation, "offset": offset, "length": length}
     scales, more = rng.randrange(2), rng.randrange(2)
     job |= {"scales": scales, "more": more}
-    base = SCALE_BASE if scales else BASE
+    base = bases.scales if scales else bases.elements
     rows = [rng.randbytes(FLIT) for _ in range(-(-length // FLIT))]
     tag = pack(write_tag_layout(CONFIG), {"context": context, "generation": generation})
     packets = []
     for start, size in pieces(length, LIMIT):
         acknowledge = int(not coalesce or (start + size == length and not more))
-        header = (Operation.WRITE, tag, base + offset + start, size, acknowledge, Status.OK)
+        place = (base + offset + start) % (1 << ADDRESS_BITS)
+        header = (Operation.WRITE, tag, place, size, acknowledge, Status.OK)
         first = start // FLIT
         packets.append((header, b"".join(rows[first : first + -(-size // FLIT)])))
     return pack(layout, job), rows, packets
@@ -129,14 +151,15 @@ async def check_writes(dut):
     given, rng = parameters_of_test(), random.Random(cocotb.RANDOM_SEED)
     source = Source(dut, "job", rng.choice(PROFILES), rng)
     sink = Sink(dut, "o", given["pause_out"], rng)
-    dut.base.value, dut.flag_base.value = BASE, FLAG_BASE
-    dut.scale_base.value = SCALE_BASE
+    bases = Bases.drawn(rng)
+    dut.base.value, dut.flag_base.value = bases.elements, bases.flags
+    dut.scale_base.value = bases.scales
     dut.coalesce.value = given["coalesce"]
     dut.reserve.value = dut.row_valid.value = 0
     await start_clock(dut)
     waiting, expected = [], []
     for number in range(JOBS):
-        bits, rows, packets = expected_writes(rng, number, given["coalesce"])
+        bits, rows, packets = expected_writes(rng, bases, number, given["coalesce"])
         source.queue.append(bits)
         waiting += rows
         expected += packets

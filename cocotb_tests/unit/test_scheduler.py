@@ -50,7 +50,7 @@ class Wave:
         self.sources = rng.randrange(1, 1 << PORTS)
         self.destinations = rng.randrange(1, 1 << PORTS)
         self.failed = int(rng.random() < 0.1)
-        self.offset = number * CONFIG.isa.wave_bytes
+        self.offset = CONFIG.isa.wave_bytes * rng.randrange((1 << 32) // CONFIG.isa.wave_bytes)
         self.entry = controller * CONFIG.waves_per_controller + number % CONFIG.waves_per_controller
         self.rows = -(-self.length // FLIT)
         self.slices = self.rows * config.isa.cycles_per_row
