@@ -150,9 +150,10 @@ def test_commands(built):
                 engine.reset()
                 set_address(engine.write, "RING_BASE", engine.ring_base + by)
                 addresses = ("source", "destination", "second", "signal")
-                engine.submit(
-                    [c | {name: c[name] + by for name in addresses if name in c} for c in commands]
-                )
+                for command in commands:
+                    command |= {name: command[name] + by for name in addresses if name in command}
+                    command["timeout"] = int(rng.integers(1, 1 << 32))
+                engine.submit(commands)
             for engine in engines:
                 assert engine.wait().status == Status.OK, engine.endpoint
         for number in lift.endpoints:

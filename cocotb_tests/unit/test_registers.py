@@ -340,7 +340,7 @@ async def check_endpoint(dut):
         flags, target = rng.getrandbits(48), rng.getrandbits(48)
         await bus.write_address("FLAG_BASE", flags)
         await bus.write_address("TRAFFIC_ADDRESS", target)
-        await bus.write("TRAFFIC_CONTROL", given_up << 1)
+        await bus.write("TRAFFIC_CONTROL", rng.getrandbits(32) & ~0b11 | given_up << 1)
         assert int(dut.sync__flag_base.value) == flags
         assert int(dut.traffic__address.value) == target
         assert int(dut.traffic__multicast.value) == given_up
