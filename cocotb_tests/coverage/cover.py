@@ -26,14 +26,17 @@ from scin.toolchain import BUILD_FOLDER, REPOSITORY
 FOLDER = BUILD_FOLDER / "coverage"
 REASONS = Path(__file__).with_name("holes.toml")
 SYSTEM = (
+    "system/test_address_space",
     "system/test_any_bits",
     "system/test_errors",
     "system/test_isolation",
     "system/test_quantized",
 )
 SYSTEM += ("system/test_random", "dma/test_commands", "dma/test_errors", "dma/test_random_lists")
-PARTS = ("atomic", "axi_lite", "barrier", "block_ram", "crossbar", "cutter", "endpoint_parts")
-PARTS += ("host", "link", "requests", "wave_table")
+PARTS = ("atomic", "axi_lite", "barrier", "block_ram", "check", "crossbar", "cutter", "endpoint")
+PARTS += ("endpoint_parts", "hazard", "host", "link", "merge", "port", "registers", "requests")
+PARTS += ("retire", "scale_buffer", "scheduler", "sync", "traffic", "transport", "wave_table")
+PARTS += ("write_tracker",)
 TESTS = (
     *(f"cocotb_tests/{name}.py" for name in SYSTEM),
     "cocotb_tests/soak",

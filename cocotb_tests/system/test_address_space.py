@@ -12,6 +12,7 @@ import pytest
 from cocotb_tests.support.dma import CLOCK_BYTES, Traffic
 from cocotb_tests.system.bench import AS_ON_BOARDS, collective, open_system
 from cocotb_tests.system.test_quantized import INSTRUCTIONS, REGION, SCALE_REGION, random_pair
+from hw.endpoint.traffic import SEQUENCE_BITS
 from hw.spec.instruction import instruction_layout
 from hw.spec.packet import ADDRESS_BITS
 from hw.spec.packing import unpack
@@ -20,20 +21,20 @@ from models.dma.engine import EngineModel
 from models.endpoint.endpoint import Window
 from scin.dma.engine import EngineDriver
 
-ELEMENTS, SCALES, FLAGS, TRAFFIC = range(4)
-"""Windows."""
+OPERANDS, OTHER = range(2)
+"""Windows: one for elements, the other for their scales or for flags."""
 
-TRAFFIC_BASE = 512 << 10
 ROUNDS = 40
 SPAN, LONGEST = 4096, 300
-built = pytest.mark.parametrize("built", [{}, AS_ON_BOARDS], ids=["a row a cycle", "as on boards"])
+ON_BOARDS = AS_ON_BOARDS | {"system__endpoints": 4}
+built = pytest.mark.parametrize("built", [{}, ON_BOARDS], ids=["a row a cycle", "as on boards"])
 
 
 class Lift:
     """What is added to addresses: in every memory, for every window, a multiple of its size."""
 
     def __init__(self, rng: np.random.Generator, **built) -> None:
-        self.system = open_system(jitter=20, stall=20, repeats=True, endpoint__windows=4, **built)
+        self.system = open_system(jitter=20, stall=20, repeats=True, **built)
         self.endpoints = range(self.system.config.system.endpoints)
         self._rng = rng
 
@@ -58,46 +59,26 @@ def set_address(write, name: str, address: int) -> None:
 @built
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_instructions(seed, built):
-    """Sums and block formats at other addresses in every endpoint, while ordinary traffic goes
-    on; what nobody looks at of the instruction with the scales holds anything. Each ends with a
-    flag."""
+    """Sums and block formats at other addresses in every endpoint; what nobody looks at of the
+    instruction with the scales holds anything."""
     rng = np.random.default_rng(seed)
     lift = Lift(rng, **built)
     system = lift.system
-    config, driver = system.config, system.driver
-    everyone, layout = (1 << config.system.endpoints) - 1, instruction_layout(config)
+    layout = instruction_layout(system.config)
     with system.simulator:
         system.fill(rng, INSTRUCTIONS * (REGION + SCALE_REGION))
-        traffic = TRAFFIC_BASE + lift.move(TRAFFIC)
-        for endpoint in lift.endpoints:
-            driver.start_traffic(
-                endpoint,
-                everyone,
-                multicast=True,
-                address=traffic + endpoint * REGION,
-                packet_bytes=config.fabric.max_payload_bytes,
-                span=REGION,
-            )
         for number in range(INSTRUCTIONS):
-            item = [collective(config, REGION // 4, number * REGION)]
+            item = [collective(system.config, REGION // 4, number * REGION)]
             if number % 3:
                 item = list(random_pair(rng, system, number))
                 system.place_blocks(rng, item)
-            # A flag per instruction: the barrier's number selects it.
-            flag = int(rng.integers(config.isa.sync_ids))
-            item[0] |= {"identifier": number, "notify": 1, "sync_id": flag}
-            item[0]["participants"] = everyone
             assert system.expect(*item) == Status.OK
-            set_address(driver.write_switch, "FLAG_BASE", lift.move(FLAGS) + config.flag_base)
-            driver.submit(lift.moved(item[0], ELEMENTS), number % 2)
+            system.driver.submit(lift.moved(item[0], OPERANDS), number % 2)
             for scales in item[1:]:
                 noise = unpack(layout, int.from_bytes(rng.bytes(layout.size // 8), "little"))
-                driver.submit(noise | lift.moved(scales, SCALES), number % 2)
-            assert driver.wait_completion().status == Status.OK
+                system.driver.submit(noise | lift.moved(scales, OTHER), number % 2)
+            assert system.driver.wait_completion().status == Status.OK
         system.check_memories()
-        for endpoint in lift.endpoints:
-            assert driver.read_endpoint(endpoint, "TRAFFIC_ANSWERED") > 0
-            assert driver.read_endpoint(endpoint, "TRAFFIC_ERRORS") == 0
 
 
 def test_barriers():
@@ -109,14 +90,14 @@ def test_barriers():
         ids = config.isa.sync_ids
         for number in range(ROUNDS):
             system.fill(rng, REGION)
-            flags = lift.move(FLAGS) + config.flag_base
+            flags = lift.move(OTHER) + config.flag_base
             set_address(driver.write_switch, "FLAG_BASE", flags)
             for endpoint in lift.endpoints:
                 set_address(partial(driver.write_endpoint, endpoint), "FLAG_BASE", flags)
             instruction = collective(config, 256, barrier=1, notify=1, sync_id=number % ids)
             instruction["identifier"] = int(rng.integers(1 << 16))
             assert system.expect(instruction) == Status.OK
-            driver.submit(lift.moved(instruction, ELEMENTS))
+            driver.submit(lift.moved(instruction, OPERANDS))
             for endpoint in lift.endpoints:
                 driver.arrive(endpoint, number % ids)
             assert driver.wait_completion().status == Status.OK
@@ -129,7 +110,8 @@ def test_barriers():
 
 @built
 def test_commands(built):
-    """Lists of DMA commands, everything of a list at one place in the address space."""
+    """Lists of DMA commands by two engines, everything of a list at one place in the address
+    space."""
     rng = np.random.default_rng(5)
     lift = Lift(rng, **built)
     system, endpoints = lift.system, len(lift.endpoints)
@@ -137,7 +119,7 @@ def test_commands(built):
         system.fill(rng, SPAN * endpoints)
         engines = [
             EngineDriver(system.driver, i, 0, simulator.memory[i], ring_base=SPAN * endpoints)
-            for i in lift.endpoints
+            for i in (OPERANDS, OTHER)
         ]
         for _ in range(ROUNDS):
             for number, engine in enumerate(engines):
@@ -162,3 +144,33 @@ def test_commands(built):
                 clocks = slice(SPAN * number, SPAN * number + CLOCK_BYTES)
                 model.memory[clocks] = memory[clocks]
         system.check_memories()
+
+
+def test_traffic():
+    """Ordinary writes to every endpoint at once, at another place each time."""
+    rng = np.random.default_rng(6)
+    lift = Lift(rng)
+    system, driver = lift.system, lift.system.driver
+    everyone, length = (1 << len(lift.endpoints)) - 1, system.config.fabric.max_payload_bytes
+    per_flit = system.config.fabric.flit_bytes // 4
+    with system.simulator:
+        for number in range(ROUNDS):
+            sender = number % len(lift.endpoints)
+            driver.start_traffic(
+                sender,
+                everyone,
+                multicast=True,
+                address=lift.move(OPERANDS) + SPAN * number,
+                packet_bytes=length,
+                span=SPAN,
+                packets=SPAN // length,
+            )
+            answers = everyone.bit_count() * (SPAN // length)
+            while driver.read_endpoint(sender, "TRAFFIC_ANSWERED") < answers:
+                system.simulator.step(100)
+            assert driver.read_endpoint(sender, "TRAFFIC_ERRORS") == 0
+            # Who sent what, and in what order, stands in it.
+            words = [sender << SEQUENCE_BITS | n // per_flit for n in range(SPAN // 4)]
+            for memory in system.simulator.memory:
+                found = memory[SPAN * number : SPAN * (number + 1)].view(np.uint32)
+                assert found.tolist() == words
