@@ -18,8 +18,8 @@ from hw.spec.packet import ADDRESS_BITS, Operation, flit_layout
 from hw.spec.packing import pack
 from hw.stream.connect import connect_stream
 
-CONFIG = load("tiny", {"system.endpoints": 4})
-PORT = 3
+CONFIG = load("tiny")
+PORT = 1
 FLIT = CONFIG.fabric.flit_bytes
 JOBS, ARRIVALS, ANSWERS = 100, 200, 200
 
