@@ -21,11 +21,12 @@ from hw.fabric.link import LinkLayer
 from hw.spec.config import load
 from hw.spec.link import CHECKSUM, LinkParameters
 from hw.spec.packet import link_flit_layout
+from hw.spec.packing import unpack
 from hw.stream.connect import connect_stream
 from models.fabric.link import LinkModel
 
 FLIT = link_flit_layout(load("tiny"))
-PARAMETERS = LinkParameters(FLIT, replay_flits=32, silence_cycles=300)
+PARAMETERS = LinkParameters(FLIT, replay_flits=32, repeat_cycles=50, silence_cycles=300)
 WORD_BITS = PARAMETERS.word.size
 DELAY = 11
 FLITS = 600
@@ -49,7 +50,7 @@ class Pair(wiring.Component):
         ports = {"transmit": In(flits), "receive": Out(flits), "o": Out(words), "i": In(words)}
         super().__init__(
             {f"{end}_{name}": port for end in ("near", "far") for name, port in ports.items()}
-            | {"up": Out(2)}
+            | {"up": Out(2), "replayed": Out(2)}
         )
 
     def elaborate(self, platform):
@@ -60,7 +61,10 @@ class Pair(wiring.Component):
             connect_stream(m, part.receive, getattr(self, f"{end}_receive"))
             connect_stream(m, part.o, getattr(self, f"{end}_o"))
             connect_stream(m, getattr(self, f"{end}_i"), part.i)
-            m.d.comb += self.up[index].eq(part.events.up)
+            m.d.comb += [
+                self.up[index].eq(part.events.up),
+                self.replayed[index].eq(part.events.replayed),
+            ]
         return m
 
 
@@ -76,12 +80,12 @@ def damaged(word, faults, rng, cycle):
     return [word] * (2 if rng.random() < faults.get("double", 0) else 1)
 
 
-async def wire(dut, source, sink, faults, rng, pause):
+async def wire(dut, source, sink, faults, rng, pause, *, delay=DELAY):
     """Carry words from port ``source`` to port ``sink``; the far end always takes them."""
     payload, valid = (getattr(dut, f"{source}__{part}") for part in ("payload", "valid"))
     ready = getattr(dut, f"{source}__ready")
     into = getattr(dut, f"{sink}__payload"), getattr(dut, f"{sink}__valid")
-    pausing, line, cycle = stalls(pause, rng), deque([[] for _ in range(DELAY)]), 0
+    pausing, line, cycle = stalls(pause, rng), deque([[] for _ in range(delay)]), 0
     waiting = deque()
     ready.value = 0
     into[1].value = 0
@@ -113,12 +117,13 @@ async def check_both_ends(dut):
     cocotb.start_soon(wire(dut, "far_o", "near_i", faults, rng, given["pause"]))
     sources = [Source(dut, f"{end}_transmit", "bursts", rng) for end in ("near", "far")]
     sinks = [Sink(dut, f"{end}_receive", "none", rng) for end in ("far", "near")]
-    seen_up = set()
+    seen_up, replayed = set(), set()
 
     async def watch():
         while True:
             await RisingEdge(dut.clk)
             seen_up.add(int(dut.up.value))
+            replayed.add(int(dut.replayed.value))
 
     await start_clock(dut)
     cocotb.start_soon(watch())
@@ -135,6 +140,57 @@ async def check_both_ends(dut):
     for sink, flits in zip(sinks, given_flits, strict=True):
         assert sink.received == flits
     assert (0 in seen_up) == ("down" in faults)
+    assert (replayed == {0}) == (not faults), "goes back although nothing is lost, or never"
+
+
+def test_full_rate():
+    """A flit per cycle both ways, as long as the replay memory holds a round trip."""
+    simulate(Pair(), module=__name__, case="check_rate", seed=1)
+
+
+@cocotb.test()
+async def check_rate(dut):
+    rng = random.Random(cocotb.RANDOM_SEED)
+    cocotb.start_soon(wire(dut, "near_o", "far_i", {}, rng, "none", delay=2))
+    cocotb.start_soon(wire(dut, "far_o", "near_i", {}, rng, "none", delay=2))
+    sources = [Source(dut, f"{end}_transmit", "none", rng) for end in ("near", "far")]
+    sinks = [Sink(dut, f"{end}_receive", "none", rng) for end in ("far", "near")]
+    await start_clock(dut)
+    for source in sources:
+        source.queue.extend(rng.getrandbits(FLIT.size) for _ in range(FLITS))
+    cycles = 0
+    while any(len(sink.received) < FLITS for sink in sinks):
+        await RisingEdge(dut.clk)
+        cycles += 1
+        assert cycles < FLITS + 2 * PARAMETERS.replay_flits
+
+
+def test_news_waits_for_the_wire():
+    """What came is acknowledged as soon as a physical layer that stood still moves again."""
+    simulate(LinkLayer(PARAMETERS), module=__name__, case="check_news", seed=1)
+
+
+@cocotb.test()
+async def check_news(dut):
+    rng, model = random.Random(cocotb.RANDOM_SEED), LinkModel(PARAMETERS)
+    dut.transmit__valid.value, dut.receive__ready.value = 0, 1
+    words = Source(dut, "i", "none", rng)
+    dut.o__ready.value = 1
+    await start_clock(dut)
+    for number in range(1, 20):
+        dut.o__ready.value = 0
+        model.send(rng.getrandbits(FLIT.size))
+        words.queue.append(model.word())
+        for _ in range(rng.randrange(20, 60)):
+            await RisingEdge(dut.clk)
+        dut.o__ready.value = 1
+        told = set()
+        # One word may have waited since before the news.
+        for _ in range(4):
+            await RisingEdge(dut.clk)
+            if dut.o__valid.value:
+                told.add(unpack(PARAMETERS.word, int(dut.o__payload.value))["acknowledge"])
+        assert number in told, (number, told)
 
 
 def test_an_idle_link_is_quiet():
