@@ -17,7 +17,7 @@ from cocotb.triggers import RisingEdge, Timer
 from cocotb_tests.support.build import parameters_of_test, simulate
 from cocotb_tests.support.streams import Sink, Source, stalls, start_clock, wait_until
 from hw.fabric.checksum import Checksum
-from hw.fabric.link import LinkLayer
+from hw.fabric.link import LinkEvents, LinkLayer
 from hw.spec.config import load
 from hw.spec.link import CHECKSUM, LinkParameters
 from hw.spec.packet import link_flit_layout
@@ -256,6 +256,33 @@ async def check_model(dut):
     await wait_until(dut, carry, "every flit", 60_000)
     assert arrived == up
     assert sink.received == down
+
+
+def test_silence():
+    """The link is down ``silence_cycles`` after the last good word, no sooner, until the next."""
+    simulate(LinkLayer(PARAMETERS), module=__name__, case="check_silence", seed=1)
+
+
+@cocotb.test()
+async def check_silence(dut):
+    rng, model = random.Random(cocotb.RANDOM_SEED), LinkModel(PARAMETERS)
+    dut.transmit__valid.value, dut.receive__ready.value, dut.o__ready.value = 0, 1, 1
+    words = Source(dut, "i", "none", rng)
+    await start_clock(dut)
+
+    def up():
+        return unpack(LinkEvents, int(dut.events.value))["up"]
+
+    for _ in range(3):
+        for _ in range(PARAMETERS.silence_cycles + 10):
+            await RisingEdge(dut.clk)
+        assert not up()
+        words.queue.append(model.word())
+        await wait_until(dut, up, "the link to be up", 10)
+        for _ in range(PARAMETERS.silence_cycles - 1):
+            await RisingEdge(dut.clk)
+            assert up()
+        await wait_until(dut, lambda: not up(), "the link to be down", 2)
 
 
 VECTOR, CHECK_VALUE = b"123456789", 0xD2C22F51
