@@ -56,12 +56,13 @@ class Stream:
 
 
 class Source:
-    """Feeds a stream input; ``queue`` takes payloads as integers."""
+    """Feeds a stream input; ``queue`` takes payloads as integers. Between them comes noise."""
 
     def __init__(self, dut: Any, name: str, profile: str, rng: random.Random) -> None:
         self.stream = Stream(dut, name)
         self.queue: deque[int] = deque()
         self._stalls = stalls(profile, rng)
+        self._noise = random.Random(rng.getrandbits(32))
         self.stream.valid.value = 0
         cocotb.start_soon(self._run())
 
@@ -73,12 +74,15 @@ class Source:
         stream, offering = self.stream, False
         while True:
             await RisingEdge(stream.clock)
-            if offering and stream.ready.value:
+            ended = offering and stream.ready.value
+            if ended:
                 self.queue.popleft()
                 offering = False
             if not offering and self.queue and not next(self._stalls):
                 stream.payload.value = self.queue[0]
                 offering = True
+            elif ended:
+                stream.payload.value = self._noise.getrandbits(len(stream.payload))
             stream.valid.value = int(offering)
 
 

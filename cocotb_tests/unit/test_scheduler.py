@@ -90,6 +90,7 @@ async def check_rows(dut):
     await start_clock(dut)
     last_quantized = -(10**6)
     progress = {"index": 0, "slot": 0, "started": None}
+    stays = False
     seen = {"slices": 0, "slots": 0, "discarded": 0, "ordinary behind quantized": 0}
     for now in range(60_000):
         for c, queue in enumerate(queues):
@@ -102,6 +103,7 @@ async def check_rows(dut):
         await Timer(2, "ns")
         chosen = int(dut.controller_now.value)
         wave = None
+        assert dut.busy.value or not stays, "leaves a wave although no other waits"
         if dut.busy.value:
             wave = queues[chosen.bit_length() - 1][0]
             if wave.looked_at is None:
@@ -165,6 +167,8 @@ async def check_rows(dut):
                     assert (progress["index"], progress["slot"]) == (wave.slices, wave.slots)
                 progress |= {"index": 0, "slot": 0, "started": None}
                 queues[chosen.bit_length() - 1].popleft()
+        # Only another controller's wave is a reason to look at one twice.
+        stays = dut.busy.value and not dut.free.value and sum(map(bool, queues)) == 1
         await RisingEdge(dut.clk)
         if not any(queues):
             break
