@@ -6,8 +6,10 @@ its file. A mutant survives if all of them pass.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -64,6 +66,15 @@ def chosen(target: Target, seed: int) -> list[Mutant]:
     return choose(worth, target.count, seed)
 
 
+running: set[subprocess.Popen[str]] = set()
+"""Tests under way, each a session of its own, so that its simulators end with it."""
+
+
+def end(process: subprocess.Popen[str]) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+
+
 def judge(mutant: Mutant, tests: list[str]) -> Verdict:
     start = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="mutant-") as name:
@@ -81,24 +92,29 @@ def judge(mutant: Mutant, tests: list[str]) -> Verdict:
         environment = dict(os.environ) | {"PYTHONPATH": name, "PYTHONDONTWRITEBYTECODE": "1"}
         command = [sys.executable, "-m", "pytest", "-q", "-x", "-m", "not slow", *tests]
         command += ["-p", "no:cacheprovider", "--no-header"]
+        process = subprocess.Popen(
+            command,
+            cwd=folder,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        running.add(process)
         try:
-            result = subprocess.run(
-                command,
-                cwd=folder,
-                env=environment,
-                capture_output=True,
-                text=True,
-                timeout=LIMIT_SECONDS,
-            )
+            output, _ = process.communicate(timeout=LIMIT_SECONDS)
         except subprocess.TimeoutExpired:
             return Verdict(mutant, True, "hangs", time.monotonic() - start)
-    failed = [line for line in result.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))]
-    if result.returncode not in (0, 1):
-        raise RuntimeError(
-            f"{mutant.name}: pytest ended with {result.returncode}:\n{result.stdout}"
-        )
+        finally:
+            end(process)
+            process.wait()
+            running.discard(process)
+    failed = [line for line in output.splitlines() if line.startswith(("FAILED", "ERROR"))]
+    if process.returncode not in (0, 1):
+        raise RuntimeError(f"{mutant.name}: pytest ended with {process.returncode}:\n{output}")
     by = failed[0].split(" - ")[0].removeprefix("FAILED ") if failed else ""
-    return Verdict(mutant, result.returncode == 1, by, time.monotonic() - start)
+    return Verdict(mutant, process.returncode == 1, by, time.monotonic() - start)
 
 
 def sound(target: Target) -> Mutant:
@@ -124,25 +140,41 @@ def main(seed: int, only: str | None, listing: bool, jobs: int) -> None:
         for mutant, _ in work:
             console.print(f"{mutant.file}:{mutant.line}: {mutant.before} -> {mutant.after}")
         return
-    verdicts = []
     with ThreadPoolExecutor(jobs) as pool:
-        for target, verdict in zip(
-            wanted, pool.map(lambda t: judge(sound(t), t.tests), wanted), strict=True
-        ):
-            if verdict.noticed:
-                raise click.ClickException(f"{target.file}: fails without a mutant: {verdict.by}")
-        running = [pool.submit(judge, *item) for item in work]
-        for number, done in enumerate(as_completed(running), 1):
-            verdict = done.result()
-            verdicts.append(verdict)
-            said = "noticed" if verdict.noticed else "SURVIVES"
-            place = f"{verdict.mutant.file}:{verdict.mutant.line}"
-            console.print(f"{number}/{len(work)} {said} {place} ({verdict.seconds:.0f} s)")
-            console.file.flush()
+        try:
+            verdicts = judge_all(console, pool, wanted, work)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            for process in list(running):
+                end(process)
+            raise
     _report(console, wanted, verdicts)
     share = sum(verdict.noticed for verdict in verdicts) / len(verdicts)
     if share < REACHED:
         sys.exit(1)
+
+
+def judge_all(
+    console: Console,
+    pool: ThreadPoolExecutor,
+    wanted: list[Target],
+    work: list[tuple[Mutant, list[str]]],
+) -> list[Verdict]:
+    """First that the tests pass without a mutant, then every mutant."""
+    as_is = pool.map(lambda target: judge(sound(target), target.tests), wanted)
+    for target, verdict in zip(wanted, as_is, strict=True):
+        if verdict.noticed:
+            raise click.ClickException(f"{target.file}: fails without a mutant: {verdict.by}")
+    verdicts = []
+    futures = [pool.submit(judge, *item) for item in work]
+    for number, done in enumerate(as_completed(futures), 1):
+        verdict = done.result()
+        verdicts.append(verdict)
+        said = "noticed" if verdict.noticed else "SURVIVES"
+        place = f"{verdict.mutant.file}:{verdict.mutant.line}"
+        console.print(f"{number}/{len(work)} {said} {place} ({verdict.seconds:.0f} s)")
+        console.file.flush()
+    return verdicts
 
 
 def _report(console: Console, wanted: list[Target], verdicts: list[Verdict]) -> None:
