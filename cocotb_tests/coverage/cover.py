@@ -28,6 +28,7 @@ REASONS = Path(__file__).with_name("holes.toml")
 SYSTEM = (
     "system/test_address_space",
     "system/test_any_bits",
+    "system/test_combinations",
     "system/test_errors",
     "system/test_isolation",
     "system/test_quantized",
