@@ -95,6 +95,8 @@ class SoakLoad:
         for _ in instructions:
             record = self.driver.wait_completion()
             done = instructions[record.identifier]
+            if record.identifier == SUM:
+                self._wait_flags(record.status)
             if self.tally.count(record.status):
                 execute(self.config, done[0], self._models, *done[1:])
                 self.tally.moved_bytes += done[0]["length"] * self._endpoints
@@ -160,6 +162,15 @@ class SoakLoad:
             dma.copy(Place(after, base), Place(endpoint, base + 2 * length), length),
             dma.multicast(Place(endpoint, base), everyone, base + 3 * length, length),
         ]
+
+    def _wait_flags(self, status: Status) -> None:
+        """Nobody may clear a flag before its endpoint has seen it, which may be after the record:
+        its write crosses a link of its own."""
+        for endpoint in range(self._endpoints):
+            address = self.driver.endpoint_address(endpoint, "SYNC_STATE")
+            limit = self.config.isa.timeout_cycles
+            seen = self.driver.bus.wait_while(address, 1, 1, limit=limit)
+            self.tally.lost += status == Status.OK and not seen
 
     def _start_writes(self) -> list[list[int]]:
         """Ordinary packets of every endpoint, to one or to all; returns who gets them."""
