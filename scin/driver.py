@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 from hw.spec.config import Config
@@ -156,8 +157,7 @@ class Driver:
         """Ordinary writes of ``endpoint`` to an endpoint, or with ``multicast`` to a mask of them:
         ``packets`` (0: without end) over ``span`` bytes from ``address``, again and again."""
         self.stop_traffic(endpoint)
-        self.write_endpoint(endpoint, "TRAFFIC_ADDRESS", address & 0xFFFFFFFF, 0)
-        self.write_endpoint(endpoint, "TRAFFIC_ADDRESS", address >> 32, 1)
+        write_address(partial(self.write_endpoint, endpoint), "TRAFFIC_ADDRESS", address)
         for name, value in (
             ("TRAFFIC_DESTINATION", destination),
             ("TRAFFIC_BYTES", packet_bytes),
@@ -180,6 +180,12 @@ class Driver:
                 return
             self.progress()
         raise HangError(f"waited {patience * SLICE_CYCLES} cycles for {what}")
+
+
+def write_address(write: Callable[[str, int, int], None], name: str, address: int) -> None:
+    """Low and high word of the register ``name``, by ``write`` (name, value, index)."""
+    write(name, address & 0xFFFFFFFF, 0)
+    write(name, address >> 32, 1)
 
 
 def _write_words(bus: Bus, register: Register, value: int, bits: int) -> None:

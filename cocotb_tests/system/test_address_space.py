@@ -20,6 +20,7 @@ from hw.spec.status import Status
 from models.dma.engine import EngineModel
 from models.endpoint.endpoint import Window
 from scin.dma.engine import EngineDriver
+from scin.driver import write_address
 
 OPERANDS, OTHER = range(2)
 """Windows: one for elements, the other for their scales or for flags."""
@@ -49,11 +50,6 @@ class Lift:
     def moved(self, instruction: dict, window: int) -> dict:
         addresses = [a + self.move(window, [e]) for e, a in enumerate(instruction["addresses"])]
         return instruction | {"addresses": addresses}
-
-
-def set_address(write, name: str, address: int) -> None:
-    write(name, address & 0xFFFFFFFF, 0)
-    write(name, address >> 32, 1)
 
 
 @built
@@ -91,9 +87,9 @@ def test_barriers():
         for number in range(ROUNDS):
             system.fill(rng, REGION)
             flags = lift.move(OTHER) + config.flag_base
-            set_address(driver.write_switch, "FLAG_BASE", flags)
+            write_address(driver.write_switch, "FLAG_BASE", flags)
             for endpoint in lift.endpoints:
-                set_address(partial(driver.write_endpoint, endpoint), "FLAG_BASE", flags)
+                write_address(partial(driver.write_endpoint, endpoint), "FLAG_BASE", flags)
             instruction = collective(config, 256, barrier=1, notify=1, sync_id=number % ids)
             instruction["identifier"] = int(rng.integers(1 << 16))
             assert system.expect(instruction) == Status.OK
@@ -130,7 +126,7 @@ def test_commands(built):
                 # Each engine has a window in every memory.
                 by = lift.move(number)
                 engine.reset()
-                set_address(engine.write, "RING_BASE", engine.ring_base + by)
+                write_address(engine.write, "RING_BASE", engine.ring_base + by)
                 addresses = ("source", "destination", "second", "signal")
                 for command in commands:
                     command |= {name: command[name] + by for name in addresses if name in command}

@@ -13,6 +13,7 @@ from hw.isa.jobs import write_job_layout
 from hw.isa.retire import Retire
 from hw.spec.config import load
 from hw.spec.instruction import Completion
+from hw.spec.packet import WORD_BYTES
 from hw.spec.packing import pack, unpack
 from hw.spec.status import Status
 
@@ -20,7 +21,6 @@ CONFIG = load("tiny")
 SLOTS = CONFIG.isa.instructions_in_flight
 INDEX = 1
 INSTRUCTIONS = 200
-FLAG_BYTES = 8
 
 
 @pytest.mark.parametrize("fused", [0, 1])
@@ -61,7 +61,7 @@ async def check_order(dut):
                 "ports": context["participants"] & (1 << CONFIG.system.endpoints) - 1,
                 "notify": 1,
                 "context": number % SLOTS + INDEX * SLOTS,
-                "offset": FLAG_BYTES * context["sync_id"],
+                "offset": WORD_BYTES * context["sync_id"],
                 "identifier": context["identifier"],
                 "status": int(outcome),
             }

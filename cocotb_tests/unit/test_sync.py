@@ -11,12 +11,11 @@ from cocotb_tests.support.streams import PROFILES, FlitCodec, Sink, Source, star
 from hw.endpoint.axi import BURST_LAYOUT, read_beat_layout
 from hw.endpoint.sync import Sync
 from hw.spec.config import load
-from hw.spec.packet import FlagWord, MessageClass, Operation
+from hw.spec.packet import WORD_BYTES, FlagWord, MessageClass, Operation
 from hw.spec.packing import pack, unpack
 
 CONFIG = load("tiny")
 FLIT = CONFIG.fabric.flit_bytes
-FLAG_BYTES = 8
 IDENTITY = 9
 ARRIVALS = 60
 
@@ -36,7 +35,7 @@ async def check_sync(dut):
     beats = Source(dut, "beat", "10%", rng)
     await start_clock(dut)
     for _ in range(ARRIVALS):
-        sync_id, base = rng.getrandbits(8), rng.getrandbits(48) & ~(FLAG_BYTES - 1)
+        sync_id, base = rng.getrandbits(8), rng.getrandbits(48) & ~(WORD_BYTES - 1)
         dut.interval.value = interval = rng.choice([0, 1, 20])
         dut.start.value, dut.sync_id.value, dut.flag_base.value = 1, sync_id, base
         await RisingEdge(dut.clk)
@@ -46,12 +45,12 @@ async def check_sync(dut):
         arrivals.received.clear()
         await wait_until(dut, lambda: len(arrivals.received) == 2, "the arrival")
         ((header, payload),) = codec.packets(arrivals.received)
-        assert (header["inc"], header["source"], header["length"]) == (1, IDENTITY, FLAG_BYTES)
-        assert header["address"] == FLAG_BYTES * sync_id
+        assert (header["inc"], header["source"], header["length"]) == (1, IDENTITY, WORD_BYTES)
+        assert header["address"] == WORD_BYTES * sync_id
         assert header["operation"] == Operation.ATOMIC_ADD
         assert header["message_class"] == MessageClass.WRITE_REQUEST
         assert int.from_bytes(payload, "little") == 1
-        flag = (base + FLAG_BYTES * sync_id) % (1 << 48)
+        flag = (base + WORD_BYTES * sync_id) % (1 << 48)
         for last in [False] * rng.randrange(4) + [True]:
             assert int(dut.waiting.value) == 1
             bursts.received.clear()
@@ -62,7 +61,7 @@ async def check_sync(dut):
             word["valid"] = int(last)
             row = rng.getrandbits(8 * FLIT)
             shift = 8 * (flag % FLIT)
-            row &= ~((1 << 8 * FLAG_BYTES) - 1 << shift)
+            row &= ~((1 << 8 * WORD_BYTES) - 1 << shift)
             row |= pack(FlagWord, word) << shift
             beats.queue.append(pack(read_beat_layout(CONFIG), {"data": row}))
             await wait_until(dut, lambda: beats.idle, "the flag to be taken")

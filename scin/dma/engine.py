@@ -13,7 +13,7 @@ from hw.spec.packing import pack
 from hw.spec.registers import PAGE_BYTES, dma_page
 from hw.spec.status import Status
 from scin.dma import commands as build
-from scin.driver import Driver
+from scin.driver import Driver, write_address
 
 RING_COMMANDS = AXI_BOUNDARY_BYTES // COMMAND_BYTES
 """By default a ring fills 4 KiB."""
@@ -81,8 +81,7 @@ class EngineDriver:
         """Forget commands and failures; set up the ring."""
         self.write("RESET", 1)
         self._wait_idle("its reset")
-        self.write("RING_BASE", self.ring_base & 0xFFFFFFFF, 0)
-        self.write("RING_BASE", self.ring_base >> 32, 1)
+        write_address(self.write, "RING_BASE", self.ring_base)
         self.write("RING_SIZE", self.ring_commands)
         self.write("TIMEOUT", self.driver.config.dma.timeout_cycles)
         self._written = 0
