@@ -113,6 +113,9 @@ class Buffer(wiring.Component):
                 m.d.sync += self.o.payload.eq(spare)
             with m.Else():
                 m.d.sync += self.o.payload.eq(self.i.payload)
-        with m.Elif(self.i.valid & self.i.ready):
-            m.d.sync += [spare.eq(self.i.payload), spare_valid.eq(1)]
+        with m.Elif(self.i.valid):
+            m.d.sync += spare_valid.eq(1)
+        # Whether it is needed is known late; that it is free, at once.
+        with m.If(~spare_valid):
+            m.d.sync += spare.eq(self.i.payload)
         return m
