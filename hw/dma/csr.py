@@ -114,7 +114,10 @@ class EngineRegisters(wiring.Component):
         # Once per doorbell.
         fresh = Signal(len(MOMENTS))
         for index, name in enumerate(MOMENTS):
-            event = rung if name == "rung" else getattr(control, f"{name}_event")
+            event = Signal(name=f"{name}_event")
+            m.d["sync" if extra else "comb"] += event.eq(
+                rung if name == "rung" else getattr(control, f"{name}_event")
+            )
             taken = Signal(name=f"{name}_taken")
             once = name in ("fetched", "first_read")
             m.d.comb += taken.eq(event & (fresh[index] if once else 1))

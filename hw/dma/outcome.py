@@ -1,7 +1,7 @@
 """How the commands of an engine end: counts, the first failure, timeout, reset."""
 
 from amaranth import Module, Mux, Signal
-from amaranth.lib import wiring
+from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.dma.jobs import FAILURE_LAYOUT, ITEM_BITS, NUMBER_BITS
@@ -11,6 +11,9 @@ from hw.spec.status import Status
 
 SOURCES = 3
 """Parts that tell of a failure by the low bits of the command's number."""
+
+FOUND_LAYOUT = data.StructLayout({"status": Status, "limit": NUMBER_BITS, "ending": ITEM_BITS})
+"""A failure, of the last command up to ``limit`` whose number ends with ``ending``."""
 
 
 class Outcome(wiring.Component):
@@ -64,25 +67,33 @@ class Outcome(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         latest = (self.started - 1)[:NUMBER_BITS]
+        number, started = self.sequencer_number, self.started
 
-        # The command that failed is the last one up to `limit` whose number ends like this.
-        limit, ending = Signal(NUMBER_BITS), Signal(ITEM_BITS)
-        m.d.comb += self.number.eq(limit - (limit - ending)[:ITEM_BITS])
-
-        def fail(condition, status, upto, command):
-            with m.If(~self.failed & condition):
-                m.d.sync += [
-                    self.failed.eq(1),
-                    self.status.eq(status),
-                    limit.eq(upto),
-                    ending.eq(command),
-                ]
-
-        for failure in self.failure:
-            fail(failure.status != Status.OK, failure.status, latest, failure.command)
-        number = self.sequencer_number
-        fail(self.sequencer_failure != Status.OK, self.sequencer_failure, number, number)
-        fail(self.ring_failure != Status.OK, self.ring_failure, self.started, self.started)
+        found = (
+            *((failure.status, latest, failure.command) for failure in self.failure),
+            (self.sequencer_failure, number, number[:ITEM_BITS]),
+            (self.ring_failure, started, started[:ITEM_BITS]),
+            (Mux(self.abort, Status.TIMEOUT, Status.OK), latest, latest[:ITEM_BITS]),
+        )
+        now = Signal(data.ArrayLayout(FOUND_LAYOUT, len(found)))
+        before, first = Signal.like(now), Signal(FOUND_LAYOUT)
+        m.d.sync += before.eq(now)
+        m.d.comb += [
+            self.status.eq(first.status),
+            self.number.eq(first.limit - (first.limit - first.ending)[:ITEM_BITS]),
+        ]
+        # That something failed is known at once, for the signals; what, a cycle later.
+        told = Signal()
+        for index, (status, limit, ending) in enumerate(found):
+            m.d.comb += [
+                now[index].status.eq(status),
+                now[index].limit.eq(limit),
+                now[index].ending.eq(ending),
+            ]
+            with m.If(now[index].status != Status.OK):
+                m.d.sync += self.failed.eq(1)
+            with m.If(self.failed & ~told & (before[index].status != Status.OK)):
+                m.d.sync += [told.eq(1), first.eq(before[index])]
 
         # The fabric owes something and nothing comes.
         silence = Signal(32)
@@ -92,7 +103,6 @@ class Outcome(wiring.Component):
         m.d.sync += silence.eq(Mux(self.waiting & ~self.moved, silence + 1, 0))
         with m.If(self.abort):
             m.d.sync += [self.generation.eq(self.generation + 1), silence.eq(0)]
-        fail(self.abort, Status.TIMEOUT, latest, latest)
 
         with m.If(self.reset):
             m.d.sync += self.resetting.eq(1)
@@ -102,7 +112,8 @@ class Outcome(wiring.Component):
             m.d.sync += [
                 self.resetting.eq(0),
                 self.failed.eq(0),
-                self.status.eq(Status.OK),
+                told.eq(0),
+                first.status.eq(Status.OK),
             ]
         with m.If(self.flush):
             m.d.sync += [self.started.eq(0), self.completed.eq(0)]
@@ -110,7 +121,7 @@ class Outcome(wiring.Component):
             m.d.sync += self.started.eq(self.started + self.begun)
             with m.If(self.quiet & ~self.failed):
                 m.d.sync += self.completed.eq(self.started)
-        with m.If(self.failed & self.quiet):
+        with m.If(told & self.quiet):
             m.d.comb += self.state.eq(EngineState.HALTED)
         with m.Elif(
             self.resetting
