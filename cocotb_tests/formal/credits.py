@@ -70,6 +70,8 @@ class CreditLoop(wiring.Component):
             near.grant_valid.eq(back.link.valid & self.takes[1] if self._broken else returning),
             near.grant.eq(returned),
             Assert(~far.overflow),
+            Assert((near.chosen & (near.chosen - 1)) == 0),
+            Assert((near.chosen & ~near.credited) == 0),
             Assert(far.owed_any == (far.owed.as_value() != 0)),
             Assert(~far.owed_urgent | far.owed_any),
         ]

@@ -15,6 +15,7 @@ from hw.spec.packing import pack
 
 FLITS = 150
 CONFIG = load("tiny")
+REGISTERED = {"fabric.registered": True}
 
 
 def flit(channel: int, number: int) -> int:
@@ -25,10 +26,11 @@ def flit(channel: int, number: int) -> int:
 
 
 @pytest.mark.parametrize("pause_out", PROFILES)
-@pytest.mark.parametrize("seed", [1, 2])
-def test_every_channel_in_order(pause_out, seed):
+@pytest.mark.parametrize(("seed", "fields"), [(1, {}), (2, {}), (3, REGISTERED)])
+def test_every_channel_in_order(pause_out, seed, fields):
     """Both directions at once, all channels, more flits than credits."""
-    simulate(Link(CONFIG), module=__name__, case="check_order", seed=seed, pause_out=pause_out)
+    link = Link(load("tiny", fields))
+    simulate(link, module=__name__, case="check_order", seed=seed, pause_out=pause_out)
 
 
 def ends(dut, rng, pause_out):
@@ -55,10 +57,12 @@ async def check_order(dut):
         assert sink.received == [flit(channel, n) for n in range(FLITS)], Channel(channel).name
 
 
-def test_a_stalled_channel_blocks_no_other():
+@pytest.mark.parametrize("fields", [{}, REGISTERED], ids=["direct", "registered"])
+def test_a_stalled_channel_blocks_no_other(fields):
     """Each channel in turn is never drained; all others still deliver everything."""
+    link = Link(load("tiny", fields))
     for stalled in range(len(TO_SWITCH)):
-        simulate(Link(CONFIG), module=__name__, case="check_stalled", seed=1, stalled=stalled)
+        simulate(link, module=__name__, case="check_stalled", seed=1, stalled=stalled)
 
 
 @cocotb.test()

@@ -31,6 +31,7 @@ class Transmitter(wiring.Component):
     owed_urgent : there are some that should leave even if flits wait
     credits : out, credits held, per channel
     credited : out, one bit per channel of ``channels``: any are held
+    chosen : out, one-hot, the channel of ``channels`` whose flit leaves next; zero if none waits
     given_up : out, the far end took no flit of some channel for ``link.patience_cycles``: from
         now until reset what is sent there is dropped, so that it blocks nobody else
 
@@ -38,7 +39,7 @@ class Transmitter(wiring.Component):
     two queue sets while both have something to send (paper, 3.2: round robin on TX), and
     between classes within a set, flit by flit: a channel that stalls, or a long packet,
     delays no other. Owed credits leave whenever the link would idle, or when urgent.
-    Latency 1 cycle.
+    Latency 1 cycle; with ``fabric.registered`` 2, and from one channel a flit every second cycle.
     """
 
     def __init__(self, config: Config, channels: tuple[Channel, ...]):
@@ -56,6 +57,7 @@ class Transmitter(wiring.Component):
                 "take_owed": Out(1),
                 "credits": Out(credit_layout()),
                 "credited": Out(len(channels)),
+                "chosen": Out(len(channels)),
                 "given_up": Out(1),
             }
         )
@@ -81,7 +83,11 @@ class Transmitter(wiring.Component):
                 self.credits[channel.value].eq(credits),
             ]
 
-        chosen = Signal(count)
+        # With a register between choice and departure: who leaves does not ask again.
+        registered = self._config.fabric.registered
+        choice, chosen = Signal(count), self.chosen
+        asking = Signal(count)
+        m.d.comb += asking.eq(eligible & ~(chosen if registered else 0))
         sets = [
             [i for i, channel in enumerate(self._channels) if queue_set(channel) == which]
             for which in QueueSet
@@ -90,23 +96,28 @@ class Transmitter(wiring.Component):
         for which, members in zip(QueueSet, sets, strict=True):
             turn = RoundRobin(len(members))
             m.submodules[f"turn_{which.name.lower()}"] = turn
-            m.d.comb += turn.requests.eq(Cat(eligible[i] for i in members))
+            m.d.comb += turn.requests.eq(Cat(asking[i] for i in members))
             turns.append(turn)
         m.submodules.turn_set = turn_set = RoundRobin(len(QueueSet))
         m.d.comb += turn_set.requests.eq(Cat(turn.requests.any() for turn in turns))
         for which, members in enumerate(sets):
             m.d.comb += turns[which].advance.eq(turn_set.grant[which] & turn_set.advance)
             for position, i in enumerate(members):
-                m.d.comb += chosen[i].eq(turn_set.grant[which] & turns[which].grant[position])
+                m.d.comb += choice[i].eq(turn_set.grant[which] & turns[which].grant[position])
 
         goes, free = Signal(), Signal()
+        if registered:
+            m.d.comb += turn_set.advance.eq(goes | ~chosen.any())
+            with m.If(turn_set.advance):
+                m.d.sync += chosen.eq(choice)
+        else:
+            m.d.comb += [turn_set.advance.eq(goes), chosen.eq(choice)]
         m.d.comb += [
             free.eq(~self.link.valid | self.link.ready),
             self.take_owed.eq(
-                free & (self.owed_urgent | (self.owed_any & (~eligible.any() | self.given_up)))
+                free & (self.owed_urgent | (self.owed_any & (~chosen.any() | self.given_up)))
             ),
             goes.eq(free & ~self.owed_urgent & ~self.given_up),
-            turn_set.advance.eq(goes),
             sent.eq(Mux(goes, chosen, 0)),
         ]
         for index, source in enumerate(self.i):
@@ -117,7 +128,7 @@ class Transmitter(wiring.Component):
         m.d.comb += flit.eq(select(chosen, [s.payload for s in self.i]))
         with m.If(free):
             m.d.sync += [
-                self.link.valid.eq((eligible.any() & ~self.given_up) | self.owed_any),
+                self.link.valid.eq((chosen.any() & ~self.given_up) | self.owed_any),
                 self.link.payload.credit.eq(self.take_owed),
                 self.link.payload.channel.eq(
                     select(chosen, [channel.value for channel in self._channels])

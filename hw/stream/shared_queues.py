@@ -26,9 +26,9 @@ class SharedQueues(wiring.Component):
     level : out per queue, items held, that in the register included
 
     An item that comes to a full queue is lost: whoever sends must know of room. It is valid at
-    ``o`` four cycles after it came, if no other queue is served before. An item per cycle in,
-    one out of all queues together, of one queue every fourth cycle; round robin. Who wants a turn
-    is registered: the choice is a cycle of its own.
+    ``o`` five cycles after it came, if no other queue is served before. An item per cycle in,
+    one out of all queues together, of one queue every fifth cycle; round robin. Who wants a turn
+    is registered, and whose it is: the choice is a cycle of its own.
     """
 
     def __init__(self, shape, *, depths: list[int]):
@@ -51,25 +51,30 @@ class SharedQueues(wiring.Component):
         m.submodules.storage = storage = memory.Memory(shape=width, depth=total, init=[])
         write, read = storage.write_port(), storage.read_port()
         m.submodules.turn = turn = RoundRobin(len(depths))
-        arriving = Signal(len(depths))
+        chosen, arriving = Signal(len(depths)), Signal(len(depths))
         places = []
         base = 0
         for index, depth in enumerate(depths):
-            places.append(self._queue(m, index, base, depth, total, turn, arriving[index], read))
+            *place, wants = self._queue(
+                m, index, base, depth, total, chosen[index], arriving[index], read
+            )
+            places.append(place)
+            m.d.sync += turn.requests[index].eq(wants & ~turn.grant[index])
             base += depth
         m.d.comb += [
             turn.advance.eq(1),
             write.data.eq(Value.cast(self.payload)),
             write.addr.eq(select(self.enters, [place for place, _, _ in places])),
             write.en.eq(sum(stores for _, _, stores in places)),
-            read.addr.eq(select(turn.grant, [place for _, place, _ in places])),
-            read.en.eq(turn.grant.any()),
+            read.addr.eq(select(chosen, [place for _, place, _ in places])),
+            read.en.eq(1),
         ]
-        m.d.sync += arriving.eq(turn.grant)
+        m.d.sync += [chosen.eq(turn.grant), arriving.eq(chosen)]
         return m
 
-    def _queue(self, m, index, base, depth, total, turn, arrives, read):
-        """Where its next item goes, where its oldest is, and that an item is stored now."""
+    def _queue(self, m, index, base, depth, total, chosen, arrives, read):
+        """Where its next item goes, where its oldest is, that an item is stored now, and that
+        there is one to be read."""
         enters, out, level = self.enters[index], self.o[index], self.level[index]
         write_place = Signal(range(total), init=base, name=f"write_place_{index}")
         read_place = Signal(range(total), init=base, name=f"read_place_{index}")
@@ -77,13 +82,11 @@ class SharedQueues(wiring.Component):
         # An item that was chosen to be read has the register for itself until it is taken.
         reserved = Signal(name=f"reserved_{index}")
         stores = Signal(name=f"stores_{index}")
-        chosen = turn.grant[index]
         m.d.comb += [
             reserved.eq(arrives | out.valid),
             level.eq(stored + reserved),
             stores.eq(enters & (level != depth)),
         ]
-        m.d.sync += turn.requests[index].eq((stored != 0) & ~reserved & ~chosen)
         for place, moves in ((write_place, stores), (read_place, chosen)):
             with m.If(moves):
                 m.d.sync += place.eq(Mux(place == base + depth - 1, base, place + 1))
@@ -93,4 +96,4 @@ class SharedQueues(wiring.Component):
         ]
         with m.If(arrives):
             m.d.sync += Value.cast(out.payload).eq(read.data)
-        return write_place, read_place, stores
+        return write_place, read_place, stores, (stored != 0) & ~reserved & ~chosen

@@ -70,6 +70,10 @@ class Crossbar(wiring.Component):
         kind = LightRegister if registered else Buffer
         moves = self.moves if registered else able
         outputs = []
+        # With a path to share, what moved arrives a cycle later.
+        arrives, arriving = Signal(ports), Signal(ports)
+        if registered:
+            m.d.sync += arriving.eq(arrives)
         for o in range(ports):
             m.submodules[f"buffer_{o}"] = buffer = kind(flit_layout(self._config))
             connect_stream(m, buffer.o, self.o[o])
@@ -89,7 +93,8 @@ class Crossbar(wiring.Component):
                 asks[i].eq(Mux(source.valid & source.payload.first & waits, targets, 0)),
                 self.misrouted[i].eq(moves[i] & source.payload.first & nowhere),
             ]
-            all_ready = Cat(~granted[i][o] | outputs[o].ready for o in range(ports)).all()
+            room = Cat(out.ready for out in outputs) & ~arriving
+            all_ready = (~granted[i] | room).all()
             m.d.comb += [
                 able[i].eq(source.valid & (nowhere | (granted[i].any() & all_ready))),
                 source.ready.eq(moves[i]),
@@ -109,7 +114,8 @@ class Crossbar(wiring.Component):
                 turn.requests.eq(Cat(asks[i][o] for i in range(ports))),
                 grant.eq(holder if registered else Mux(held, holder, turn.grant)),
                 turn.advance.eq(~held),
-                outputs[o].valid.eq((grant & moves).any()),
+                arrives[o].eq((grant & moves).any()),
+                outputs[o].valid.eq((arriving if registered else arrives)[o]),
                 outputs[o].payload.eq(self.moved if registered else select(grant, flits)),
             ]
             last = Cat(source.payload.last for source in sources)

@@ -22,7 +22,7 @@ class SharedPath(wiring.Component):
     able : in, one bit per input, its flit may move; stays until it does
     moves : out, one-hot, it moves in this cycle
     offered : in, array of flits
-    moved : out, the flit that moves
+    moved : out, the flit that moved in the cycle before
 
     Round robin among the inputs; a flit moves two cycles after it is able, and every third
     cycle at most from one input.
@@ -45,11 +45,9 @@ class SharedPath(wiring.Component):
         m.d.sync += [
             turn.requests.eq(self.able & ~self.moves & ~turn.grant),
             self.moves.eq(turn.grant),
-        ]
-        m.d.comb += [
-            turn.advance.eq(1),
             self.moved.eq(select(self.moves, self.offered)),
         ]
+        m.d.comb += turn.advance.eq(1)
         return m
 
 
