@@ -22,9 +22,10 @@ ROUNDS = 40
 
 @pytest.mark.parametrize("burst", [0, 1])
 @pytest.mark.parametrize("pause_in", PROFILES)
-def test_wave_table(burst, pause_in):
+@pytest.mark.parametrize("registered", [False, True])
+def test_wave_table(burst, pause_in, registered):
     simulate(
-        WaveTable(CONFIG),
+        WaveTable(load("tiny", {"fabric.registered": registered})),
         module=__name__,
         case="check_rows",
         seed=5,

@@ -148,19 +148,29 @@ class Isa(wiring.Component):
         )
         for c, controller in enumerate(controllers):
             connect_stream(m, controller.read, turn.i[c])
-        job = turn.o.payload
+        registered = self._config.fabric.registered
+        jobs = turn.o
+        # The scheduler sees a wave no earlier than its entry, and its answers come later yet.
+        reserved = Signal(len(ports))
+        entry = Signal(read_job_layout(self._config))
+        m.d["sync" if registered else "comb"] += [
+            reserved.eq(Mux(turn.o.valid & turn.o.ready, turn.o.payload.ports, 0)),
+            entry.eq(turn.o.payload),
+        ]
+        if registered:
+            jobs = through(m, "read_buffer", turn.o, LightRegister)
+        job = jobs.payload
         all_ready = Cat(port.reads.job.ready | ~job.ports[i] for i, port in enumerate(ports))
-        m.d.comb += turn.o.ready.eq(all_ready.all())
+        m.d.comb += jobs.ready.eq(all_ready.all())
         for i, port in enumerate(ports):
-            begins = turn.o.valid & turn.o.ready & job.ports[i]
             m.d.comb += [
-                port.reads.job.valid.eq(begins),
+                port.reads.job.valid.eq(jobs.valid & jobs.ready & job.ports[i]),
                 port.reads.job.payload.eq(job),
-                port.table.allocate.eq(begins),
-                port.table.allocate_entry.eq(job.entry),
-                port.table.allocate_generation.eq(job.generation),
-                port.table.allocate_length.eq(job.length),
-                port.table.allocate_scale_length.eq(job.scale_length),
+                port.table.allocate.eq(reserved[i]),
+                port.table.allocate_entry.eq(entry.entry),
+                port.table.allocate_generation.eq(entry.generation),
+                port.table.allocate_length.eq(entry.length),
+                port.table.allocate_scale_length.eq(entry.scale_length),
             ]
 
     def _wire_reduction(self, m, controllers, ports, scheduler, reduction, feature):
@@ -179,6 +189,14 @@ class Isa(wiring.Component):
             scheduler.has_room.eq(Cat(port.writes.has_room for port in ports)),
         ]
 
+        # What is free is allocated again two cycles later at the earliest.
+        freed = Signal(len(ports))
+        free_entry, abandon = Signal.like(wave.entry), Signal()
+        m.d["sync" if self._config.fabric.registered else "comb"] += [
+            freed.eq(Mux(scheduler.free, wave.sources, 0)),
+            free_entry.eq(wave.entry),
+            abandon.eq(scheduler.free_abandon),
+        ]
         first = scheduler.index[: (self._config.isa.cycles_per_row - 1).bit_length()] == 0
         begins = (scheduler.start & first) | scheduler.start_scales
         targets = Mux(begins, scheduler.start_destinations, 0)
@@ -192,9 +210,9 @@ class Isa(wiring.Component):
                 port.table.asked.eq(scheduler.asked),
                 port.table.row.eq(scheduler.row),
                 port.table.scale_row.eq(reduction.scale_row),
-                port.table.free.eq(scheduler.free & wave.sources[i]),
-                port.table.free_entry.eq(wave.entry),
-                port.table.abandon.eq(scheduler.free_abandon),
+                port.table.free.eq(freed[i]),
+                port.table.free_entry.eq(free_entry),
+                port.table.abandon.eq(abandon),
                 reduction.rows[i].eq(port.table.data),
                 reduction.scale_rows[i].eq(port.table.scale_data),
                 port.writes.reserve.eq(targets[i]),

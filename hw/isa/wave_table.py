@@ -17,7 +17,8 @@ class WaveTable(wiring.Component):
 
     Ports
     -----
-    i : flit stream in, read responses; always ready, since entries are reserved first
+    i : flit stream in, read responses; always ready, since entries are reserved first, but with
+        ``fabric.registered`` for a flit every second cycle
     allocate : valid, entry, generation, length, scale length: expect these bytes
     free : valid, entry, abandon: the entry is free again; with ``abandon`` answers are
         still outstanding and will be dropped when they come
@@ -111,21 +112,26 @@ class WaveTable(wiring.Component):
         )
         arrives, flit = Signal(), Signal(flit_layout(config))
         entry = Signal(index_bits(entries))
-        mine, current = Signal(), Signal()
-        freed = self.free & (self.free_entry == offered_tag.entry)
-        m.d["sync" if config.fabric.registered else "comb"] += [
-            arrives.eq(self.i.valid),
+        held, mine, current = Signal(), Signal(), Signal()
+        taken = [
             flit.eq(self.i.payload),
             packet.eq(offered_packet),
             entry.eq(offered_tag.entry),
             mine.eq(generation[offered_tag.entry] == offered_tag.generation),
         ]
+        leaves = self.free & (self.free_entry == entry)
         if config.fabric.registered:
-            m.d.sync += current.eq(active[offered_tag.entry] & ~freed)
+            freed = self.free & (self.free_entry == offered_tag.entry)
+            m.d.comb += self.i.ready.eq(~held)
+            m.d.sync += [held.eq(self.i.valid & ~held), arrives.eq(held)]
+            with m.If(~held):
+                m.d.sync += [*taken, current.eq(active[offered_tag.entry] & ~freed)]
+            with m.Elif(leaves):
+                m.d.sync += current.eq(0)
         else:
-            m.d.comb += current.eq(active[entry])
+            m.d.comb += [*taken, current.eq(active[entry]), arrives.eq(self.i.valid)]
+            m.d.comb += self.i.ready.eq(1)
         header = header_of(flit)
-        m.d.comb += self.i.ready.eq(1)
         fill_entry = Signal.like(entry)
         fill_packet = Signal(range(packets + scale_packets))
         fill_scales = Signal()
@@ -133,22 +139,22 @@ class WaveTable(wiring.Component):
         filling = Signal()
         expected = Signal(LENGTH_BITS)
         expected_rows = Signal(range(rows + 1))
-        is_scales = Signal()
+        is_scales, fits, seen = Signal(), Signal(), Signal()
+        for_scales = packet >= packets
         scale_packet = packet - packets
-        m.d.comb += [
-            is_scales.eq(packet >= packets),
+        m.d["sync" if config.fabric.registered else "comb"] += [
+            fits.eq(packet < packets + scale_packets),
+            seen.eq(done[entry].bit_select(packet, 1)),
+            is_scales.eq(for_scales),
             expected.eq(
                 Mux(
-                    is_scales,
+                    for_scales,
                     scale_length[entry] - (scale_packet << packet_shift),
                     length[entry] - (packet << packet_shift),
                 )
             ),
         ]
         first = arrives & flit.first
-        fits = packet < packets + scale_packets
-        seen = done[entry].bit_select(packet, 1)
-        leaves = self.free & (self.free_entry == entry)
         fresh = current & mine & ~seen & fits & ~leaves
         # Told a cycle later, when an entry freed meanwhile has been counted.
         stale, again = Signal(), Signal()

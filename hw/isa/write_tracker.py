@@ -60,7 +60,8 @@ class WriteTracker(wiring.Component):
             Signal(tag_layout["generation"].width, name=f"generation_{c}") for c in range(contexts)
         )
         counts = Array(Signal(COUNT_BITS, name=f"count_{c}") for c in range(contexts))
-        abandoned = Signal(COUNT_BITS)
+        # Answers that will come for nobody: counted, and since the last cycle.
+        abandoned, given_up = Signal(COUNT_BITS), Signal(COUNT_BITS)
 
         header = header_of(self.i.payload)
         tag = data.View(tag_layout, header.tag)
@@ -71,7 +72,7 @@ class WriteTracker(wiring.Component):
         m.d.comb += [
             self.i.ready.eq(1),
             counted.eq(come & current & (counts[tag.context] != 0)),
-            drop_late.eq(come & ~counted & (abandoned != 0)),
+            drop_late.eq(come & ~counted & ((abandoned != 0) | (given_up != 0))),
         ]
         m.d.sync += [
             self.answered.eq(counted),
@@ -91,7 +92,7 @@ class WriteTracker(wiring.Component):
         ]
         with m.If(self.open):
             m.d.sync += generation[self.open_context].eq(self.open_generation)
-        given_up = 0
+        abandons = 0
         for c, count in enumerate(counts):
             more = Mux(self.expect & (self.expect_context == c), self.expect_count, 0)
             less = counted & (tag.context == c)
@@ -104,6 +105,6 @@ class WriteTracker(wiring.Component):
             left = (more != 0) | (count > 1) | ((count == 1) & ~less)
             m.d.sync += some.eq(left & ~self.abandon[c])
             m.d.comb += self.outstanding[c].eq(some | reporting)
-            given_up += Mux(self.abandon[c], (count + more - less)[:COUNT_BITS], 0)
-        m.d.sync += abandoned.eq(abandoned + given_up - drop_late)
+            abandons += Mux(self.abandon[c], (count + more - less)[:COUNT_BITS], 0)
+        m.d.sync += [given_up.eq(abandons), abandoned.eq(abandoned + given_up - drop_late)]
         return m
