@@ -17,6 +17,12 @@ def adder_tree(values):
     return values[0]
 
 
+def magnitude_of(value):
+    """Of a signed value: one adder, and no choice after it."""
+    negative = value[-1]
+    return (value.as_unsigned() ^ negative.replicate(len(value))) + negative
+
+
 def leading_zeros(m, value, name: str):
     """Number of zeros above the highest one: counts of halves merged, all at once."""
     width = 1 << (len(value) - 1).bit_length()

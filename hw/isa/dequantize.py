@@ -7,7 +7,7 @@ from amaranth.lib.wiring import In, Out
 from hw.formats.block import BlockFormat
 from hw.formats.element import DISTANCE_BITS, ELEMENT_PARTS, SIGNIFICAND_BITS
 from hw.formats.scale import EXPONENT_BITS, SCALE_BITS
-from hw.isa.arithmetic import adder_tree
+from hw.isa.arithmetic import adder_tree, magnitude_of
 from hw.stream.delay import delayed
 
 WINDOW_BITS = 48
@@ -66,7 +66,7 @@ class DequantizeLane(wiring.Component):
         m = Module()
         count = self._count
         nan = Signal(count)
-        terms = []
+        signs, terms = [], []
         for i in range(count):
             # 1: take the element apart.
             parts = Signal(ELEMENT_PARTS, name=f"parts_{i}")
@@ -94,17 +94,25 @@ class DequantizeLane(wiring.Component):
                 aligned.eq(self._align(product, distance)),
                 aligned_negative.eq(negative),
             ]
-            # 4: sign; the one that makes a complement a negative number is added below.
-            term = Signal(signed(WINDOW_BITS + 1), name=f"term_{i}")
-            m.d.sync += term.eq(Cat(Mux(aligned_negative, ~aligned, aligned), aligned_negative))
-            terms.append(term)
+            signs.append(aligned_negative)
+            terms.append(
+                Cat(Mux(aligned_negative, ~aligned, aligned), aligned_negative).as_signed()
+            )
+        # 4: add in pairs; the ones that make complements negative numbers are counted beside.
+        pairs = []
+        for i in range(0, count, 2):
+            pair = Signal(signed(WINDOW_BITS + 2), name=f"pair_{i}")
+            m.d.sync += pair.eq(sum(terms[i + 1 : i + 2], terms[i]))
+            pairs.append(pair)
+        ones = Signal(range(count + 1))
+        m.d.sync += ones.eq(adder_tree(signs))
         # 5: add.
         total = Signal(signed(total_bits(count) + 1))
-        m.d.sync += total.eq(adder_tree(terms) + adder_tree([term[-1] for term in terms]))
+        m.d.sync += total.eq(adder_tree(pairs) + ones)
         # 6: sign and magnitude.
         m.d.sync += [
             self.negative.eq(total < 0),
-            self.magnitude.eq(Mux(total < 0, -total, total)),
+            self.magnitude.eq(magnitude_of(total)),
         ]
         m.d.comb += self.nan.eq(delayed(m, nan.any(), 4, "nan"))
         return m

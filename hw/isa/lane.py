@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from hw.formats import FORMATS
 from hw.formats.floating import WINDOW_BITS
-from hw.isa.arithmetic import adder_tree, leading_zeros, maximum_of
+from hw.isa.arithmetic import adder_tree, leading_zeros, magnitude_of, maximum_of
 from hw.spec.instruction import DataType, ReduceOp
 from hw.stream.arbiter import select
 from hw.stream.delay import delayed
@@ -138,15 +138,18 @@ class ReduceLane(wiring.Component):
         chosen = Mux(operation == ReduceOp.MAX, best, ~best[:16])
         m.d.sync += extreme.eq(Mux(chosen[15], chosen & 0x7FFF, ~chosen))
 
-        # Stage 4: add.
+        # Stage 4: add; the ones that make complements negative numbers are counted beside.
         total = Signal(signed(sum_bits + 1))
-        terms = [Mux(signs[i], -aligned[i], aligned[i]) for i in range(count)]
-        m.d.sync += total.eq(adder_tree(terms))
+        terms = [
+            Cat(Mux(sign, ~magnitude, magnitude), sign).as_signed()
+            for sign, magnitude in zip(signs, aligned, strict=True)
+        ]
+        m.d.sync += total.eq(adder_tree(terms) + adder_tree(list(signs)))
 
         # Stage 5: sign and magnitude.
         negative = Signal()
         magnitude = Signal(sum_bits)
-        m.d.sync += [negative.eq(total < 0), magnitude.eq(Mux(total < 0, -total, total))]
+        m.d.sync += [negative.eq(total < 0), magnitude.eq(magnitude_of(total))]
 
         # Stage 6: by how much to normalise; never below the exponent of subnormals.
         top_4 = delayed(m, top, 2, "top")
