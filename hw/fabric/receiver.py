@@ -33,7 +33,7 @@ class Receiver(wiring.Component):
 
     Credits become urgent when half a queue's worth is owed, so a queue that is to sustain
     the full rate needs twice a round trip of depth at most. Queues cannot overflow: the
-    sender holds one credit per place. Latency ``Queue.LATENCY``, or 4 cycles with
+    sender holds one credit per place. Latency ``Queue.LATENCY``, or 5 cycles with
     ``fabric.registered``.
     """
 
