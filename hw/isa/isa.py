@@ -279,6 +279,10 @@ class Isa(wiring.Component):
             registers.misrouted.eq(self.misrouted),
             registers.given_up.eq(self.given_up),
         ]
+        # Whom nobody waits for may be told a cycle late.
+        strays = [Signal(FaultReport, name=f"stray_{c}") for c in range(len(controllers))]
+        for controller, stray in zip(controllers, strays, strict=True):
+            m.d["sync" if config.fabric.registered else "comb"] += controller.stray.eq(stray)
         for c, controller in enumerate(controllers):
             for i, port in reversed(list(enumerate(ports))):
                 tracker, table = port.tracker, port.table
@@ -306,7 +310,7 @@ class Isa(wiring.Component):
                     m.d.comb += controller.fault_context.eq(context)
                 table = port.table
                 with m.If(table.stray & ((table.stray_entry // waves) == c)):
-                    m.d.comb += _report(controller.stray, table.stray_status, i)
+                    m.d.comb += _report(strays[c], table.stray_status, i)
             here = slice(c * slots, (c + 1) * slots)
             outstanding = [port.tracker.outstanding[here] for port in ports]
             m.d.comb += [

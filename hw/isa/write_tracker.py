@@ -10,6 +10,8 @@ from hw.spec.config import Config
 from hw.spec.instruction import write_tag_layout
 from hw.spec.packet import flit_layout
 from hw.spec.status import Status
+from hw.stream.connect import through
+from hw.stream.queue import LightRegister
 
 COUNT_BITS = 16
 
@@ -19,7 +21,8 @@ class WriteTracker(wiring.Component):
 
     Ports
     -----
-    i : flit stream in, write responses; always ready
+    i : flit stream in, write responses; always ready, but with ``fabric.registered`` for a flit
+        every second cycle
     open, open_context, open_generation : a context starts, nothing is outstanding
     expect, expect_context, expect_count : so many more responses will come
     abandon : per context, stop waiting; what comes later is dropped
@@ -63,14 +66,17 @@ class WriteTracker(wiring.Component):
         # Answers that will come for nobody: counted, and since the last cycle.
         abandoned, given_up = Signal(COUNT_BITS), Signal(COUNT_BITS)
 
-        header = header_of(self.i.payload)
+        responses = self.i
+        if self._config.fabric.registered:
+            responses = through(m, "responses", self.i, LightRegister)
+        header = header_of(responses.payload)
         tag = data.View(tag_layout, header.tag)
-        come = self.i.valid & self.i.payload.first
+        come = responses.valid & responses.payload.first
         current = generation[tag.context] == tag.generation
         counted = Signal()
         drop_late = Signal()
         m.d.comb += [
-            self.i.ready.eq(1),
+            responses.ready.eq(1),
             counted.eq(come & current & (counts[tag.context] != 0)),
             drop_late.eq(come & ~counted & ((abandoned != 0) | (given_up != 0))),
         ]
