@@ -6,7 +6,7 @@ import cocotb
 import pytest
 from cocotb.triggers import RisingEdge
 
-from cocotb_tests.support.build import simulate
+from cocotb_tests.support.build import parameters_of_test, simulate
 from cocotb_tests.support.streams import FlitCodec, start_clock
 from hw.isa.write_tracker import WriteTracker
 from hw.spec.config import load
@@ -19,9 +19,10 @@ CONFIG = load("tiny")
 CONTEXTS = CONFIG.contexts
 
 
-@pytest.mark.parametrize("seed", [1, 2])
-def test_write_tracker(seed):
-    simulate(WriteTracker(CONFIG), module=__name__, case="check_counts", seed=seed)
+@pytest.mark.parametrize(("seed", "registered"), [(1, False), (2, False), (3, True)])
+def test_write_tracker(seed, registered):
+    tracker = WriteTracker(load("tiny", {"fabric.registered": registered}))
+    simulate(tracker, module=__name__, case="check_counts", seed=seed, registered=registered)
 
 
 @cocotb.test()
@@ -76,6 +77,8 @@ async def check_counts(dut):
         await RisingEdge(dut.clk)
         dut.open.value = dut.expect.value = dut.abandon.value = dut.i__valid.value = 0
         await RisingEdge(dut.clk)
+        if parameters_of_test()["registered"]:
+            await RisingEdge(dut.clk)
         if expected:
             kind, status = expected
             seen[kind] += 1
