@@ -16,7 +16,7 @@ from hw.board.contents import Contents
 PLACEMENT = "--placer static --router router2"
 """By far the least wire, and a router that negotiates for it."""
 
-SEEDS = (2, 1, 3)
+SEEDS = (1, 3, 2)
 """Of the placement, in this order: where one leaves no way for every wire, another may."""
 
 SYNTHESIS_OPTIONS = "-nowidelut"
