@@ -8,7 +8,7 @@ STAMP  := $(VENV)/.installed
 PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal
 PIP    := $(BIN)/pip install --quiet --disable-pip-version-check
 
-.PHONY: help setup demo test test-slow soak prove coverage mutate lint example kv-example accuracy figures ecp5 bitstreams bench setup-ecp5 setup-example clean distclean
+.PHONY: help setup demo test test-slow soak prove coverage mutate lint example kv-example accuracy figures ecp5 xcvu13p bitstreams bench setup-ecp5 setup-example clean distclean
 
 help:           ## list the targets
 	@grep -E '^[a-z0-9-]+:.*##' Makefile | sed 's/:.*##/\t/' | expand -t 18
@@ -68,6 +68,9 @@ figures: setup  ## every study of the simulator as a plot, into build/figures
 
 ecp5: setup setup-ecp5 ## area and timing of the switch's blocks on an LFE5U-85F
 	$(BIN)/python -m fpga.ecp5_report
+
+xcvu13p: setup setup-ecp5 ## what the switch takes of an xcvu13p
+	$(BIN)/python -m fpga.xilinx_report
 
 bitstreams: setup setup-ecp5 ## bitstreams of a switch board and four endpoint boards
 	$(BIN)/scin fpga build star5
