@@ -65,7 +65,7 @@ class EngineRegisters(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         registers = Decoder(m, self.bus, ENGINE, registered=self._config.fabric.registered)
-        # With ``fabric.registered`` the engine's state shows a cycle later.
+        # With ``fabric.registered`` the engine's state shows, and events are noted, a cycle later.
         extra = int(self._config.fabric.registered)
         written, control = self.bus.write_data, self.control
         # What was just written takes some cycles to show in the engine's state.
