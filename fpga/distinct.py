@@ -26,11 +26,11 @@ def distinct(netlist: str) -> str:
 
     def stands_for(name: str) -> str:
         if name not in same:
-            body = _rewritten(bodies[name], ports[name])
+            body = rewritten(bodies[name], ports[name])
             same[name] = first.setdefault(body, name)
         return same[name]
 
-    def _rewritten(body: str, own: dict[str, str]) -> str:
+    def rewritten(body: str, own: dict[str, str]) -> str:
         lines, instance = [], None
         for line in body.split("\n"):
             words = line.split()
