@@ -52,16 +52,13 @@ Progress = Callable[[str, str], None]
 """Called with a design's name and what it is doing."""
 
 
-class TimingError(BuildError):
-    """A design does not reach its clock; the message names clock, reached and wanted."""
+class PlacementError(BuildError):
+    """This placement leaves a wire without a way, or does not reach a clock; the message names
+    the clock, reached and wanted."""
 
 
 class BuildFailedError(BuildError):
     """Placement and routing of a design failed; the message ends with what the tool said."""
-
-
-class NoWayError(BuildError):
-    """This placement leaves a wire without a way."""
 
 
 @dataclass(frozen=True)
@@ -96,8 +93,8 @@ def build(
 ) -> list[BuildReport]:
     """Build all designs, several at a time as far as cores and memory allow.
 
-    Raises :class:`TimingError` or :class:`BuildFailedError` for the first that fails, and stops
-    the others.
+    Raises :class:`PlacementError` or :class:`BuildFailedError` for the first that fails, and
+    stops the others.
     """
     wanted = [item for item in designs(partition) if only in (None, item.name, *item.users)]
     stop = threading.Event()
@@ -118,28 +115,33 @@ def _side_by_side() -> int:
 def build_design(
     partition: Partition, design: Design, progress: Progress, stop: threading.Event
 ) -> BuildReport:
-    """One bitstream, of the first placement that can be routed; gives up when ``stop`` is set."""
+    """One bitstream, of the first placement that can be routed and meets the clock; gives up when
+    ``stop`` is set.
+
+    Raises what the last placement failed for.
+    """
     tools = json.dumps({name: version(name) for name in PACKAGES})
+    failure: PlacementError | None = None
     for seed in SEEDS:
         progress(design.name, f"elaborating, seed {seed}")
         plan = design.prepare(partition, spread=design.spread, seed=seed)
         target = BITSTREAMS / f"{design.name}-{digest(plan.digest(), tools.encode())}"
-        no_way = target.with_suffix(".no-way")
+        known = target.with_suffix(".failed")
         with alone(target):
-            if no_way.is_file():
+            if known.is_file():
+                failure = PlacementError(known.read_text())
                 continue
             try:
                 if not (target / "report.json").is_file():
                     _run(plan, design, target, progress, stop)
-            except NoWayError:
-                no_way.touch()
+            except PlacementError as error:
+                known.write_text(str(error))
+                failure = error
                 continue
         progress(design.name, "done")
         return _report(partition, design, target)
-    raise BuildFailedError(
-        f"{design.name}: of {len(SEEDS)} placements none leaves a way for every wire; leave "
-        "something out, or change the placement in fpga/design.py"
-    )
+    assert failure
+    raise failure
 
 
 def _run(
@@ -165,7 +167,7 @@ def _run(
             _wait(process, design, work, progress, stop)
         if process.returncode:
             if NO_ROUTE in _log(design, work):
-                raise NoWayError(f"{design.name}: a wire has no way at all")
+                raise PlacementError(f"{design.name}: a wire has no way at all")
             raise _failure(design, work)
         image = (work / f"{design.name}.bit").read_bytes()
         figures = json.loads((work / f"{design.name}.report.json").read_text())
@@ -193,7 +195,7 @@ def _wait(
             stage = _stage(design, work)
             progress(design.name, stage)
             if stage == "routing" and gives_up(_log(design, work)):
-                raise NoWayError(f"{design.name}: no way was found for every wire")
+                raise PlacementError(f"{design.name}: no way was found for every wire")
             try:
                 process.wait(TICK_SECONDS)
             except subprocess.TimeoutExpired:
@@ -233,7 +235,7 @@ def _failure(design: Design, work: Path) -> Exception:
     shutil.copytree(work, kept)
     if missed:
         last = missed[-1].split("Max frequency for clock", 1)[1].strip()
-        return TimingError(f"{design.name}: timing not met, {last}; logs are in {kept}")
+        return PlacementError(f"{design.name}: timing not met, {last}; logs are in {kept}")
     tail = "\n".join((work / "build.log").read_text(errors="replace").splitlines()[-10:])
     return BuildFailedError(f"{design.name}: build failed; logs are in {kept}\n{tail}")
 

@@ -14,13 +14,13 @@ from click.testing import CliRunner
 from fpga.boards import load_board
 from fpga.build import (
     ROUTING_PATIENCE,
-    TimingError,
+    PlacementError,
     as_records,
     build,
     build_design,
     gives_up,
 )
-from fpga.design import Design
+from fpga.design import SEEDS, Design
 from fpga.ecp5.top import connect_clocks, connect_transceiver
 from fpga.ecp5.transceiver import TransceiverBlock
 from fpga.partition import from_dict, load_partition
@@ -108,6 +108,25 @@ def test_a_router_that_gets_nowhere_is_stopped():
     assert gives_up(log([900, 20, *range(21, 21 + ROUTING_PATIENCE)]))
 
 
+def test_every_placement_is_tried_once(monkeypatch, tmp_path):
+    """Whether one cannot be routed or is too slow: then the next; what failed is remembered."""
+    tried = []
+
+    def fail(plan, design, target, progress, stop):
+        tried.append(target)
+        raise PlacementError(f"placement {len(tried)}")
+
+    monkeypatch.setattr("fpga.build.BITSTREAMS", tmp_path)
+    monkeypatch.setattr("fpga.build._run", fail)
+    partition = load_partition("star5")
+    contents = Contents(partition.config, switch=False, endpoints=0)
+    design = Design("ecpix5_nothing", load_board("ecpix5"), contents, users=("board",))
+    for _ in range(2):
+        with pytest.raises(PlacementError, match=f"^placement {len(SEEDS)}$"):
+            build_design(partition, design, silent, threading.Event())
+    assert len(set(tried)) == len(tried) == len(SEEDS)
+
+
 @pytest.mark.slow
 def test_endpoint_board(tmp_path):
     """As the command builds it, with its report."""
@@ -131,7 +150,7 @@ def test_a_missed_clock_is_a_failure():
         | {"isa.wave_controllers": 1, "isa.cycles_per_row": 4, "endpoint.memory_bytes": 8192},
         "boards": {"all": {"board": "ulx3s", "instances": ["switch", "endpoint_0", "endpoint_1"]}},
     }
-    with pytest.raises(TimingError, match=r"timing not met, .* \(FAIL at 100.00 MHz\)"):
+    with pytest.raises(PlacementError, match=r"timing not met, .* \(FAIL at 100.00 MHz\)"):
         build(from_dict(tree), progress=silent)
 
 
