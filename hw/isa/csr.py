@@ -10,6 +10,7 @@ from hw.spec.instruction import Completion, instruction_layout
 from hw.spec.packet import ADDRESS_BITS
 from hw.spec.registers import FEATURE_BITS, IDENTITY, SWITCH
 from hw.stream.connect import connect_stream
+from hw.stream.delay import delayed
 from hw.stream.queue import Queue
 
 
@@ -84,8 +85,9 @@ class IsaRegisters(wiring.Component):
             ("STRAY_RESPONSES", self.stray),
             ("MISROUTED", self.misrouted),
         ):
+            # The sum of events from everywhere, in a cycle of its own.
             counter = Signal(32, name=name.lower())
-            m.d.sync += counter.eq(counter + events)
+            m.d.sync += counter.eq(counter + delayed(m, events, 1, f"{name.lower()}_events"))
             registers.read(name, counter)
 
         # Instructions are written word by word, then submitted as a whole.
