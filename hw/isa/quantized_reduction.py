@@ -1,6 +1,6 @@
 """Quantized slices in, new elements and behind them new scales out."""
 
-from amaranth import Cat, Module, Mux, Signal
+from amaranth import Cat, Const, Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -86,15 +86,23 @@ class QuantizedReduction(wiring.Component):
             block.format.eq(control.format),
             block.slices_left.eq(control.slices_left),
         ]
+        # Of the row of scales: the byte where those of this slice begin.
+        place = Signal(range(config.fabric.flit_bytes))
+        for k, entry in enumerate(formats):
+            _, part = scale_position(entry, config, control.index)
+            with m.If(control.format[k]):
+                m.d.comb += place.eq(part * part_bytes(entry, config))
+        width = widest_part_bits(config)
+        inside = (width // 8).bit_length() - 1
         for p in range(config.system.endpoints):
             elements, scales = Signal(8 * config.slice_bytes), Signal(config.flit_bits)
             m.d.sync += [elements.eq(self.slices[p]), scales.eq(self.scale_rows[p])]
-            m.d.comb += block.slices[p].eq(elements)
-            for k, entry in enumerate(formats):
-                _, part = scale_position(entry, config, control.index)
-                with m.If(control.format[k]):
-                    bits = 8 * part_bytes(entry, config)
-                    m.d.comb += block.scales[p].eq(scales.word_select(part, bits))
+            m.d.comb += [
+                block.slices[p].eq(elements),
+                block.scales[p].eq(
+                    scales.word_select(place[inside:], width) >> Cat(Const(0, 3), place[:inside])
+                ),
+            ]
 
         waited = delayed(m, control.as_value(), block_latency(config), "control")
         arrived = data.View(control_layout(config), waited)
