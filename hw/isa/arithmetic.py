@@ -2,6 +2,8 @@
 
 from amaranth import Cat, Const, Mux, Signal
 
+from hw.stream.delay import delayed
+
 
 def maximum_of(values):
     while len(values) > 1:
@@ -23,8 +25,9 @@ def magnitude_of(value):
     return (value.as_unsigned() ^ negative.replicate(len(value))) + negative
 
 
-def leading_zeros(m, value, name: str):
-    """Number of zeros above the highest one: counts of halves merged, all at once."""
+def leading_zeros(m, value, name: str, *, register_at: int = 0):
+    """Number of zeros above the highest one: counts of halves merged, all at once, or with a
+    register where ``register_at`` parts are left, then a cycle later."""
     width = 1 << (len(value) - 1).bit_length()
     # Padded below with ones, so that an all-zero value counts its own width.
     padding = width - len(value)
@@ -39,4 +42,26 @@ def leading_zeros(m, value, name: str):
             m.d.comb += count.eq(Cat(Mux(upper_empty, lower, upper), upper_empty))
             merged.append((lower_empty & upper_empty, count))
         parts = merged
+        if len(parts) == register_at:
+            parts = [
+                (delayed(m, empty, 1, f"{name}_empty_{i}"), delayed(m, count, 1, f"{name}_{i}"))
+                for i, (empty, count) in enumerate(parts)
+            ]
     return parts[0][1]
+
+
+def shifted_to_top(value, shift, *, keep: int):
+    """The highest ``keep`` bits of ``value << shift``, and whether there is a one below them.
+
+    From the widest step on, no step moves a bit that the ones after it cannot bring to the top.
+    """
+    below = Const(0)
+    for position in reversed(range(len(shift))):
+        step, width = 1 << position, len(value)
+        kept = min(width, keep + step - 1)
+        room = width - kept
+        lost = max(0, room - step)
+        up = Cat(Const(0, max(0, step - room)), value)[lost:][:kept]
+        below = below | Mux(shift[position], value[:lost].any(), value[:room].any())
+        value = Mux(shift[position], up, value[room:])
+    return value, below

@@ -6,7 +6,13 @@ from amaranth.lib.wiring import In, Out
 
 from hw.formats import FORMATS
 from hw.formats.floating import WINDOW_BITS
-from hw.isa.arithmetic import adder_tree, leading_zeros, magnitude_of, maximum_of
+from hw.isa.arithmetic import (
+    adder_tree,
+    leading_zeros,
+    magnitude_of,
+    maximum_of,
+    shifted_to_top,
+)
 from hw.spec.instruction import DataType, ReduceOp
 from hw.stream.arbiter import select
 from hw.stream.delay import delayed
@@ -168,8 +174,11 @@ class ReduceLane(wiring.Component):
         top_6 = delayed(m, top_4, 2, "top_a")
 
         # Stage 7: normalise.
-        normal = Signal(sum_bits)
-        m.d.sync += [normal.eq(magnitude << shift), biased.eq(top_6 + headroom - shift)]
+        normal, rest = Signal(fp16.fraction_bits + 2), Signal()
+        m.d.sync += [
+            Cat(normal, rest).eq(Cat(*shifted_to_top(magnitude, shift, keep=len(normal)))),
+            biased.eq(top_6 + headroom - shift),
+        ]
         negative_7 = delayed(m, negative, 2, "negative")
 
         # Beside stage 7: what stands instead of a sum.
@@ -200,19 +209,20 @@ class ReduceLane(wiring.Component):
 
         # Stage 8: round once, to nearest even; pack.
         bf16_7 = delayed(m, bf16_6, 1, "bf16_c")
-        packed = {entry: _round_and_pack(m, normal, biased, entry) for entry in (fp16, bf16)}
+        packed = {entry: _round_and_pack(m, normal, rest, biased, entry) for entry in (fp16, bf16)}
         magnitude_bits = Mux(bf16_7, packed[bf16], packed[fp16])
         m.d.sync += self.result.eq(Mux(special, instead, Cat(magnitude_bits[:15], negative_7)))
         return m
 
 
-def _round_and_pack(m, normal, biased, entry):
-    """Exponent and fraction of ``normal``, whose top bit weighs 2^(biased - bias)."""
+def _round_and_pack(m, normal, rest, biased, entry):
+    """Exponent and fraction of ``normal``, whose top bit weighs 2^(biased - bias), and below
+    which there is a ``rest``."""
     kept_bits = entry.fraction_bits + 1
     dropped = len(normal) - kept_bits
     kept = normal[dropped:]
     guard = normal[dropped - 1]
-    sticky = normal[: dropped - 1].any()
+    sticky = normal[: dropped - 1].any() | rest
     # A subnormal has no leading one: its exponent field is zero. A carry out of the
     # fraction moves into the exponent by itself, up to infinity.
     field = Signal(len(biased), name=f"field_{entry.code.name.lower()}")

@@ -1,10 +1,11 @@
 """One element of a sum, divided by its block's new scale and rounded once."""
 
-from amaranth import Module, Mux, Signal
+from amaranth import Cat, Const, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.formats.block import BlockFormat
+from hw.isa.arithmetic import shifted_to_top
 from hw.isa.block_scale import (
     LANE_SHIFT_BITS,
     RECIPROCAL_BITS,
@@ -40,7 +41,6 @@ class QuantizeLane(wiring.Component):
     LATENCY = 5
 
     def __init__(self, width: int, formats: tuple[BlockFormat, ...]):
-        self._width = width
         self._formats = formats
         super().__init__(
             {
@@ -58,18 +58,23 @@ class QuantizeLane(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         # 1: bring the scale's last place to a fixed position.
-        aligned = Signal(self._width + 2)
-        m.d.sync += aligned.eq(self.magnitude << self.shift)
+        longest = max(dividend_bits(entry) for entry in self._formats)
+        aligned, rest = Signal(longest), Signal()
+        total = Cat(self.magnitude, Const(0, 2))
+        m.d.sync += Cat(aligned, rest).eq(Cat(*shifted_to_top(total, self.shift, keep=longest)))
         reciprocal = delayed(m, self.reciprocal, 1, "reciprocal")
         form = delayed(m, self.format, 1, "format")
 
         # 2: the dividend, and whether something lies below it.
-        dividend = Signal(max(dividend_bits(entry) for entry in self._formats))
+        dividend = Signal(longest)
         below = Signal()
         for k, entry in enumerate(self._formats):
-            lowest = self._width + 2 - dividend_bits(entry)
+            lowest = longest - dividend_bits(entry)
             with m.If(form[k]):
-                m.d.sync += [dividend.eq(aligned[lowest:]), below.eq(aligned[:lowest].any())]
+                m.d.sync += [
+                    dividend.eq(aligned[lowest:]),
+                    below.eq(rest | aligned[:lowest].any()),
+                ]
         reciprocal = delayed(m, reciprocal, 1, "reciprocal_a")
         form = delayed(m, form, 1, "format_a")
 
