@@ -78,11 +78,11 @@ def _blocks() -> dict[str, Block]:
         "isa.dequantize": Block(
             lambda c: DequantizeLane(c.system.endpoints, block_formats(c)), bytes_per_flit
         ),
-        "isa.block_scale": Block(
-            lambda c: BlockScale(total_bits(c.system.endpoints), block_formats(c)), one
-        ),
+        "isa.block_scale": Block(lambda c: BlockScale(c.system.endpoints, block_formats(c)), one),
         "isa.quantize": Block(
-            lambda c: QuantizeLane(total_bits(c.system.endpoints), block_formats(c)),
+            lambda c: QuantizeLane(
+                total_bits(c.system.endpoints, block_formats(c)), block_formats(c)
+            ),
             bytes_per_flit,
         ),
         "isa.wave_table": Block(WaveTable, ports),

@@ -27,7 +27,7 @@ RULES = {
     DataType.INT8: ("integer", 1, "FP16", None),
     DataType.MXINT8: ("integer", 64, "E8M0", 45),
     DataType.MXFP8: ("E4M3", 1, "E8M0", 38),
-    DataType.MXFP4: ("E2M1", 1, "E8M0", 44),
+    DataType.MXFP4: ("E2M1", 1, "E8M0", 18),
     DataType.NVFP4: ("E2M1", 1, "E4M3", None),
 }
 

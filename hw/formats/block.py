@@ -10,6 +10,15 @@ GROUP_BYTES = 8
 """Elements of one row that always share a scale; every block holds a whole number of groups.
 Narrower slices of a row are a group of their own."""
 
+NARROW_BITS = 4
+"""Elements that come two to a byte."""
+
+WINDOW_BITS = 48
+"""Fixed-point window of one operand: the whole grid of INT8 with FP16 scales."""
+
+NARROW_WINDOW_BITS = 22
+"""That of narrow elements, whose lanes are twice as many: the whole grid of NVFP4."""
+
 
 def groups(slice_bytes: int) -> int:
     """Groups that are reduced side by side."""
@@ -46,6 +55,14 @@ class BlockFormat:
     @property
     def scale_bytes(self) -> int:
         return self.scale.bits // 8
+
+    @property
+    def narrow(self) -> bool:
+        return self.element.bits == NARROW_BITS
+
+    @property
+    def window_bits(self) -> int:
+        return NARROW_WINDOW_BITS if self.narrow else WINDOW_BITS
 
     @property
     def ratio(self) -> int:

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from amaranth import Cat, Const, Mux, unsigned
 from amaranth.lib import data
 
+from hw.isa.arithmetic import magnitude_of
+
 SIGNIFICAND_BITS = 8
 DISTANCE_BITS = 4
 
@@ -33,6 +35,10 @@ class IntegerElement:
     step_weight: int = 0
 
     @property
+    def significand_bits(self) -> int:
+        return self.bits
+
+    @property
     def top_weight(self) -> int:
         return self.bits - 1 + self.step_weight
 
@@ -43,7 +49,7 @@ class IntegerElement:
 
     def decode(self, code):
         negative = code[-1]
-        magnitude = Mux(negative, -code, code)[: self.bits]
+        magnitude = magnitude_of(code)[: self.bits]
         return {
             "negative": negative,
             "significand": Cat(Const(0, SIGNIFICAND_BITS - self.bits), magnitude),
@@ -52,8 +58,10 @@ class IntegerElement:
         }
 
     def encode(self, negative, nan, halves, sticky):
-        rounded = (halves >> 1) + (halves[0] & (sticky | halves[1]))
-        return Mux(negative, -rounded, rounded)[: self.bits]
+        # Negated by its complement and one more, which takes the place of rounding up.
+        up = halves[0] & (sticky | halves[1])
+        kept = halves[1 : self.bits + 1]
+        return ((kept ^ negative.replicate(self.bits)) + (up ^ negative))[: self.bits]
 
 
 @dataclass(frozen=True)
@@ -69,6 +77,10 @@ class MinifloatElement:
     @property
     def bits(self) -> int:
         return 1 + self.exponent_bits + self.fraction_bits
+
+    @property
+    def significand_bits(self) -> int:
+        return self.fraction_bits + 1
 
     @property
     def bias(self) -> int:
@@ -108,14 +120,14 @@ class MinifloatElement:
         # In binade e the element keeps all but the e lowest bits; a carry out of the
         # fraction moves into the exponent by itself.
         fraction_bits = self.fraction_bits
-        code = Const(0, self.bits - 1)
-        for exponent in range(1, self.highest_exponent + 1):
-            kept = halves[exponent : exponent + fraction_bits + 1]
+        cut, up = halves[1 : fraction_bits + 2], halves[0] & (sticky | halves[1])
+        for exponent in range(2, self.highest_exponent + 1):
+            reached = halves[exponent + fraction_bits :].any()
+            fraction = halves[exponent : exponent + fraction_bits]
             rest = sticky | halves[: exponent - 1].any()
-            up = halves[exponent - 1] & (rest | kept[0])
-            here = (((exponent - 1) << fraction_bits) + kept + up)[: self.bits - 1]
-            reached = 1 if exponent == 1 else halves[exponent + fraction_bits :].any()
-            code = Mux(reached, here, code)
+            cut = Mux(reached, Cat(fraction, Const(exponent, self.exponent_bits)), cut)
+            up = Mux(reached, halves[exponent - 1] & (rest | fraction[0]), up)
+        code = (cut + up)[: self.bits - 1]
         if self.nan is not None:
             return Mux(nan, self.nan, Cat(code, negative))
         return Cat(code, negative)

@@ -5,23 +5,21 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.formats import block_formats
-from hw.formats.block import GROUP_BYTES, groups
+from hw.formats.block import GROUP_BYTES, NARROW_BITS, groups
 from hw.isa.arithmetic import maximum_of
 from hw.isa.dequantize import total_bits
 from hw.isa.jobs import index_bits, longest_block
 from hw.spec.config import Config
 from hw.stream.delay import delayed
 
-NIBBLE_BITS = 4
 
-
-def nibbles_per_group(config: Config) -> int:
-    return 8 * config.slice_bytes // NIBBLE_BITS // groups(config.slice_bytes)
+def bytes_per_group(config: Config) -> int:
+    return config.slice_bytes // groups(config.slice_bytes)
 
 
 def group_levels(config: Config) -> int:
     """Cycles it takes to compare all elements of a group."""
-    return (nibbles_per_group(config) - 1).bit_length()
+    return (8 // NARROW_BITS * bytes_per_group(config) - 1).bit_length()
 
 
 def hold_cycles(config: Config) -> int:
@@ -39,7 +37,8 @@ class BlockMaximum(wiring.Component):
 
     Ports
     -----
-    magnitudes : in, per 4 bits of the slice; every other one counts for 8-bit elements
+    magnitudes : in, per byte of the slice, of its element or the lower of its narrow ones
+    upper_magnitudes : in, per byte, of the upper narrow one; there only where such formats are
     format : in, one bit per built format
     slices_left : in, further slices of this one's block
     highest : out, per group, of its block
@@ -51,25 +50,25 @@ class BlockMaximum(wiring.Component):
     def __init__(self, config: Config):
         self._config = config
         self._formats = block_formats(config)
-        width = total_bits(config.system.endpoints)
-        count = groups(config.slice_bytes)
-        super().__init__(
-            {
-                "magnitudes": In(width).array(count * nibbles_per_group(config)),
-                "format": In(len(self._formats)),
-                "slices_left": In(index_bits(longest_block(config))),
-                "highest": Out(width).array(count),
-            }
-        )
+        ports, size = config.system.endpoints, config.slice_bytes
+        width = total_bits(ports, self._formats)
+        members = {
+            "magnitudes": In(width).array(size),
+            "format": In(len(self._formats)),
+            "slices_left": In(index_bits(longest_block(config))),
+            "highest": Out(width).array(groups(size)),
+        }
+        self._narrow = tuple(entry for entry in self._formats if entry.narrow)
+        if self._narrow:
+            members["upper_magnitudes"] = In(total_bits(ports, self._narrow)).array(size)
+        super().__init__(members)
 
     def elaborate(self, platform):
         m = Module()
-        narrow = Signal()
-        m.d.comb += narrow.eq(self._any(self.format, lambda e: e.element.bits == NIBBLE_BITS))
         values = [
-            Mux(narrow, value, 0) if n % 2 else value for n, value in enumerate(self.magnitudes)
+            self._register(m, self._of_byte(n), f"byte_{n}") for n in range(len(self.magnitudes))
         ]
-        step = nibbles_per_group(self._config)
+        step = bytes_per_group(self._config)
         highest = [
             self._largest(m, values[start : start + step], f"group_{start}")
             for start in range(0, len(values), step)
@@ -90,6 +89,16 @@ class BlockMaximum(wiring.Component):
             cycles, span = cycles + 1, 2 * span
         self._over_slices(m, highest, cycles)
         return m
+
+    def _of_byte(self, n):
+        """The larger of its elements; a narrow one has no more bits than ``upper``."""
+        value = self.magnitudes[n]
+        if not self._narrow:
+            return value
+        upper = self.upper_magnitudes[n]
+        cut = len(value) - len(upper)
+        larger = self._any(self.format, lambda e: e.narrow) & (upper > value[cut:])
+        return Cat(value[:cut], Mux(larger, upper, value[cut:]))
 
     def _over_slices(self, m, highest, cycles):
         width, hold = self._config.slice_bytes, hold_cycles(self._config)

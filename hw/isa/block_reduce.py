@@ -1,14 +1,15 @@
 """Reduction of block-scaled slices: dequantize, add, find the scale, quantize."""
 
-from amaranth import Cat, Module, Mux, Signal
+from amaranth import Cat, Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.formats import block_formats
+from hw.formats.block import NARROW_BITS
 from hw.isa import block_maximum
-from hw.isa.block_maximum import NIBBLE_BITS, BlockMaximum, nibbles_per_group
+from hw.isa.block_maximum import BlockMaximum, bytes_per_group
 from hw.isa.block_scale import LANE_SHIFT_BITS, RECIPROCAL_BITS, BlockScale
-from hw.isa.dequantize import DequantizeLane, total_bits
+from hw.isa.dequantize import DequantizeLane
 from hw.isa.jobs import index_bits, longest_block
 from hw.isa.quantize import QuantizeLane
 from hw.isa.scale_buffer import widest_part_bits
@@ -85,11 +86,14 @@ class BlockReduce(wiring.Component):
 
     def _lanes(self):
         """(position in units of 4 bits, formats known there): bytes begin at the even ones."""
-        narrow = tuple(entry for entry in self._formats if entry.element.bits == NIBBLE_BITS)
+        narrow = tuple(entry for entry in self._formats if entry.narrow)
         for n in range(2 * self._config.slice_bytes):
             known = self._formats if n % 2 == 0 else narrow
             if known:
                 yield n, known
+
+    def _group(self, position):
+        return position // (2 * bytes_per_group(self._config))
 
     def _subset(self, form, known):
         return Cat(form[k] for k, entry in enumerate(self._formats) if entry in known)
@@ -98,10 +102,9 @@ class BlockReduce(wiring.Component):
         slices = [delayed(m, s, ELEMENTS_WAIT, f"slice_{p}") for p, s in enumerate(self.slices)]
         form = delayed(m, self.format, ELEMENTS_WAIT, "format_elements")
         present = delayed(m, self.present, ELEMENTS_WAIT, "present_elements")
-        per_group = nibbles_per_group(self._config)
         lanes = {}
         for n, known in self._lanes():
-            g = n // per_group
+            g = self._group(n)
             m.submodules[f"dequantize_{n}"] = lane = DequantizeLane(len(slices), known)
             m.d.comb += [
                 lane.present.eq(present),
@@ -110,7 +113,7 @@ class BlockReduce(wiring.Component):
             ]
             for p, elements in enumerate(slices):
                 m.d.comb += [
-                    lane.elements[p].eq(elements[NIBBLE_BITS * n : NIBBLE_BITS * n + 8]),
+                    lane.elements[p].eq(elements[NARROW_BITS * n : NARROW_BITS * n + 8]),
                     lane.scale_significand[p].eq(decode.significand[g][p]),
                     lane.distance[p].eq(decode.distance[g][p]),
                 ]
@@ -126,7 +129,8 @@ class BlockReduce(wiring.Component):
             maximum.slices_left.eq(delayed(m, self.slices_left, AT_TOTALS, "left_totals")),
         ]
         for n, lane in lanes.items():
-            m.d.comb += maximum.magnitudes[n].eq(Mux(lane.nan, 0, lane.magnitude))
+            side = maximum.upper_magnitudes if n % 2 else maximum.magnitudes
+            m.d.comb += side[n // 2].eq(lane.magnitude)
         form = delayed(m, self.format, _at_scale(config), "format_scale")
         wait = _at_scale(config) - ScaleDecode.TOP_LATENCY
         units = []
@@ -135,9 +139,9 @@ class BlockReduce(wiring.Component):
             if not known:
                 units.append(None)
                 continue
-            m.submodules[f"scale_{g}"] = unit = BlockScale(len(highest), known)
+            m.submodules[f"scale_{g}"] = unit = BlockScale(config.system.endpoints, known)
             m.d.comb += [
-                unit.highest.eq(highest),
+                unit.highest.eq(highest[len(highest) - len(unit.highest) :]),
                 unit.top.eq(delayed(m, decode.top[g], wait, f"top_{g}")),
                 unit.bad.eq(delayed(m, decode.bad[g], wait, f"bad_{g}")),
                 unit.format.eq(self._subset(form, known)),
@@ -164,13 +168,12 @@ class BlockReduce(wiring.Component):
                     ]
             settings.append((shift, reciprocal, flawed))
         outputs = {}
-        width = total_bits(config.system.endpoints)
         for n, known in self._lanes():
             lane = lanes[n]
             total = Cat(lane.magnitude, lane.negative, lane.nan)
             waited = delayed(m, total, _at_quantize(config) - AT_TOTALS, f"total_{n}")
-            shift, reciprocal, flawed = settings[n // nibbles_per_group(config)]
-            m.submodules[f"quantize_{n}"] = output = QuantizeLane(width, known)
+            shift, reciprocal, flawed = settings[self._group(n)]
+            m.submodules[f"quantize_{n}"] = output = QuantizeLane(len(lane.magnitude), known)
             m.d.comb += [
                 Cat(output.magnitude, output.negative, output.nan).eq(waited),
                 output.format.eq(self._subset(form, known)),
@@ -189,7 +192,7 @@ class BlockReduce(wiring.Component):
             if unit is not None
         }
         for k, entry in enumerate(self._formats):
-            step = entry.element.bits // NIBBLE_BITS
+            step = entry.element.bits // NARROW_BITS
             positions = range(0, 2 * self._config.slice_bytes, step)
             starts = sorted({entry.first_group(g) for g in range(len(units))})
             with m.If(form[k]):

@@ -7,7 +7,7 @@ from amaranth.lib.wiring import In, Out
 from hw.formats.block import BlockFormat
 from hw.formats.scale import EXPONENT_BITS, SCALE_BITS
 from hw.isa.arithmetic import leading_zeros
-from hw.isa.dequantize import TOP_BIT
+from hw.isa.dequantize import HEADROOM_BITS, total_bits, window_bits
 from hw.stream.delay import delayed
 
 RECIPROCAL_SHIFT = 30
@@ -42,7 +42,7 @@ def reciprocal(significand: int) -> int:
 class BlockScale(wiring.Component):
     """The smallest scale with which the largest element still reaches the largest total.
 
-    Parameters: ``width`` of a total in bits; ``formats`` to choose from.
+    Parameters: ``operands``, number of ports; ``formats`` to choose from.
 
     Ports
     -----
@@ -63,12 +63,12 @@ class BlockScale(wiring.Component):
 
     LATENCY = 8
 
-    def __init__(self, width: int, formats: tuple[BlockFormat, ...]):
-        self._width = width
+    def __init__(self, operands: int, formats: tuple[BlockFormat, ...]):
+        self._operands = operands
         self._formats = formats
         super().__init__(
             {
-                "highest": In(width),
+                "highest": In(total_bits(operands, formats)),
                 "top": In(EXPONENT_BITS),
                 "bad": In(1),
                 "format": In(len(formats)),
@@ -81,7 +81,7 @@ class BlockScale(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        width = self._width
+        width = len(self.highest)
 
         form = [self.format]
         for step in range(1, self.LATENCY):
@@ -92,9 +92,9 @@ class BlockScale(wiring.Component):
                 with m.If(form[stage][k]):
                     m.d.sync += make(entry)
 
-        # 1: where the highest magnitude begins.
+        # 1: where the highest magnitude begins; the last parts are merged in the next cycle.
         zeros = Signal(range(width + 1))
-        m.d.sync += zeros.eq(leading_zeros(m, self.highest, "highest"))
+        m.d.comb += zeros.eq(leading_zeros(m, self.highest, "leading", register_at=4))
         highest = delayed(m, self.highest, 1, "highest")
         top = delayed(m, self.top, 1, "top")
 
@@ -103,7 +103,7 @@ class BlockScale(wiring.Component):
         limit = Signal(range(width + (1 << EXPONENT_BITS)))
         for k, entry in enumerate(self._formats):
             with m.If(form[1][k]):
-                m.d.comb += limit.eq(top + (_offset(width, entry) - entry.scale.lowest_exponent))
+                m.d.comb += limit.eq(top + (self._offset(entry) - entry.scale.lowest_exponent))
         m.d.sync += shift.eq(Mux(limit < zeros, limit, zeros))
         highest = delayed(m, highest, 1, "highest_a")
         top = delayed(m, top, 1, "top_a")
@@ -112,7 +112,7 @@ class BlockScale(wiring.Component):
         normal = Signal(width)
         exponent = Signal(signed(EXPONENT_BITS + 3))
         m.d.sync += normal.eq(highest << shift)
-        per_format(2, lambda entry: exponent.eq(top + _offset(width, entry) - shift))
+        per_format(2, lambda entry: exponent.eq(top + self._offset(entry) - shift))
         shift = delayed(m, shift, 1, "shift")
 
         # 4: as many bits as significand and divisor need, rounded up.
@@ -188,6 +188,13 @@ class BlockScale(wiring.Component):
         self._look_up(m, normalised, form[7])
         return m
 
+    def _offset(self, entry: BlockFormat) -> int:
+        """Exponent field of the new scale, less ``top``, where nothing is shifted."""
+        odd, power = odd_part(entry.element.limit)
+        lead = len(self.highest) - 1 - odd.bit_length() - power - entry.element.step_weight
+        top_bit = window_bits(self._formats) - HEADROOM_BITS
+        return lead - top_bit + entry.element.top_weight
+
     def _look_up(self, m, significand, form):
         """The reciprocal of a significand whose top bit is set, one cycle later."""
         found = Const(0)
@@ -219,10 +226,3 @@ class BlockScale(wiring.Component):
 def _kept_bits(entry: BlockFormat) -> int:
     odd, _ = odd_part(entry.element.limit)
     return entry.scale.significand_bits + odd.bit_length()
-
-
-def _offset(width: int, entry: BlockFormat) -> int:
-    """Exponent field of the new scale, less ``top``, where nothing is shifted."""
-    odd, power = odd_part(entry.element.limit)
-    lead = width - 1 - odd.bit_length() - power - entry.element.step_weight
-    return lead - TOP_BIT + entry.element.top_weight

@@ -10,15 +10,18 @@ from hw.formats.scale import EXPONENT_BITS, SCALE_BITS
 from hw.isa.arithmetic import adder_tree, magnitude_of
 from hw.stream.delay import delayed
 
-WINDOW_BITS = 48
-PRODUCT_BITS = SIGNIFICAND_BITS + SCALE_BITS
-TOP_BIT = WINDOW_BITS - 2
-"""Window bit of an element's top bit times its scale's top bit, at distance 0."""
+HEADROOM_BITS = 2
+"""Window bit of an element's top bit times its scale's top bit, at distance 0: so far below the
+window's end."""
 
 
-def total_bits(operands: int) -> int:
+def window_bits(formats: tuple[BlockFormat, ...]) -> int:
+    return max(entry.window_bits for entry in formats)
+
+
+def total_bits(operands: int, formats: tuple[BlockFormat, ...]) -> int:
     """Magnitude of a sum of ``operands`` windows."""
-    return WINDOW_BITS + (operands - 1).bit_length()
+    return window_bits(formats) + (operands - 1).bit_length()
 
 
 class DequantizeLane(wiring.Component):
@@ -33,8 +36,8 @@ class DequantizeLane(wiring.Component):
     present : in, one bit per port that takes part
     scale_significand, scale_negative, distance : in per port, ``SCALE_LAG`` cycles after its
         element: the scale, and how far its product lies below the top of the window
-    negative, magnitude, nan : out, the sum; an exact integer in units of the window's
-        last place
+    negative, magnitude, nan : out, the sum; an exact integer in units of the last place of the
+        widest format's window, 0 if it is no number
 
     Free-running, one element of every port per cycle, ``LATENCY`` cycles. Numerics:
     ``docs/numerics.md``; golden twin: ``models/formats/block.py``.
@@ -57,7 +60,7 @@ class DequantizeLane(wiring.Component):
                 "scale_negative": In(operands),
                 "distance": In(EXPONENT_BITS).array(operands),
                 "negative": Out(1),
-                "magnitude": Out(total_bits(operands)),
+                "magnitude": Out(total_bits(operands, formats)),
                 "nan": Out(1),
             }
         )
@@ -65,6 +68,17 @@ class DequantizeLane(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         count = self._count
+        window = window_bits(self._formats)
+        element_bits = max(entry.element.significand_bits for entry in self._formats)
+        scale_bits = max(entry.scale.significand_bits for entry in self._formats)
+        steps = (window - 1).bit_length()
+        cut = window - min(entry.window_bits for entry in self._formats)
+        narrow = Cat(
+            chosen
+            for chosen, entry in zip(self.format, self._formats, strict=True)
+            if entry.window_bits < window
+        ).any()
+        narrow = delayed(m, narrow, 2, "narrow")
         nan = Signal(count)
         signs, terms = [], []
         for i in range(count):
@@ -78,22 +92,30 @@ class DequantizeLane(wiring.Component):
             with m.If(~self.present[i]):
                 m.d.sync += [parts.significand.eq(0), parts.nan.eq(0)]
             # 2: multiply.
-            product = Signal(PRODUCT_BITS, name=f"product_{i}")
+            product = Signal(element_bits + scale_bits, name=f"product_{i}")
             negative = Signal(name=f"negative_{i}")
-            distance = Signal(EXPONENT_BITS + 1, name=f"distance_{i}")
+            distance = Signal(steps, name=f"distance_{i}")
+            total_distance = self.distance[i] + parts.distance[:DISTANCE_BITS]
             m.d.sync += [
-                product.eq(parts.significand * self.scale_significand[i]),
+                product.eq(
+                    parts.significand[SIGNIFICAND_BITS - element_bits :]
+                    * self.scale_significand[i][SCALE_BITS - scale_bits :]
+                ),
                 negative.eq(parts.negative ^ self.scale_negative[i]),
-                distance.eq(self.distance[i] + parts.distance[:DISTANCE_BITS]),
+                distance.eq(total_distance),
                 nan[i].eq(parts.nan),
             ]
-            # 3: align.
-            aligned = Signal(WINDOW_BITS, name=f"aligned_{i}")
+            with m.If(total_distance[steps:].any()):
+                m.d.sync += product.eq(0)
+            # 3: align; windows of narrower formats end above.
+            aligned = Signal(window, name=f"aligned_{i}")
             aligned_negative = Signal(name=f"aligned_negative_{i}")
             m.d.sync += [
                 aligned.eq(self._align(product, distance)),
                 aligned_negative.eq(negative),
             ]
+            with m.If(narrow):
+                m.d.sync += aligned[:cut].eq(0)
             signs.append(aligned_negative)
             terms.append(
                 Cat(Mux(aligned_negative, ~aligned, aligned), aligned_negative).as_signed()
@@ -101,27 +123,29 @@ class DequantizeLane(wiring.Component):
         # 4: add in pairs; the ones that make complements negative numbers are counted beside.
         pairs = []
         for i in range(0, count, 2):
-            pair = Signal(signed(WINDOW_BITS + 2), name=f"pair_{i}")
+            pair = Signal(signed(window + 2), name=f"pair_{i}")
             m.d.sync += pair.eq(sum(terms[i + 1 : i + 2], terms[i]))
             pairs.append(pair)
         ones = Signal(range(count + 1))
         m.d.sync += ones.eq(adder_tree(signs))
         # 5: add.
-        total = Signal(signed(total_bits(count) + 1))
+        total = Signal(signed(len(self.magnitude) + 1))
         m.d.sync += total.eq(adder_tree(pairs) + ones)
         # 6: sign and magnitude.
         m.d.sync += [
             self.negative.eq(total < 0),
             self.magnitude.eq(magnitude_of(total)),
         ]
-        m.d.comb += self.nan.eq(delayed(m, nan.any(), 4, "nan"))
+        missing = delayed(m, nan.any(), 3, "nan")
+        with m.If(missing):
+            m.d.sync += self.magnitude.eq(0)
+        m.d.sync += self.nan.eq(missing)
         return m
 
     def _align(self, product, distance):
         """``product`` so far below the top of the window; what falls out of it is cut off."""
-        room = WINDOW_BITS - PRODUCT_BITS
+        room = window_bits(self._formats) - len(product)
         if any(entry.scale.aligned for entry in self._formats):
-            shifted = (product << room) >> distance[:6]
-            return Mux(distance[6:].any(), 0, shifted)
+            return (product << room) >> distance
         # Nothing falls out of a fixed window, and shifting up from its floor is half the size.
         return product << (room - distance)[: room.bit_length()]

@@ -5,4 +5,4 @@ from models.formats.codecs import E2M1, e8m0_scales
 
 CODE = DataType.MXFP4
 ELEMENTS = E2M1
-SCALES = e8m0_scales(window_bits_below=44)
+SCALES = e8m0_scales(window_bits_below=18)
