@@ -12,11 +12,30 @@ def maximum_of(values):
     return values[0]
 
 
-def adder_tree(values):
-    while len(values) > 1:
-        pairs = [values[i : i + 2] for i in range(0, len(values), 2)]
-        values = [p[0] + p[1] if len(p) == 2 else p[0] for p in pairs]
-    return values[0]
+def pair_sums(numbers):
+    """Sums of every two of ``numbers``, which are pairs (negated, value): that of the signed
+    ``value``, or of its opposite.
+
+    The first one's sign is left outside; the second is complemented if it differs, and what
+    this lacks comes in as a carry, of a bit below that is dropped. So a sum is one carry chain,
+    and synthesis makes no tree of full adders of several.
+    """
+    sums = []
+    for i in range(0, len(numbers), 2):
+        (negated, value), *second = numbers[i : i + 2]
+        for other, term in second:
+            differ = negated ^ other
+            term = Cat(differ, term.as_unsigned() ^ differ.replicate(len(term))).as_signed()
+            value = (Cat(Const(1, 1), value).as_signed() + term)[1:].as_signed()
+        sums.append((negated, value))
+    return sums
+
+
+def signed_sum(numbers):
+    """(negated, value) of all ``numbers``, which are such pairs too."""
+    while len(numbers) > 1:
+        numbers = pair_sums(numbers)
+    return numbers[0]
 
 
 def magnitude_of(value):

@@ -1,13 +1,13 @@
 """Sum of one block-scaled element over all ports."""
 
-from amaranth import Cat, Module, Mux, Signal, signed
+from amaranth import Cat, Const, Module, Signal, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.formats.block import BlockFormat
 from hw.formats.element import DISTANCE_BITS, ELEMENT_PARTS, SIGNIFICAND_BITS
 from hw.formats.scale import EXPONENT_BITS, SCALE_BITS
-from hw.isa.arithmetic import adder_tree, magnitude_of
+from hw.isa.arithmetic import magnitude_of, pair_sums, signed_sum
 from hw.stream.delay import delayed
 
 HEADROOM_BITS = 2
@@ -71,16 +71,12 @@ class DequantizeLane(wiring.Component):
         window = window_bits(self._formats)
         element_bits = max(entry.element.significand_bits for entry in self._formats)
         scale_bits = max(entry.scale.significand_bits for entry in self._formats)
-        steps = (window - 1).bit_length()
+        distance_bits = (window - 1).bit_length()
         cut = window - min(entry.window_bits for entry in self._formats)
-        narrow = Cat(
-            chosen
-            for chosen, entry in zip(self.format, self._formats, strict=True)
-            if entry.window_bits < window
-        ).any()
-        narrow = delayed(m, narrow, 2, "narrow")
+        narrower = [k for k, entry in enumerate(self._formats) if entry.window_bits < window]
+        narrow = delayed(m, Cat(self.format[k] for k in narrower).any(), 2, "narrow")
         nan = Signal(count)
-        signs, terms = [], []
+        terms = []
         for i in range(count):
             # 1: take the element apart.
             parts = Signal(ELEMENT_PARTS, name=f"parts_{i}")
@@ -94,7 +90,7 @@ class DequantizeLane(wiring.Component):
             # 2: multiply.
             product = Signal(element_bits + scale_bits, name=f"product_{i}")
             negative = Signal(name=f"negative_{i}")
-            distance = Signal(steps, name=f"distance_{i}")
+            distance = Signal(distance_bits, name=f"distance_{i}")
             total_distance = self.distance[i] + parts.distance[:DISTANCE_BITS]
             m.d.sync += [
                 product.eq(
@@ -105,7 +101,7 @@ class DequantizeLane(wiring.Component):
                 distance.eq(total_distance),
                 nan[i].eq(parts.nan),
             ]
-            with m.If(total_distance[steps:].any()):
+            with m.If(total_distance[distance_bits:].any()):
                 m.d.sync += product.eq(0)
             # 3: align; windows of narrower formats end above.
             aligned = Signal(window, name=f"aligned_{i}")
@@ -116,24 +112,21 @@ class DequantizeLane(wiring.Component):
             ]
             with m.If(narrow):
                 m.d.sync += aligned[:cut].eq(0)
-            signs.append(aligned_negative)
-            terms.append(
-                Cat(Mux(aligned_negative, ~aligned, aligned), aligned_negative).as_signed()
-            )
-        # 4: add in pairs; the ones that make complements negative numbers are counted beside.
+            terms.append((aligned_negative, Cat(aligned, Const(0, 1)).as_signed()))
+        # 4: add in pairs.
         pairs = []
-        for i in range(0, count, 2):
+        for i, (negated, value) in enumerate(pair_sums(terms)):
             pair = Signal(signed(window + 2), name=f"pair_{i}")
-            m.d.sync += pair.eq(sum(terms[i + 1 : i + 2], terms[i]))
-            pairs.append(pair)
-        ones = Signal(range(count + 1))
-        m.d.sync += ones.eq(adder_tree(signs))
+            pair_negated = Signal(name=f"pair_negated_{i}")
+            m.d.sync += [pair.eq(value), pair_negated.eq(negated)]
+            pairs.append((pair_negated, pair))
         # 5: add.
-        total = Signal(signed(len(self.magnitude) + 1))
-        m.d.sync += total.eq(adder_tree(pairs) + ones)
-        # 6: sign and magnitude.
+        total, total_negated = Signal(signed(len(self.magnitude) + 1)), Signal()
+        negated, value = signed_sum(pairs)
+        m.d.sync += [total.eq(value), total_negated.eq(negated)]
+        # 6: sign and magnitude; a zero is positive.
         m.d.sync += [
-            self.negative.eq(total < 0),
+            self.negative.eq((total_negated ^ (total < 0)) & (total != 0)),
             self.magnitude.eq(magnitude_of(total)),
         ]
         missing = delayed(m, nan.any(), 3, "nan")

@@ -7,11 +7,11 @@ from amaranth.lib.wiring import In, Out
 from hw.formats import FORMATS
 from hw.formats.floating import WINDOW_BITS
 from hw.isa.arithmetic import (
-    adder_tree,
     leading_zeros,
     magnitude_of,
     maximum_of,
     shifted_to_top,
+    signed_sum,
 )
 from hw.spec.instruction import DataType, ReduceOp
 from hw.stream.arbiter import select
@@ -144,18 +144,19 @@ class ReduceLane(wiring.Component):
         chosen = Mux(operation == ReduceOp.MAX, best, ~best[:16])
         m.d.sync += extreme.eq(Mux(chosen[15], chosen & 0x7FFF, ~chosen))
 
-        # Stage 4: add; the ones that make complements negative numbers are counted beside.
-        total = Signal(signed(sum_bits + 1))
+        # Stage 4: add.
+        total, total_negated = Signal(signed(sum_bits + 1)), Signal()
         terms = [
-            Cat(Mux(sign, ~magnitude, magnitude), sign).as_signed()
+            (sign, Cat(magnitude, Const(0, 1)).as_signed())
             for sign, magnitude in zip(signs, aligned, strict=True)
         ]
-        m.d.sync += total.eq(adder_tree(terms) + adder_tree(list(signs)))
+        negated, value = signed_sum(terms)
+        m.d.sync += [total.eq(value), total_negated.eq(negated)]
 
-        # Stage 5: sign and magnitude.
+        # Stage 5: sign and magnitude; a zero gets its sign later.
         negative = Signal()
         magnitude = Signal(sum_bits)
-        m.d.sync += [negative.eq(total < 0), magnitude.eq(magnitude_of(total))]
+        m.d.sync += [negative.eq(total_negated ^ (total < 0)), magnitude.eq(magnitude_of(total))]
 
         # Stage 6: by how much to normalise; never below the exponent of subnormals.
         top_4 = delayed(m, top, 2, "top")
