@@ -25,8 +25,8 @@ names = {"ids": lambda code: DataType(code).name}
 MINIFLOAT = {"E4M3": (4, 3), "E2M1": (2, 1), "FP16": (5, 10)}
 RULES = {
     DataType.INT8: ("integer", 1, "FP16", None),
-    DataType.MXINT8: ("integer", 64, "E8M0", 45),
-    DataType.MXFP8: ("E4M3", 1, "E8M0", 38),
+    DataType.MXINT8: ("integer", 64, "E8M0", 30),
+    DataType.MXFP8: ("E4M3", 1, "E8M0", 23),
     DataType.MXFP4: ("E2M1", 1, "E8M0", 18),
     DataType.NVFP4: ("E2M1", 1, "E4M3", None),
 }

@@ -16,8 +16,14 @@ NARROW_BITS = 4
 WINDOW_BITS = 48
 """Fixed-point window of one operand: the whole grid of INT8 with FP16 scales."""
 
+ALIGNED_WINDOW_BITS = 33
+"""Of formats whose window follows the largest scale: products up to 2^31 below the top of it."""
+
 NARROW_WINDOW_BITS = 22
-"""That of narrow elements, whose lanes are twice as many: the whole grid of NVFP4."""
+"""Of narrow elements, whose lanes are twice as many: the whole grid of NVFP4."""
+
+HEADROOM_BITS = 2
+"""Of a window, above an element's top bit times its scale's top bit, that one included."""
 
 
 def groups(slice_bytes: int) -> int:
@@ -62,7 +68,16 @@ class BlockFormat:
 
     @property
     def window_bits(self) -> int:
-        return NARROW_WINDOW_BITS if self.narrow else WINDOW_BITS
+        if self.narrow:
+            return NARROW_WINDOW_BITS
+        return ALIGNED_WINDOW_BITS if self.scale.aligned else WINDOW_BITS
+
+    @property
+    def farthest(self) -> int:
+        """How far below the top of the window a product may begin and reach into it."""
+        if self.scale.aligned:
+            return self.window_bits - HEADROOM_BITS
+        return self.window_bits - self.element.significand_bits - self.scale.significand_bits
 
     @property
     def ratio(self) -> int:

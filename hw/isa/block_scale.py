@@ -4,10 +4,10 @@ from amaranth import Array, Cat, Const, Module, Mux, Signal, signed
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.formats.block import BlockFormat
+from hw.formats.block import HEADROOM_BITS, BlockFormat
 from hw.formats.scale import EXPONENT_BITS, SCALE_BITS
 from hw.isa.arithmetic import leading_zeros
-from hw.isa.dequantize import HEADROOM_BITS, total_bits, window_bits
+from hw.isa.dequantize import total_bits, window_bits
 from hw.stream.delay import delayed
 
 RECIPROCAL_SHIFT = 30

@@ -10,10 +10,6 @@ from hw.formats.scale import EXPONENT_BITS, SCALE_BITS
 from hw.isa.arithmetic import magnitude_of, pair_sums, signed_sum
 from hw.stream.delay import delayed
 
-HEADROOM_BITS = 2
-"""Window bit of an element's top bit times its scale's top bit, at distance 0: so far below the
-window's end."""
-
 
 def window_bits(formats: tuple[BlockFormat, ...]) -> int:
     return max(entry.window_bits for entry in formats)
@@ -71,10 +67,8 @@ class DequantizeLane(wiring.Component):
         window = window_bits(self._formats)
         element_bits = max(entry.element.significand_bits for entry in self._formats)
         scale_bits = max(entry.scale.significand_bits for entry in self._formats)
-        distance_bits = (window - 1).bit_length()
-        cut = window - min(entry.window_bits for entry in self._formats)
-        narrower = [k for k, entry in enumerate(self._formats) if entry.window_bits < window]
-        narrow = delayed(m, Cat(self.format[k] for k in narrower).any(), 2, "narrow")
+        distance_bits = max(entry.farthest for entry in self._formats).bit_length()
+        form = delayed(m, self.format, 2, "format")
         nan = Signal(count)
         terms = []
         for i in range(count):
@@ -110,8 +104,10 @@ class DequantizeLane(wiring.Component):
                 aligned.eq(self._align(product, distance)),
                 aligned_negative.eq(negative),
             ]
-            with m.If(narrow):
-                m.d.sync += aligned[:cut].eq(0)
+            for k, entry in enumerate(self._formats):
+                if entry.window_bits < window:
+                    with m.If(form[k]):
+                        m.d.sync += aligned[: window - entry.window_bits].eq(0)
             terms.append((aligned_negative, Cat(aligned, Const(0, 1)).as_signed()))
         # 4: add in pairs.
         pairs = []

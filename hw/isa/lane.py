@@ -14,7 +14,6 @@ from hw.isa.arithmetic import (
     signed_sum,
 )
 from hw.spec.instruction import DataType, ReduceOp
-from hw.stream.arbiter import select
 from hw.stream.delay import delayed
 
 TOP_BITS = 8
@@ -88,8 +87,10 @@ class ReduceLane(wiring.Component):
                 nan[i].eq(used & special & fraction.any()),
                 infinite[i].eq(used & special & ~fraction.any()),
                 exponent.eq(Mux(biased == 0, 1, biased)),
-                significand.eq(Mux(used, Cat(fraction, biased != 0), 0)),
+                significand.eq(Cat(fraction, biased != 0)),
             ]
+            with m.If(~used):
+                m.d.sync += significand.eq(0)
             exponents.append(exponent)
             significands.append(significand)
         present = delayed(m, self.present, 1, "present")
@@ -117,8 +118,6 @@ class ReduceLane(wiring.Component):
             all_negative_zero.eq(((zeros & sign) | ~present).all()),
         ]
         maximise = operation == ReduceOp.MAX
-        copied = Signal(16)
-        m.d.sync += copied.eq(select(present, raw))
         keys = []
         for i in range(count):
             # Order of sign-magnitude numbers as unsigned integers; absent ones lose.
@@ -136,7 +135,9 @@ class ReduceLane(wiring.Component):
             magnitude = Signal(WINDOW_BITS, name=f"magnitude_{i}")
             m.d.comb += distance.eq(top - exponents[i])
             shifted = (significands[i] << (WINDOW_BITS - 11)) >> distance[:6]
-            m.d.sync += magnitude.eq(Mux(distance[6:].any(), 0, shifted))
+            m.d.sync += magnitude.eq(shifted)
+            with m.If(distance[6:].any()):
+                m.d.sync += magnitude.eq(0)
             aligned.append(magnitude)
         signs = delayed(m, signs, 1, "sign_a")
         extreme = Signal(16)
@@ -189,14 +190,14 @@ class ReduceLane(wiring.Component):
         nan_bits = Mux(bf16_6, bf16.quiet_nan, fp16.quiet_nan)
         infinity_sign_6 = delayed(m, infinity_sign, 4, "infinity_sign")
         negative_zero_6 = delayed(m, all_negative_zero, 4, "negative_zero")
-        copied_6 = delayed(m, copied, 4, "copied")
         any_nan_6 = delayed(m, any_nan, 4, "any_nan")
         extreme_6 = delayed(m, extreme, 3, "extreme")
         infinity_6 = delayed(m, infinity, 4, "infinity")
         special, instead = Signal(), Signal(16)
         m.d.sync += special.eq(1)
         with m.If(operation_6 == ReduceOp.BYPASS):
-            m.d.sync += instead.eq(copied_6)
+            # Of the one source, every bit.
+            m.d.sync += instead.eq(extreme_6)
         with m.Elif(any_nan_6):
             m.d.sync += instead.eq(nan_bits)
         with m.Elif(operation_6 != ReduceOp.SUM):

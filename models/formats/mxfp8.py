@@ -5,4 +5,4 @@ from models.formats.codecs import E4M3, e8m0_scales
 
 CODE = DataType.MXFP8
 ELEMENTS = E4M3
-SCALES = e8m0_scales(window_bits_below=38)
+SCALES = e8m0_scales(window_bits_below=23)

@@ -5,4 +5,4 @@ from models.formats.codecs import INT8_64THS, e8m0_scales
 
 CODE = DataType.MXINT8
 ELEMENTS = INT8_64THS
-SCALES = e8m0_scales(window_bits_below=45)
+SCALES = e8m0_scales(window_bits_below=30)
