@@ -45,10 +45,12 @@ def configuration(ports, flit_bytes, int8_block, formats, cycles):
         (2, 32, 128, EVERY, 1),
         (2, 16, 64, EVERY, 2),
         (4, 16, 64, EVERY, 4),
-        # Without formats of moving windows the lanes are built differently.
+        # Lanes are built for the windows of their formats.
         (4, 16, 64, "int8", 1),
         (4, 16, 64, "int8", 8),
         (2, 16, 64, "int8,nvfp4", 1),
+        (3, 16, 64, "mxfp8,nvfp4", 1),
+        (2, 16, 64, "mxfp4", 1),
     ],
 )
 def test_block_reduce(ports, flit_bytes, int8_block, formats, cycles):

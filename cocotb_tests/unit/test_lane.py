@@ -19,9 +19,9 @@ FLOATS = [entry.code for entry in FORMATS.values()]
 SUMS = 30_000
 
 
-@pytest.mark.parametrize("operands", [2, 4, 8, 16])
+@pytest.mark.parametrize("operands", [2, 3, 4, 8, 16])
 def test_lane(operands):
-    """At least 10^5 FP16 sums over the four widths, and every other operation."""
+    """At least 10^5 FP16 sums over the widths, and every other operation."""
     simulate(ReduceLane(operands), module=__name__, case="check_lane", seed=1, operands=operands)
 
 
