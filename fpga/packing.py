@@ -10,6 +10,7 @@ freedoms not taken here.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -78,10 +79,11 @@ def _pack(module: Mapping[str, Any]) -> int:
             continue
         near = [list(readers[net])[:CANDIDATES] for net in sorted(inputs[name])]
         take(name)
-        others = [other for names in near for other in names if other in free and fit(name, other)]
+        # How many nets each shares with it, among those looked at.
+        shared = Counter(other for names in near for other in names if other in free)
+        others = [other for other in shared if fit(name, other)]
         if others:
-            # A net of both says so once, so the one that shares most comes most often.
-            take(max(dict.fromkeys(others), key=lambda o: (len(inputs[o]), others.count(o))))
+            take(max(others, key=lambda other: (len(inputs[other]), shared[other])))
             pairs += 1
     return len(inputs) - pairs
 
