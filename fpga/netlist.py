@@ -13,7 +13,6 @@ from typing import Any
 from unittest import mock
 
 from amaranth import ClockSignal, Instance, Module, ResetSignal
-from amaranth.back import rtlil, verilog
 from amaranth.lib import wiring
 
 from fpga.design import SYNTHESIS_OPTIONS
@@ -21,6 +20,7 @@ from fpga.tools import run_tool
 from hw.simulation import SimulatedSystem
 from hw.spec.config import Config
 from hw.switch.switch import Switch
+from scin.netlist import rtlil_of, verilog_of
 from scin.toolchain import BUILD_FOLDER, REPOSITORY
 from scin.verilate import TOP, Report, alone, digest, place
 
@@ -54,7 +54,7 @@ class SwitchNetlist(Switch):
 
 def switch_netlist(config: Config, report: Report = print) -> Path:
     """Verilog of the synthesised switch, made unless an up-to-date copy is there."""
-    design = rtlil.convert(Switch(config), name=NETLIST, emit_src=False).encode()
+    design = rtlil_of(Switch(config), NETLIST).encode()
     cell = (CELLS / MULTIPLIER).read_bytes()
     target = FOLDER / f"{digest(design, cell, SCRIPT.encode())}.v"
     with alone(target):
@@ -72,7 +72,7 @@ def switch_netlist(config: Config, report: Report = print) -> Path:
 def system_around_netlist(config: Config, report: Report = print) -> list[Path]:
     """All Verilog of the simulated system with the synthesised switch in it."""
     with mock.patch("hw.top.Switch", SwitchNetlist):
-        text = verilog.convert(SimulatedSystem(config), name=TOP, emit_src=False).encode()
+        text = verilog_of(SimulatedSystem(config), TOP).encode()
     target = FOLDER / f"{digest(text)}.v"
     with alone(target):
         if not target.is_file():

@@ -15,18 +15,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import click
-from amaranth.back import rtlil
 from amaranth.lib import wiring
 from rich.console import Console
 
 from fpga.boards.board import XCVU13P
-from fpga.distinct import distinct
 from fpga.packing import FUNCTION, Netlist, count_luts
 from fpga.partition import Partition, load_partition
 from fpga.tools import synthesise
 from hw.board.contents import Contents
 from hw.board.core import BoardCore
 from hw.phy.aurora import aurora_lanes
+from scin.distinct import distinct
+from scin.netlist import rtlil_of
 
 PARTITION = "xcvu13p5"
 PUBLISHED_FORMATS = ("int8",)
@@ -91,7 +91,7 @@ def share_of(component: wiring.Component) -> Share:
     """What it takes after synthesis."""
     with tempfile.TemporaryDirectory(prefix="xilinx-") as work:
         folder = Path(work)
-        netlist = rtlil.convert(component, name=TOP, emit_src=False)
+        netlist = rtlil_of(component, TOP)
         (folder / "design.il").write_text(distinct(netlist))
         cells = synthesise(SCRIPT, folder)
         return Share.of(cells, json.loads((folder / "netlist.json").read_text()))

@@ -12,6 +12,7 @@ import click
 
 from hw.spec.buildable import check_buildable
 from hw.spec.config import Config
+from scin.netlist import verilog_of
 from scin.options import InputError, common, write_atomically, write_json
 from scin.toolchain import REPOSITORY
 
@@ -36,7 +37,7 @@ def emit(
     check_buildable(config)
     folder = Path(output) if output else REPOSITORY / "rtl" / "generated"
     name = f"{config.name}_{top}"
-    text = verilog_of(config, top, name)
+    text = verilog_of(part(config, top), name)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -56,22 +57,18 @@ def emit(
     write_json(json_path, "emit", config, [manifest])
 
 
-def verilog_of(config: Config, top: str, name: str) -> str:
-    """Verilog of one part of the system as a module called ``name``."""
-    from amaranth.back import verilog
-
+def part(config: Config, top: str) -> Any:
+    """One of ``TOPS``."""
     if top == "system":
         from hw.top import System
 
-        component = System(config)
-    elif top == "switch":
+        return System(config)
+    if top == "switch":
         from hw.switch.switch import Switch
 
-        component = Switch(config)
-    elif top == "endpoint":
+        return Switch(config)
+    if top == "endpoint":
         from hw.endpoint.endpoint import Endpoint
 
-        component = Endpoint(config, identity=0)
-    else:
-        raise InputError(f"top {top!r}: must be one of {', '.join(TOPS)}")
-    return verilog.convert(component, name=name, emit_src=False)
+        return Endpoint(config, identity=0)
+    raise InputError(f"top {top!r}: must be one of {', '.join(TOPS)}")

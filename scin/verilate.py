@@ -32,6 +32,7 @@ SHELL_SOURCES = tuple(
     REPOSITORY / "rtl/sim" / name
     for name in ("axi_memory.sv", "faulty_link.sv", "harness.cpp", "faults.cpp")
 )
+EMITTER = tuple(REPOSITORY / "scin" / name for name in ("netlist.py", "distinct.py"))
 TOP = "scin"
 WAIVED_WARNINGS = (
     # All from the emitter's style of Verilog, none from a mistake in the design.
@@ -68,7 +69,7 @@ def digest(*parts: bytes) -> str:
 
 def _hardware_key(config: Config) -> str:
     """Changes whenever the emitted Verilog might."""
-    sources = sorted((REPOSITORY / "hw").rglob("*.py"))
+    sources = [*sorted((REPOSITORY / "hw").rglob("*.py")), *EMITTER]
     return digest(
         json.dumps(config.hardware_dict(), sort_keys=True).encode(),
         version("amaranth").encode(),
@@ -84,13 +85,11 @@ def emitted_verilog(config: Config, report: Report = print) -> Path:
     with alone(target):
         if not target.is_file():
             report(f"emitting Verilog of {config.name}")
-            from amaranth.back import verilog
-
             from hw.simulation import SimulatedSystem
+            from scin.netlist import verilog_of
 
-            emit_src = coverage_folder() is not None
-            text = verilog.convert(SimulatedSystem(config), name=TOP, emit_src=emit_src)
-            place(target, text.encode())
+            lines = coverage_folder() is not None
+            place(target, verilog_of(SimulatedSystem(config), TOP, lines=lines).encode())
     return target
 
 

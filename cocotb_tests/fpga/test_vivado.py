@@ -4,10 +4,8 @@ import re
 import subprocess
 
 import pytest
-from amaranth.back import rtlil
 from tclint.parser import Parser, TclSyntaxError
 
-from fpga.distinct import distinct
 from fpga.packing import count_luts
 from fpga.partition import PartitionError, from_dict, load_partition
 from fpga.tools import run_tool
@@ -15,6 +13,8 @@ from fpga.vivado import BLACK_BOXES, write_project
 from fpga.xilinx_report import PARTITION, PUBLISHED_FORMATS, share_of_switch
 from hw.spec.config import load
 from hw.switch.crossbar import Crossbar
+from scin.distinct import distinct
+from scin.netlist import rtlil_of
 from scin.toolchain import find_verilator
 from scin.verilate import WAIVED_WARNINGS
 
@@ -89,7 +89,7 @@ def test_verilog_is_clean(project, board):
 
 def test_equal_modules_are_written_once(tmp_path):
     """The netlist of the report is proved equal to Amaranth's own, module for module."""
-    netlist = rtlil.convert(Crossbar(load("tiny"), multicast=False), name="top", emit_src=False)
+    netlist = rtlil_of(Crossbar(load("tiny"), multicast=False), "top")
     (tmp_path / "gold.il").write_text(netlist)
     (tmp_path / "gate.il").write_text(distinct(netlist))
     assert (tmp_path / "gate.il").read_text().count("\nmodule ") < netlist.count("\nmodule ") / 2

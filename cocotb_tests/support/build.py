@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from amaranth.back import verilog
 from cocotb_tools.runner import Verilator, get_results
 from filelock import FileLock
 
 from scin.coverage import OPTIONS as COVERAGE_OPTIONS
 from scin.coverage import counted_once, counters_argument, coverage_folder
+from scin.netlist import verilog_of
 from scin.toolchain import BUILD_FOLDER, find_verilator
 from scin.verilate import WAIVED_WARNINGS
 
@@ -45,7 +45,7 @@ def simulate(component: Any, *, module: str, case: str, seed: int, **parameters:
     cocotb's: it is printed, and the same seed replays the same run.
     """
     counters = coverage_folder()
-    text = verilog.convert(component, name=TOP, emit_src=counters is not None)
+    text = verilog_of(component, TOP, lines=counters is not None)
     tools = find_verilator()
     options = list(COVERAGE_OPTIONS) if counters else []
     made_from = "".join([tools.version, *options, text])

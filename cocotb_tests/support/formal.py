@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from amaranth.back import rtlil
+from scin.netlist import rtlil_of
 
 BINARIES = Path(sys.executable).parent
 TOP = "top"
@@ -62,7 +62,7 @@ class Proof:
     def __init__(self, component: Any) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="proof-")
         folder = Path(self._folder.name)
-        (folder / "top.il").write_text(rtlil.convert(component, name=TOP))
+        (folder / "top.il").write_text(rtlil_of(component, TOP))
         script = (
             f"read_rtlil top.il; prep -top {TOP}; flatten; memory_map; async2sync; "
             "dffunmap; setundef -anyseq; opt_clean; write_smt2 -wires top.smt2"
