@@ -90,7 +90,10 @@ class SimulatedSystem(wiring.Component):
         is needed for it."""
         held = Signal(init=1, name=f"{name}_reset")
         start = f"{name}_start"
-        m.domains += [ClockDomain(name), ClockDomain(start, reset_less=True)]
+        domain = ClockDomain(name)
+        # Named alike, so that parts that differ in their domain only are emitted as one module.
+        domain.clk, domain.rst = Signal(name="resting_clk"), Signal(name="resting_rst")
+        m.domains += [domain, ClockDomain(start, reset_less=True)]
         m.d[start] += held.eq(reset)
         m.d.comb += [
             ClockSignal(name).eq(clock),
