@@ -12,6 +12,7 @@ from fpga.ecp5.spread import SCRIPTS
 from fpga.ecp5.top import Ecp5Top
 from fpga.partition import Partition
 from hw.board.contents import Contents
+from scin.netlist import rare_collection
 
 PLACEMENT = "--placer static --router router2"
 """By far the least wire, and a router that negotiates for it."""
@@ -60,15 +61,16 @@ class Design:
         seed: int = SEEDS[0],
     ) -> Any:
         """Amaranth's build plan: netlist, constraints and script; the same every time."""
-        return self.board.platform().prepare(
-            self.top(partition, baud=baud, spread=spread),
-            name=self.name,
-            emit_src=False,
-            synth_opts=SYNTHESIS_OPTIONS,
-            nextpnr_opts=f"--seed {seed} {PLACEMENT} --report {self.name}.report.json",
-            ecppack_opts="--compress",
-            **(SCRIPTS if spread else {}),
-        )
+        with rare_collection():
+            return self.board.platform().prepare(
+                self.top(partition, baud=baud, spread=spread),
+                name=self.name,
+                emit_src=False,
+                synth_opts=SYNTHESIS_OPTIONS,
+                nextpnr_opts=f"--seed {seed} {PLACEMENT} --report {self.name}.report.json",
+                ecppack_opts="--compress",
+                **(SCRIPTS if spread else {}),
+            )
 
 
 def designs(partition: Partition) -> list[Design]:

@@ -19,7 +19,7 @@ custom, takes as long as all else."""
 
 def rtlil_of(component: Any, name: str, *, lines: bool = False) -> str:
     """The top module is called ``name``; ``lines`` tells where everything is described."""
-    with _rare_collection():
+    with rare_collection():
         return rtlil.convert(component, name=name, emit_src=lines)
 
 
@@ -30,7 +30,8 @@ def verilog_of(component: Any, name: str, *, lines: bool = False) -> str:
 
 
 @contextmanager
-def _rare_collection() -> Iterator[None]:
+def rare_collection() -> Iterator[None]:
+    """For whatever has Amaranth emit a design."""
     before = gc.get_threshold()
     gc.set_threshold(COLLECT_EVERY, *before[1:])
     try:

@@ -27,6 +27,11 @@ OBJECT_CACHE = " ".join(
 )
 
 
+def make_flags(**options: str) -> str:
+    """Variables for the makefile of a simulator."""
+    return " ".join(f"{name}={value}" for name, value in (MAKE_VARIABLES | options).items())
+
+
 class MissingToolError(RuntimeError):
     """A program this command needs is not installed; the message says how to get it."""
 
@@ -43,7 +48,7 @@ class Verilator:
         if self.root is not None:
             environment["VERILATOR_ROOT"] = str(self.root)
             environment["PATH"] = f"{self.root / 'bin'}{os.pathsep}{environment['PATH']}"
-            environment["MAKEFLAGS"] = " ".join(f"{k}={v}" for k, v in MAKE_VARIABLES.items())
+            environment["MAKEFLAGS"] = make_flags()
         return environment
 
 

@@ -20,11 +20,11 @@ from scin.coverage import OPTIONS as COVERAGE_OPTIONS
 from scin.coverage import counted_once, coverage_folder
 from scin.toolchain import (
     BUILD_FOLDER,
-    MAKE_VARIABLES,
     REPOSITORY,
     Verilator,
     find_verilator,
     fst_headers_present,
+    make_flags,
     require_program,
 )
 
@@ -179,8 +179,7 @@ def build(verilator: Verilator, options: list[str], sources: list[Path], target:
         # MAKEFLAGS of an outer make would hand its job server to an inner one.
         environment = verilator.environment()
         environment.pop("MAKEFLAGS", None)
-        variables = MAKE_VARIABLES | MAKE_OPTIONS
-        command += ["-MAKEFLAGS", " ".join(f"{k}={v}" for k, v in variables.items())]
+        command += ["-MAKEFLAGS", make_flags(**MAKE_OPTIONS)]
         command += [str(path) for path in sources]
         result = subprocess.run(command, env=environment, capture_output=True, text=True)
         if result.returncode:

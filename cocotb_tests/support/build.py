@@ -18,11 +18,13 @@ from filelock import FileLock
 from scin.coverage import OPTIONS as COVERAGE_OPTIONS
 from scin.coverage import counted_once, counters_argument, coverage_folder
 from scin.netlist import verilog_of
-from scin.toolchain import BUILD_FOLDER, find_verilator
+from scin.toolchain import BUILD_FOLDER, find_verilator, make_flags
 from scin.verilate import WAIVED_WARNINGS
 
 TOP = "dut"
 PARAMETERS = "SCIN_TEST_PARAMETERS"
+MAKE_OPTIONS = {"OPT_FAST": "-O0", "OPT_SLOW": "-O0"}
+"""Python takes most of a bench's time, so that it is quicker as a whole without optimising."""
 
 
 class _Runner(Verilator):
@@ -48,10 +50,11 @@ def simulate(component: Any, *, module: str, case: str, seed: int, **parameters:
     text = verilog_of(component, TOP, lines=counters is not None)
     tools = find_verilator()
     options = list(COVERAGE_OPTIONS) if counters else []
-    made_from = "".join([tools.version, *options, text])
+    flags = make_flags(**MAKE_OPTIONS)
+    made_from = "".join([tools.version, *options, flags, text])
     key = hashlib.sha256(made_from.encode()).hexdigest()[:20]
     folder = BUILD_FOLDER / "cocotb" / key
-    environment = tools.environment() | {"COCOTB_ANSI_OUTPUT": "0"}
+    environment = tools.environment() | {"COCOTB_ANSI_OUTPUT": "0", "MAKEFLAGS": flags}
     with mock.patch.dict(os.environ, environment):
         runner = _Runner()
         # Tests run side by side; one of them builds.
