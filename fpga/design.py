@@ -52,6 +52,7 @@ class Design:
             spread=spread,
         )
 
+    @rare_collection()
     def prepare(
         self,
         partition: Partition,
@@ -61,16 +62,15 @@ class Design:
         seed: int = SEEDS[0],
     ) -> Any:
         """Amaranth's build plan: netlist, constraints and script; the same every time."""
-        with rare_collection():
-            return self.board.platform().prepare(
-                self.top(partition, baud=baud, spread=spread),
-                name=self.name,
-                emit_src=False,
-                synth_opts=SYNTHESIS_OPTIONS,
-                nextpnr_opts=f"--seed {seed} {PLACEMENT} --report {self.name}.report.json",
-                ecppack_opts="--compress",
-                **(SCRIPTS if spread else {}),
-            )
+        return self.board.platform().prepare(
+            self.top(partition, baud=baud, spread=spread),
+            name=self.name,
+            emit_src=False,
+            synth_opts=SYNTHESIS_OPTIONS,
+            nextpnr_opts=f"--seed {seed} {PLACEMENT} --report {self.name}.report.json",
+            ecppack_opts="--compress",
+            **(SCRIPTS if spread else {}),
+        )
 
 
 def designs(partition: Partition) -> list[Design]:

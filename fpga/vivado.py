@@ -10,6 +10,7 @@ from fpga.partition import Partition, PartitionError, PlacedBoard
 from fpga.xilinx.cores import CLOCK, HOST, Core, aurora
 from fpga.xilinx.top import XilinxTop
 from hw.phy.aurora import LANE_BITS, aurora_lanes
+from scin.netlist import rare_collection
 
 BLACK_BOXES = "black_boxes.v"
 
@@ -76,6 +77,7 @@ def _distinct(boards: list[PlacedBoard]) -> list[PlacedBoard]:
     return list(first.values())
 
 
+@rare_collection()
 def _files(partition: Partition, item: PlacedBoard) -> dict[str, str]:
     board = item.board
     top = XilinxTop(item.contents, clock_hz=partition.clock_hz, oscillator=board.clock)

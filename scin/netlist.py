@@ -17,18 +17,6 @@ COLLECT_EVERY = 1_000_000
 custom, takes as long as all else."""
 
 
-def rtlil_of(component: Any, name: str, *, lines: bool = False) -> str:
-    """The top module is called ``name``; ``lines`` tells where everything is described."""
-    with rare_collection():
-        return rtlil.convert(component, name=name, emit_src=lines)
-
-
-def verilog_of(component: Any, name: str, *, lines: bool = False) -> str:
-    """Equal modules are written once, unless ``lines`` are asked for: then each is there."""
-    text = rtlil_of(component, name, lines=lines)
-    return verilog_of_rtlil(text if lines else distinct(text))
-
-
 @contextmanager
 def rare_collection() -> Iterator[None]:
     """For whatever has Amaranth emit a design."""
@@ -38,3 +26,15 @@ def rare_collection() -> Iterator[None]:
         yield
     finally:
         gc.set_threshold(*before)
+
+
+@rare_collection()
+def rtlil_of(component: Any, name: str, *, lines: bool = False) -> str:
+    """The top module is called ``name``; ``lines`` tells where everything is described."""
+    return rtlil.convert(component, name=name, emit_src=lines)
+
+
+def verilog_of(component: Any, name: str, *, lines: bool = False) -> str:
+    """Equal modules are written once, unless ``lines`` are asked for: then each is there."""
+    text = rtlil_of(component, name, lines=lines)
+    return verilog_of_rtlil(text if lines else distinct(text))

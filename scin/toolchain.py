@@ -45,10 +45,11 @@ class Verilator:
     def environment(self) -> dict[str, str]:
         environment = dict(os.environ)
         environment.setdefault("OBJCACHE", OBJECT_CACHE)
+        # An outer make would hand its job server to an inner one.
+        environment.pop("MAKEFLAGS", None)
         if self.root is not None:
             environment["VERILATOR_ROOT"] = str(self.root)
             environment["PATH"] = f"{self.root / 'bin'}{os.pathsep}{environment['PATH']}"
-            environment["MAKEFLAGS"] = make_flags()
         return environment
 
 

@@ -18,6 +18,7 @@ from hw.spec.config import Config
 from hw.spec.fault import Disturbance
 from scin.coverage import OPTIONS as COVERAGE_OPTIONS
 from scin.coverage import counted_once, coverage_folder
+from scin.netlist import verilog_of
 from scin.toolchain import (
     BUILD_FOLDER,
     REPOSITORY,
@@ -88,7 +89,6 @@ def emitted_verilog(config: Config, report: Report = print) -> Path:
         if not target.is_file():
             report(f"emitting Verilog of {config.name}")
             from hw.simulation import SimulatedSystem
-            from scin.netlist import verilog_of
 
             lines = coverage_folder() is not None
             place(target, verilog_of(SimulatedSystem(config), TOP, lines=lines).encode())
@@ -176,12 +176,11 @@ def build(verilator: Verilator, options: list[str], sources: list[Path], target:
     try:
         jobs = str(os.cpu_count() or 1)
         command = [verilator.program, *options, "--build", "-j", jobs, "--Mdir", str(work / "obj")]
-        # MAKEFLAGS of an outer make would hand its job server to an inner one.
-        environment = verilator.environment()
-        environment.pop("MAKEFLAGS", None)
         command += ["-MAKEFLAGS", make_flags(**MAKE_OPTIONS)]
         command += [str(path) for path in sources]
-        result = subprocess.run(command, env=environment, capture_output=True, text=True)
+        result = subprocess.run(
+            command, env=verilator.environment(), capture_output=True, text=True
+        )
         if result.returncode:
             tail = "\n".join((result.stdout + result.stderr).splitlines()[-20:])
             raise BuildError(f"verilator failed with status {result.returncode}:\n{tail}")

@@ -20,7 +20,7 @@ from scin.tensors import random_tensors
 
 TIMEOUT_CYCLES = 6000
 PAIR = ("pair2", 1)
-"""Partition and seed of its surroundings; one for all tests, for each seed is compiled anew."""
+"""Partition and seed of its surroundings; one for all its tests, for each seed is compiled anew."""
 
 
 def quiet(text):
