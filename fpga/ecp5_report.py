@@ -43,7 +43,7 @@ def _blocks() -> dict[str, Block]:
     from hw.isa.block_scale import BlockScale
     from hw.isa.controller import WaveController
     from hw.isa.csr import IsaRegisters
-    from hw.isa.dequantize import DequantizeLane, total_bits
+    from hw.isa.dequantize import DequantizeLane
     from hw.isa.lane import ReduceLane
     from hw.isa.quantize import QuantizeLane
     from hw.isa.read_request import ReadRequest
@@ -80,10 +80,7 @@ def _blocks() -> dict[str, Block]:
         ),
         "isa.block_scale": Block(lambda c: BlockScale(c.system.endpoints, block_formats(c)), one),
         "isa.quantize": Block(
-            lambda c: QuantizeLane(
-                total_bits(c.system.endpoints, block_formats(c)), block_formats(c)
-            ),
-            bytes_per_flit,
+            lambda c: QuantizeLane(c.system.endpoints, block_formats(c)), bytes_per_flit
         ),
         "isa.wave_table": Block(WaveTable, ports),
         "isa.writeback": Block(lambda c: Writeback(c, port=0), ports),

@@ -21,14 +21,14 @@ FORMATS = [entry.code for entry in known_block_formats(CONFIG).values()]
 names = {"ids": lambda code: DataType(code).name}
 
 # Values by the standards' own words: sign, exponent with bias, fraction; and per format the
-# largest element, the code that says NaN, and the depth of the window below the top.
+# element, its unit, the scale, the depth of the window below the top, and how a scale is rounded.
 MINIFLOAT = {"E4M3": (4, 3), "E2M1": (2, 1), "FP16": (5, 10)}
 RULES = {
-    DataType.INT8: ("integer", 1, "FP16", None),
-    DataType.MXINT8: ("integer", 64, "E8M0", 30),
-    DataType.MXFP8: ("E4M3", 1, "E8M0", 23),
-    DataType.MXFP4: ("E2M1", 1, "E8M0", 18),
-    DataType.NVFP4: ("E2M1", 1, "E4M3", None),
+    DataType.INT8: ("integer", 1, "FP16", None, "up"),
+    DataType.MXINT8: ("integer", 64, "E8M0", 30, "up"),
+    DataType.MXFP8: ("E4M3", 1, "E8M0", 23, "up"),
+    DataType.MXFP4: ("E2M1", 1, "E8M0", 18, "up"),
+    DataType.NVFP4: ("E2M1", 1, "E4M3", None, "nearest"),
 }
 
 
@@ -46,7 +46,7 @@ def minifloat(code: int, kind: str) -> Fraction | None:
 
 
 def element_value(code: int, data_type: DataType) -> Fraction | None:
-    kind, unit, _, _ = RULES[data_type]
+    kind, unit, *_ = RULES[data_type]
     if kind == "integer":
         return Fraction(code - 256 if code >= 128 else code, unit)
     return minifloat(code, kind)
@@ -71,12 +71,26 @@ def finite_scales(data_type: DataType) -> list[Fraction]:
     return [scale_value(code, data_type) for code in range(count)]
 
 
+def nearest(ratio: Fraction, values: list[Fraction]) -> int:
+    """Index of the value nearest to ``ratio``, the outermost one beyond all; of two the even."""
+    above = bisect_left(values, ratio)
+    near = range(max(above - 1, 0), min(above + 1, len(values)))
+    return min(near, key=lambda code: (abs(values[code] - ratio), code & 1))
+
+
+def new_scale(needed: Fraction, data_type: DataType) -> int:
+    """Code of the scale for a block that needs ``needed``, within what is representable."""
+    finite = finite_scales(data_type)
+    if RULES[data_type][4] == "nearest":
+        return max(nearest(needed, finite), int(needed > 0))
+    return min(bisect_left(finite, needed), len(finite) - 1)
+
+
 def reference(elements, scales, data_type):
     """Elements and scale of one block: ``elements`` (ranks, block), ``scales`` (ranks)."""
-    kind, _, scale_kind, below = RULES[data_type]
+    kind, _, scale_kind, below, _ = RULES[data_type]
     block = len(elements[0])
     nan_code = {"FP16": 0x7E00, "E8M0": 0xFF, "E4M3": 0x7F}[scale_kind]
-    overflow_code = {"FP16": 0x7C00, "E8M0": 0xFF, "E4M3": 0x7F}[scale_kind]
     weights = [scale_value(int(code), data_type) for code in scales]
     if None in weights:
         return [0] * block, nan_code
@@ -93,18 +107,14 @@ def reference(elements, scales, data_type):
         totals.append(sum(terms, Fraction(0)))
     positive, finite = positive_elements(data_type), finite_scales(data_type)
     highest = max((abs(total) for total in totals if total is not None), default=Fraction(0))
-    code = bisect_left(finite, highest / positive[-1])
-    if code == len(finite):
-        return [0] * block, overflow_code
+    code = new_scale(highest / positive[-1], data_type)
     result = []
     for total in totals:
         if total is None:
             result.append(0x7F)
             continue
         ratio = abs(total) / finite[code] if finite[code] else Fraction(0)
-        above = bisect_left(positive, ratio)
-        near = range(max(above - 1, 0), min(above + 1, len(positive)))
-        best = min(near, key=lambda c: (abs(positive[c] - ratio), c & 1))
+        best = nearest(ratio, positive)
         if kind == "integer":
             result.append((-best if total < 0 else best) & 0xFF)
         else:
@@ -134,9 +144,10 @@ def half_step(golden: GoldenBlockFormat, magnitude: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("code", FORMATS, **names)
-def test_quantization_never_saturates_and_keeps_its_bound(code):
+def test_quantization_keeps_its_bound(code):
     """docs/numerics.md: error at most half an element's step times the scale, and the scale
-    at most one scale step above what the largest value needs."""
+    at most one scale step above what the largest value needs, or the nearest one; nothing
+    saturates, or only what this rounds down."""
     golden = golden_format(CONFIG, code)
     rng = np.random.default_rng(1)
     spread = np.ldexp(1.0, rng.integers(-30, 4, (20_000, 1)))
@@ -147,12 +158,124 @@ def test_quantization_never_saturates_and_keeps_its_bound(code):
     assert np.isfinite(weight).all()
     found = golden.dequantize(elements, scales)
     ratio = np.abs(values) / np.where(weight == 0, 1, weight)[:, np.newaxis]
-    assert (ratio <= golden.largest).all()
-    bound = half_step(golden, ratio) * weight[:, np.newaxis]
+    excess = np.maximum(ratio - golden.largest, 0)
+    bound = np.maximum(half_step(golden, ratio), excess) * weight[:, np.newaxis]
     assert (np.abs(found - values) <= bound).all()
     needed = np.abs(values).max(axis=1) / golden.largest
     lower = golden.scales.values[np.maximum(scales.astype(int) - 1, 0)]
-    assert ((lower < needed) | (scales == 0)).all()
+    if golden.scales.nearest:
+        # Exact fractions say which of two scales is nearer.
+        for need, scale in zip(needed.tolist(), scales.tolist(), strict=True):
+            assert scale == new_scale(Fraction(need), code)
+    else:
+        assert not excess.any()
+        assert ((lower < needed) | (scales == 0)).all()
+
+
+def int8_bound(largest: Fraction, scale: Fraction) -> Fraction:
+    if scale >= Fraction(2) ** -14:
+        return (1 + Fraction(2) ** -10) * largest / 254
+    return largest / 254 + Fraction(2) ** -25
+
+
+def nvfp4_bound(largest: Fraction, scale: Fraction) -> Fraction:
+    if scale >= Fraction(2) ** -6:
+        assert Fraction(16, 17) * largest <= 6 * scale <= Fraction(18, 17) * largest
+        return Fraction(3, 17) * largest
+    excess = max(largest - 6 * scale, Fraction(0))
+    assert excess <= 6 * Fraction(2) ** -10
+    assert scale <= max(largest / 6 + Fraction(2) ** -10, Fraction(2) ** -9)
+    return max(scale, excess)
+
+
+@pytest.mark.parametrize(
+    ("code", "bound"),
+    [
+        (DataType.INT8, int8_bound),
+        (DataType.MXINT8, lambda largest, scale: largest / 127),
+        (DataType.NVFP4, nvfp4_bound),
+    ],
+    ids=["INT8", "MXINT8", "NVFP4"],
+)
+def test_stated_bounds(code, bound):
+    """The bounds of docs/numerics.md in terms of a block's largest value, in exact fractions:
+    from subnormal scales to the largest ones, steps of the exponent and all between."""
+    golden = golden_format(CONFIG, code)
+    rng = np.random.default_rng(2)
+    # NVFP4 ends at 6 x 448, INT8 and MXINT8 at more than FP16 has.
+    exponents = rng.integers(-25, 11 if code == DataType.NVFP4 else 15, (2000, 1))
+    values = np.ldexp(rng.uniform(-2, 2, (2000, golden.layout.block)), exponents)
+    values = values.astype(np.float16).astype(np.float64)
+    elements, scales = golden.quantize(values)
+    errors = np.abs(golden.dequantize(elements, scales) - values).max(axis=1)
+    for index, worst in enumerate(errors.tolist()):
+        largest = Fraction(float(np.abs(values[index]).max()))
+        scale = scale_value(int(scales[index]), code)
+        assert Fraction(worst) <= bound(largest, scale), values[index]
+
+
+@pytest.mark.parametrize("ranks", [2, 4, 16])
+@pytest.mark.parametrize("code", FORMATS, **names)
+def test_finite_blocks_stay_finite(code, ranks):
+    """Around the largest scales, where sums need more than there is: the scale saturates, and
+    so do the elements it leaves too large; the others are right."""
+    golden = golden_format(CONFIG, code)
+    rng = np.random.default_rng(ranks)
+    shape = (ranks, 60, golden.layout.block)
+    elements = rng.integers(0, 1 << golden.layout.element.bits, shape, dtype=np.uint8)
+    if golden.elements.nan is not None:
+        elements[(elements & 0x7F) == golden.elements.nan] = 0x7E
+    last = len(golden.scales.values) - 1
+    scales = last - rng.integers(0, 2, shape[:2])
+    found, codes = golden.reduce(elements, scales)
+    assert (codes <= last).all()
+    assert np.isfinite(golden.dequantize(found, codes)).all()
+    assert (codes == last).any()
+    for index in range(shape[1]):
+        expected = reference(elements[:, index].tolist(), scales[:, index].tolist(), code)
+        assert (found[index].tolist(), int(codes[index])) == expected
+
+
+@pytest.mark.parametrize("code", FORMATS, **names)
+def test_one_flawed_block_is_one_flawed_block(code):
+    """A value that is no number makes its block none, and touches no other."""
+    golden = golden_format(CONFIG, code)
+    rng = np.random.default_rng(5)
+    values = rng.standard_normal((6, golden.layout.block))
+    sound = golden.quantize(values)
+    values[1, 3], values[4, 0] = np.nan, -np.inf
+    elements, scales = golden.quantize(values)
+    flawed = np.array([False, True, False, False, True, False])
+    assert (scales[flawed] == golden.scales.nan).all()
+    assert not elements[flawed].any()
+    assert (elements[~flawed] == sound[0][~flawed]).all()
+    assert (scales[~flawed] == sound[1][~flawed]).all()
+    assert np.isnan(golden.dequantize(elements, scales)[flawed]).all()
+
+
+def test_scales_of_nvfp4_by_hand():
+    """Nearest to a sixth of the largest value, ties to even, never zero, at most 448."""
+    golden = golden_format(CONFIG, DataType.NVFP4)
+
+    def scale_of(largest):
+        values = np.zeros((1, 16))
+        values[0, 7] = -largest
+        elements, scales = golden.quantize(values)
+        return int(scales[0]), int(elements[0, 7])
+
+    outermost = 0xF
+    assert scale_of(6.0) == (0x38, outermost)
+    # 6 x 17/16 lies between the scales 1 and 9/8: to the even one, and the element saturates.
+    assert scale_of(6.375) == (0x38, outermost)
+    assert scale_of(6.376) == (0x39, outermost)
+    # 6 x 19/16: of 9/8 and 10/8 the latter is even.
+    assert scale_of(7.125) == (0x3A, outermost)
+    assert scale_of(2688.0) == (0x7E, outermost)
+    assert scale_of(60_000.0) == (0x7E, outermost)
+    # Below the smallest scale, 2^-9: it does, as long as there is anything.
+    assert scale_of(2.0**-10) == (0x01, 0x9)
+    assert scale_of(2.0**-24) == (0x01, 0x8)
+    assert scale_of(0.0) == (0x00, 0x0)
 
 
 def test_corner_blocks_of_int8():
@@ -173,7 +296,8 @@ def test_corner_blocks_of_int8():
     assert reduced([100, 50], [0xBC00]) == ([-127, -63], 0x3A4D)
     assert reduced([1, 2], [0x7C00, 0x3C00]) == ([0, 0], 0x7E00)
     assert reduced([1, 2], [0x7E01, 0x3C00]) == ([0, 0], 0x7E00)
-    assert reduced([127, 2], [0x7BFF, 0x7BFF]) == ([0, 0], 0x7C00)
+    assert reduced([127, 2], [0x7BFF, 0x7BFF]) == ([127, 4], 0x7BFF)
+    assert reduced([-128, 1], [0x7BFF]) == ([-127, 1], 0x7BFF)
 
 
 @pytest.mark.parametrize("ranks", [4, 8, 16])

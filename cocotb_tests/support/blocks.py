@@ -27,6 +27,8 @@ def random_blocks(
     corners = np.array([0, 1, 2, finite // 2, finite - 2, finite - 1])
     codes = np.where(kind == 4, rng.choice(corners, (ranks, count)), codes)
     codes = np.where(kind == 5, np.minimum(codes, finite // 8), codes)
+    # Where sums need a larger scale than there is.
+    codes = np.where(kind == 6, finite - 1 - rng.integers(0, 3, (ranks, count)), codes)
     flaw = (rng.random((ranks, count)) < 0.02) & (kind == 4)
     no_numbers = rng.integers(finite, 1 << (layout.scale.bits - scales.signed), codes.shape)
     codes = np.where(flaw, no_numbers, codes)

@@ -3,7 +3,7 @@
 An element is handed to the datapath as a significand of ``SIGNIFICAND_BITS`` bits whose top
 bit weighs ``2^top_weight``, and the distance to shift it right. It comes back as the
 magnitude of ``element / scale``, cut off at half the smallest step of the format, and
-whether something was cut off.
+whether something was cut off; or, where it is too large, as the outermost element of its sign.
 """
 
 from dataclasses import dataclass
@@ -47,6 +47,11 @@ class IntegerElement:
         """Largest element, in steps."""
         return (1 << (self.bits - 1)) - 1
 
+    @property
+    def reach(self) -> int:
+        """Largest magnitude of any code, in steps."""
+        return 1 << (self.bits - 1)
+
     def decode(self, code):
         negative = code[-1]
         magnitude = magnitude_of(code)[: self.bits]
@@ -57,7 +62,12 @@ class IntegerElement:
             "nan": 0,
         }
 
+    def outermost(self, negative):
+        """Code of the largest magnitude with this sign."""
+        return (Const(self.limit, self.bits) ^ negative.replicate(self.bits)) + negative
+
     def encode(self, negative, nan, halves, sticky):
+        """Of at most ``limit`` steps."""
         # Negated by its complement and one more, which takes the place of rounding up.
         up = halves[0] & (sticky | halves[1])
         kept = halves[1 : self.bits + 1]
@@ -104,6 +114,11 @@ class MinifloatElement:
         fraction = self.largest & ((1 << self.fraction_bits) - 1)
         return (fraction | 1 << self.fraction_bits) << (self.highest_exponent - 1)
 
+    @property
+    def reach(self) -> int:
+        """Largest magnitude of any code, in steps."""
+        return self.limit
+
     def decode(self, code):
         fraction = code[: self.fraction_bits]
         exponent = code[self.fraction_bits : self.bits - 1]
@@ -116,7 +131,12 @@ class MinifloatElement:
             "nan": 0 if self.nan is None else code[: self.bits - 1] == self.nan,
         }
 
+    def outermost(self, negative):
+        """Code of the largest magnitude with this sign."""
+        return Cat(Const(self.largest, self.bits - 1), negative)
+
     def encode(self, negative, nan, halves, sticky):
+        """Of at most ``limit`` steps."""
         # In binade e the element keeps all but the e lowest bits; a carry out of the
         # fraction moves into the exponent by itself.
         fraction_bits = self.fraction_bits

@@ -24,14 +24,16 @@ SCALE_PARTS = data.StructLayout(
 
 @dataclass(frozen=True)
 class MinifloatScale:
-    """Sign, biased exponent, fraction. Codes above ``largest`` are no numbers: ``overflow``
-    says that a block was too large, ``nan`` that it held something that is no number."""
+    """Sign, biased exponent, fraction. Codes above ``largest`` are no numbers; ``nan`` is the
+    one that says that a block holds something that is no number."""
 
     exponent_bits: int
     fraction_bits: int
     largest: int
-    overflow: int
     nan: int
+    nearest: bool = False
+    """A new scale is the one nearest to what the block's largest magnitude needs, and elements
+    saturate; otherwise the smallest one that suffices."""
 
     aligned = False
     """All scales lie within one window."""
@@ -52,6 +54,11 @@ class MinifloatScale:
     @property
     def highest_exponent(self) -> int:
         return self.largest >> self.fraction_bits
+
+    @property
+    def largest_significand(self) -> int:
+        """Of the largest scale, its hidden bit included."""
+        return self.largest & ((1 << self.fraction_bits) - 1) | 1 << self.fraction_bits
 
     def decode(self, code):
         magnitude = code[: self.bits - 1]
@@ -80,9 +87,11 @@ class PowerScale:
     bias = 127
     aligned = True
     """The window follows the largest scale."""
+    nearest = False
     lowest_exponent = 0
     largest = 254
-    overflow = 255
+    highest_exponent = 254
+    largest_significand = 1
     nan = 255
 
     def decode(self, code):
@@ -97,8 +106,6 @@ class PowerScale:
         return exponent
 
 
-FP16_SCALE = MinifloatScale(
-    exponent_bits=5, fraction_bits=10, largest=0x7BFF, overflow=0x7C00, nan=0x7E00
-)
-E4M3_SCALE = MinifloatScale(exponent_bits=4, fraction_bits=3, largest=0x7E, overflow=0x7F, nan=0x7F)
+FP16_SCALE = MinifloatScale(exponent_bits=5, fraction_bits=10, largest=0x7BFF, nan=0x7E00)
+E4M3_SCALE = MinifloatScale(exponent_bits=4, fraction_bits=3, largest=0x7E, nan=0x7F, nearest=True)
 E8M0_SCALE = PowerScale()

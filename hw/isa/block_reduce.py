@@ -173,7 +173,7 @@ class BlockReduce(wiring.Component):
             total = Cat(lane.magnitude, lane.negative, lane.nan)
             waited = delayed(m, total, _at_quantize(config) - AT_TOTALS, f"total_{n}")
             shift, reciprocal, flawed = settings[self._group(n)]
-            m.submodules[f"quantize_{n}"] = output = QuantizeLane(len(lane.magnitude), known)
+            m.submodules[f"quantize_{n}"] = output = QuantizeLane(len(self.slices), known)
             m.d.comb += [
                 Cat(output.magnitude, output.negative, output.nan).eq(waited),
                 output.format.eq(self._subset(form, known)),

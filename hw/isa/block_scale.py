@@ -40,7 +40,8 @@ def reciprocal(significand: int) -> int:
 
 
 class BlockScale(wiring.Component):
-    """The smallest scale with which the largest element still reaches the largest total.
+    """The smallest scale with which the largest element still reaches the largest total, or
+    for formats that say so the nearest scale; the largest one where none suffices.
 
     Parameters: ``operands``, number of ports; ``formats`` to choose from.
 
@@ -55,10 +56,11 @@ class BlockScale(wiring.Component):
         2^30 over the scale's significand
     flawed : out, the block is no number: its scale says so, its elements are zero
 
-    With largest element ``odd x 2^p`` the significand is ``ceil(highest / odd)`` at the
-    exponent that leaves it ``significand_bits`` bits; a ceiling of a ceiling is the ceiling,
-    so cutting ``highest`` down first loses nothing. Free-running, one block per cycle,
-    ``LATENCY`` cycles.
+    With largest element ``odd x 2^p`` the significand is ``highest / odd`` at the exponent that
+    leaves it ``significand_bits`` bits, rounded up or to nearest even. A ceiling of a ceiling is
+    the ceiling, so cutting ``highest`` down first loses nothing; to nearest, the quotient has
+    bits to spare and one that tells of a remainder. No total but zero gets the scale zero.
+    Free-running, one block per cycle, ``LATENCY`` cycles.
     """
 
     LATENCY = 8
@@ -115,25 +117,35 @@ class BlockScale(wiring.Component):
         per_format(2, lambda entry: exponent.eq(top + self._offset(entry) - shift))
         shift = delayed(m, shift, 1, "shift")
 
-        # 4: as many bits as significand and divisor need, rounded up.
+        # 4: as many bits as significand and divisor need, rounded up; or what was cut off.
         kept = Signal(max(_kept_bits(entry) for entry in self._formats) + 1)
+        below = Signal()
 
         def keep(entry):
             dropped = width - _kept_bits(entry)
-            return kept.eq(normal[dropped:] + normal[:dropped].any())
+            rest = normal[:dropped].any()
+            if entry.scale.nearest:
+                return [kept.eq(normal[dropped:]), below.eq(rest)]
+            return kept.eq(normal[dropped:] + rest)
 
         per_format(3, keep)
         exponent = delayed(m, exponent, 1, "exponent")
 
-        # 5: divide by the odd part of the largest element, rounded up.
+        # 5: divide by the odd part of the largest element, rounded up; or down.
         significand = Signal(SCALE_BITS + 1)
+        remains = Signal()
 
         def divide(entry):
             odd, _ = odd_part(entry.element.limit)
             bits = _kept_bits(entry) + 2
             places = bits + odd.bit_length()
-            factor = Const(-(-(1 << places) // odd))
-            return significand.eq(((kept[:bits] + (odd - 1)) * factor) >> places)
+            factor = -(-(1 << places) // odd)
+            if entry.scale.nearest:
+                product = kept[:bits] * Const(factor)
+                # As in the lanes: the fraction of an exact quotient is shorter than the factor.
+                inexact = product[:places] >= factor
+                return [significand.eq(product >> places), remains.eq(below | inexact)]
+            return significand.eq(((kept[:bits] + (odd - 1)) * Const(factor)) >> places)
 
         per_format(4, divide)
         exponent = delayed(m, exponent, 1, "exponent_a")
@@ -146,6 +158,14 @@ class BlockScale(wiring.Component):
             bits = entry.scale.significand_bits
             if bits == 1:
                 return [raised.eq(Cat(significand == 2, significand > 2)), rounded.eq(1)]
+            if entry.scale.nearest:
+                long, near = nearest(significand, remains, bits)
+                carried = near >> bits != 0
+                half = Const(1 << (bits - 1))
+                return [
+                    raised.eq(long + carried),
+                    rounded.eq(Mux(carried, half, Mux(near == 0, 1, near))),
+                ]
             over = significand >> bits != 0
             return [raised.eq(over), rounded.eq(Mux(over, (significand + 1) >> 1, significand))]
 
@@ -169,23 +189,27 @@ class BlockScale(wiring.Component):
         per_format(6, encode)
         shift = delayed(m, shift, 4, "shift_a")
         raised = delayed(m, raised, 1, "raised")
+        exponent = delayed(m, exponent, 1, "exponent_c")
         bad = delayed(m, self.bad, 7, "bad")
         none = delayed(m, zeros == width, 6, "none")
 
-        # 8: flaws; the reciprocal.
+        # 8: no more than the largest scale; flaws; the reciprocal.
         m.d.sync += [self.shift.eq(shift + 2 - raised + lack), self.flawed.eq(bad)]
+        divisor = Signal(SCALE_BITS)
+        m.d.comb += divisor.eq(normalised)
 
-        def finish(entry):
+        for k, entry in enumerate(self._formats):
             scale = entry.scale
-            overflow = code > scale.largest
-            final = Mux(overflow, scale.overflow, code[: scale.bits])
-            return [
-                self.code.eq(Mux(bad, scale.nan, Mux(none, 0, final))),
-                self.flawed.eq(bad | (overflow & ~none)),
-            ]
-
-        per_format(7, finish)
-        self._look_up(m, normalised, form[7])
+            overflow = Signal(name=f"overflow_{entry.code.name.lower()}")
+            m.d.comb += overflow.eq(code > scale.largest)
+            with m.If(form[7][k]):
+                m.d.sync += self.code.eq(
+                    Mux(bad, scale.nan, Mux(none, 0, Mux(overflow, scale.largest, code)))
+                )
+                with m.If(overflow):
+                    m.d.comb += divisor.eq(scale.largest_significand << divisor_padding(entry))
+                    m.d.sync += self.shift.eq(shift + exponent + (2 - scale.highest_exponent))
+        self._look_up(m, divisor, form[7])
         return m
 
     def _offset(self, entry: BlockFormat) -> int:
@@ -223,6 +247,17 @@ class BlockScale(wiring.Component):
         m.d.comb += self.reciprocal.eq(found)
 
 
+def nearest(quotient, rest, bits: int):
+    """(long, near): ``quotient``, which has one bit more than ``bits`` or, if it is ``long``,
+    two, rounded to nearest even; ``rest``: something lies below it."""
+    long = quotient >> (bits + 1) != 0
+    cut = Mux(long, quotient >> 2, quotient >> 1)[:bits]
+    guard = Mux(long, quotient[1], quotient[0])
+    sticky = rest | (long & quotient[0])
+    return long, cut + (guard & (sticky | cut[0]))
+
+
 def _kept_bits(entry: BlockFormat) -> int:
+    """Of a total: as many as significand and divisor need, and one to round to nearest by."""
     odd, _ = odd_part(entry.element.limit)
-    return entry.scale.significand_bits + odd.bit_length()
+    return entry.scale.significand_bits + odd.bit_length() + entry.scale.nearest

@@ -12,22 +12,30 @@ from hw.isa.block_scale import (
     RECIPROCAL_SHIFT,
     dividend_bits,
     divisor_padding,
+    odd_part,
 )
+from hw.isa.dequantize import total_bits
 from hw.stream.delay import delayed
 
 REMAINDER_BIT = 19
 """A dividend that its divisor divides leaves less than 2^19 below the point: the product of
-quotient (below 2^8) and error of the reciprocal (below 2^11 units)."""
+quotient (below 2^8: larger ones saturate) and error of the reciprocal (below 2^11 units)."""
+
+
+def bits_beyond(operands: int, entry: BlockFormat) -> int:
+    """By how many bits a sum over the largest scale can be longer than the largest element."""
+    element = entry.element
+    return (operands * element.reach).bit_length() - element.limit.bit_length()
 
 
 class QuantizeLane(wiring.Component):
-    """Nearest element to ``total / scale``, ties to even.
+    """Nearest element to ``total / scale``, ties to even; the outermost one beyond all of them.
 
-    Parameters: ``width`` of the total in bits; ``formats`` that the lane can produce.
+    Parameters: ``operands``, number of ports; ``formats`` that the lane can produce.
 
     Ports
     -----
-    negative, magnitude, nan : in, the total
+    negative, magnitude, nan : in, the total; its magnitude has ``total_bits`` bits
     format : in, one bit per format
     shift, reciprocal, flawed : in, of :class:`hw.isa.block_scale.BlockScale`, with the total
     element : out, its code in the low bits
@@ -40,12 +48,13 @@ class QuantizeLane(wiring.Component):
 
     LATENCY = 5
 
-    def __init__(self, width: int, formats: tuple[BlockFormat, ...]):
+    def __init__(self, operands: int, formats: tuple[BlockFormat, ...]):
         self._formats = formats
+        self._bits_beyond = max(bits_beyond(operands, entry) for entry in formats)
         super().__init__(
             {
                 "negative": In(1),
-                "magnitude": In(width),
+                "magnitude": In(total_bits(operands, formats)),
                 "nan": In(1),
                 "format": In(len(formats)),
                 "shift": In(LANE_SHIFT_BITS),
@@ -57,11 +66,13 @@ class QuantizeLane(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        # 1: bring the scale's last place to a fixed position.
+        # 1: bring the scale's last place to a fixed position. What is too large for any element
+        # reaches the bits above.
         longest = max(dividend_bits(entry) for entry in self._formats)
-        aligned, rest = Signal(longest), Signal()
-        total = Cat(self.magnitude, Const(0, 2))
-        m.d.sync += Cat(aligned, rest).eq(Cat(*shifted_to_top(total, self.shift, keep=longest)))
+        aligned, above, rest = Signal(longest), Signal(self._bits_beyond), Signal()
+        total = Cat(self.magnitude, Const(0, 2 + len(above)))
+        kept = shifted_to_top(total, self.shift, keep=longest + len(above))
+        m.d.sync += Cat(aligned, above, rest).eq(Cat(*kept))
         reciprocal = delayed(m, self.reciprocal, 1, "reciprocal")
         form = delayed(m, self.format, 1, "format")
 
@@ -80,7 +91,7 @@ class QuantizeLane(wiring.Component):
 
         # 3: divide.
         divided = [k for k, entry in enumerate(self._formats) if entry.scale.significand_bits > 1]
-        product = Signal(RECIPROCAL_SHIFT + 8)
+        product = Signal(RECIPROCAL_SHIFT + 9)
         whole = Signal.like(dividend)
         below_3 = delayed(m, below, 1, "below")
         m.d.sync += whole.eq(dividend)
@@ -102,7 +113,8 @@ class QuantizeLane(wiring.Component):
         ]
         form = delayed(m, form, 1, "format_c")
 
-        # 5: round.
+        # 5: round, or saturate.
+        beyond = delayed(m, above.any(), 3, "beyond")
         negative, nan, flawed = (
             delayed(m, value, 4, name)
             for value, name in (
@@ -113,8 +125,11 @@ class QuantizeLane(wiring.Component):
         )
         for k, entry in enumerate(self._formats):
             with m.If(form[k]):
-                bits = halves[: dividend_bits(entry)]
-                m.d.sync += self.element.eq(entry.element.encode(negative, nan, bits, sticky))
+                odd, power = odd_part(entry.element.limit)
+                longest = dividend_bits(entry) - entry.scale.significand_bits + 1
+                outside = beyond | (halves[power + 1 : longest] >= odd)
+                code = entry.element.encode(negative, nan, halves[:longest], sticky)
+                m.d.sync += self.element.eq(Mux(outside, entry.element.outermost(negative), code))
         with m.If(flawed):
             m.d.sync += self.element.eq(0)
         return m

@@ -50,9 +50,10 @@ class Scales:
     """``values[c]`` is the value of the finite, non-negative code c, ascending."""
 
     values: Values
-    overflow: int
     nan: int
     signed: bool
+    nearest: bool = False
+    """A new scale is the nearest one; otherwise the smallest one that suffices."""
     window_bits_below: int | None = None
     """For scales that span more than one window: how far below the largest scale of the
     ranks an element is still kept; what lies lower is cut off towards zero."""
@@ -105,23 +106,32 @@ class GoldenBlockFormat:
         return self._encode(terms.sum(axis=0), bad)
 
     def _encode(self, totals: Values, bad: np.ndarray) -> tuple[Codes, Codes]:
-        """The smallest scale that no total exceeds, then each total to the nearest element."""
+        """Each block's scale, then each total to the nearest element, or the outermost one."""
         magnitudes, negative = np.abs(totals), totals < 0
         missing = np.isnan(totals)
         magnitudes[missing] = 0.0
         highest = magnitudes.max(axis=1)
-        code = np.searchsorted(self.largest * self.scales.values, highest, side="left")
-        overflow = code >= len(self.scales.values)
-        flawed = bad | overflow
-        scale = self.scales.values[np.where(flawed, 0, code)][:, np.newaxis]
+        code = np.where(bad, 0, self._scale_code(highest))
+        scale = self.scales.values[code][:, np.newaxis]
         nearest = self._nearest(magnitudes, np.where(scale == 0, 1.0, scale))
         element = self.elements.codes(nearest, negative, self.layout.element.bits)
         if self.elements.nan is not None:
             element = np.where(missing, self.elements.nan, element)
-        element = np.where(flawed[:, np.newaxis], 0, element).astype(np.uint8)
-        code = np.where(overflow, self.scales.overflow, code)
+        element = np.where(bad[:, np.newaxis], 0, element).astype(np.uint8)
         code = np.where(bad, self.scales.nan, code)
         return element, code.astype(scale_type(self.layout))
+
+    def _scale_code(self, highest: Values) -> Codes:
+        """Of finite largest magnitudes: a finite code, and not that of zero unless they are."""
+        reached = self.largest * self.scales.values
+        if self.scales.nearest:
+            middles = (reached[1:] + reached[:-1]) / 2
+            code = np.searchsorted(middles, highest, side="left")
+            at_middle = middles[np.minimum(code, len(middles) - 1)] == highest
+            code = code + (at_middle & (code & 1 == 1))
+            return np.maximum(code, highest > 0)
+        code = np.searchsorted(reached, highest, side="left")
+        return np.minimum(code, len(reached) - 1)
 
     def _nearest(self, magnitudes: Values, scale: Values) -> Codes:
         """Index of the element nearest to magnitude / scale; of two the even one."""

@@ -21,14 +21,10 @@ INT8_64THS = Elements(magnitudes=np.arange(128.0) / 64, twos_complement=True)
 E4M3 = Elements(magnitudes=minifloat_values(4, 3, 0x7F), twos_complement=False, nan=0x7F)
 E2M1 = Elements(magnitudes=minifloat_values(2, 1, 8), twos_complement=False)
 
-FP16_SCALES = Scales(
-    values=minifloat_values(5, 10, 0x7C00), overflow=0x7C00, nan=0x7E00, signed=True
-)
-E4M3_SCALES = Scales(values=minifloat_values(4, 3, 0x7F), overflow=0x7F, nan=0x7F, signed=True)
+FP16_SCALES = Scales(values=minifloat_values(5, 10, 0x7C00), nan=0x7E00, signed=True)
+E4M3_SCALES = Scales(values=minifloat_values(4, 3, 0x7F), nan=0x7F, signed=True, nearest=True)
 
 
 def e8m0_scales(window_bits_below: int) -> Scales:
     values = np.ldexp(1.0, np.arange(255) - 127)
-    return Scales(
-        values=values, overflow=255, nan=255, signed=False, window_bits_below=window_bits_below
-    )
+    return Scales(values=values, nan=255, signed=False, window_bits_below=window_bits_below)
