@@ -198,7 +198,10 @@ BAD = {
     "backend": (("sweep", "allreduce", "--backend", "x"), "backend 'x'"),
     "range": (("sweep", "allreduce", *TINY, "--min", "4K", "--max", "1K"), "at most max"),
     "factor": (("sweep", "allreduce", *TINY, "--factor", "1"), "at least 2"),
-    "plot": (("sweep", "allreduce", *TINY, "--max", "4K", "--plot", "x.pdf"), "png, svg"),
+    "plot": (
+        ("sweep", "allreduce", *TINY, "--max", "4K", "--plot", "x.pdf"),
+        "must end in .png or .svg",
+    ),
     "no files": (("run", "allreduce", *TINY, "--input", "/nowhere/*.npy"), "names 0 files"),
     "wave": (("run", "allreduce", *TINY, "--wave", "/nowhere/x.fst"), "does not exist"),
     "quantized max": (("run", "allreduce", *TINY, "--dtype", "int8", "--redop", "max"), "be sum"),

@@ -10,6 +10,7 @@ from fpga.partition import Partition, PartitionError, PlacedBoard
 from fpga.xilinx.cores import CLOCK, HOST, Core, aurora
 from fpga.xilinx.top import XilinxTop
 from hw.phy.aurora import LANE_BITS, aurora_lanes
+from scin.files import make_folder, write_file
 from scin.netlist import rare_collection
 
 BLACK_BOXES = "black_boxes.v"
@@ -64,8 +65,8 @@ def write_project(partition: Partition, folder: Path) -> list[Path]:
     for item in _distinct(wanted):
         for name, content in _files(partition, item).items():
             path = folder / item.name / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(content)
+            make_folder(path.parent)
+            write_file(path, content.encode())
             written.append(path)
     return written
 

@@ -25,8 +25,9 @@ from models.accuracy import (
 )
 from models.sentences import SENTENCES
 from models.transformer import Encoder
-from scin.options import InputError, exit_status, write_json
-from scin.plot import plot_accuracy, plot_format
+from scin.files import takes_stdout
+from scin.options import InputError, exit_status, json_option, plot_option, write_json
+from scin.plot import plot_accuracy
 from scin.toolchain import MissingToolError
 
 DATA = ("model", "synthetic")
@@ -36,8 +37,8 @@ DATA = ("model", "synthetic")
 @click.option("--data", "data_names", default=",".join(DATA), show_default=True, help="Tensors.")
 @click.option("--ranks", default=",".join(map(str, RANKS)), show_default=True, help="Numbers.")
 @click.option("--blocks", default=",".join(map(str, BLOCKS)), show_default=True, help="Sizes.")
-@click.option("--plot", metavar="FILE.png|svg", help="Draw SQNR over ranks and over blocks.")
-@click.option("--json", "json_path", metavar="FILE", help="Write records; - for stdout.")
+@plot_option("SQNR over ranks and over blocks")
+@json_option
 @click.option("--seed", default=1, show_default=True, help="Seed of synthetic data.")
 @click.option("--quiet", is_flag=True, help="No table, no progress.")
 def accuracy(**options) -> None:
@@ -68,8 +69,6 @@ def _accuracy(
     for block in block_list:
         if block & (block - 1):
             raise InputError(f"blocks {block}: must be a power of two")
-    if plot is not None:
-        plot_format(plot)
     encoder = None
     if "model" in names:
         try:
@@ -77,7 +76,7 @@ def _accuracy(
         except ImportError as missing:
             raise MissingToolError(str(missing)) from missing
 
-    console = Console(stderr=json_path == "-", highlight=False)
+    console = Console(stderr=takes_stdout(json_path, plot), highlight=False)
     sqnr: list[Sqnr] = []
     embeddings: list[Embedding] = []
     cases = list(itertools.product(names, rank_list))

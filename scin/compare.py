@@ -12,8 +12,9 @@ from hw.spec.config import Config
 from models.baselines.measured import measured
 from models.baselines.parameters import ParameterError, Parameters, parse
 from models.prediction import ALGORITHMS, SCIN_INQ, Prediction, predict
-from scin.options import InputError, common, parse_data_type, parse_sizes, write_json
-from scin.plot import Line, Panel, Point, plot_format, plot_panels
+from scin.files import takes_stdout
+from scin.options import InputError, common, parse_data_type, parse_sizes, plot_option, recorded
+from scin.plot import Line, Panel, Point, plot_panels
 from scin.table import Column, TextTable
 
 DEFAULT = "scin,scin-inq,ring,nvls,twoshot"
@@ -33,7 +34,7 @@ REFERENCE = "ring"
     metavar="NAME=VALUE",
     help="Change an assumption about the baselines; repeatable; see docs/simulator.md.",
 )
-@click.option("--plot", metavar="FILE.png|svg", help="Draw bandwidth and speed-up over size.")
+@plot_option("bandwidth and speed-up over size")
 @common(default="dgx8")
 def compare(
     *,
@@ -62,31 +63,34 @@ def compare(
         raise InputError(f"inq-format {inq_format}: not among isa.block_formats of {config.name}")
     sizes = parse_sizes(smallest, largest, factor)
     parameters = parse_parameters(texts)
-    if plot is not None:
-        plot_format(plot)
     columns: list[Column] = [("size", "(B)", 12)]
     columns += [(name, "(us)", 11) for name in algorithms]
     columns += [(f"{name}/{REFERENCE}", "(x)", 14) for name in algorithms if name != REFERENCE]
-    table = TextTable(columns, quiet=quiet, error=json_path == "-")
+    table = TextTable(columns, quiet=quiet, error=takes_stdout(json_path, plot))
     table.head(
         f"allreduce in the simulator, {config.name}, {config.system.endpoints} accelerators, "
         f"{config.system.switches} switches"
     )
     predictions: list[Prediction] = []
-    for size in sizes:
-        row = [predict(config, name, size, parameters, wire) for name in algorithms]
-        reference = predict(config, REFERENCE, size, parameters).seconds
-        table.row(
-            [
-                str(size),
-                *(f"{item.seconds * 1e6:.3f}" for item in row),
-                *(f"{reference / item.seconds:.2f}" for item in row if item.algorithm != REFERENCE),
-            ]
-        )
-        predictions += row
-    if plot is not None:
-        _plot(plot, config, predictions, parameters)
-    write_json(json_path, "compare", config, [_record(item) for item in predictions])
+    with recorded(json_path, "compare", config) as records:
+        for size in sizes:
+            row = [predict(config, name, size, parameters, wire) for name in algorithms]
+            reference = predict(config, REFERENCE, size, parameters).seconds
+            table.row(
+                [
+                    str(size),
+                    *(f"{item.seconds * 1e6:.3f}" for item in row),
+                    *(
+                        f"{reference / item.seconds:.2f}"
+                        for item in row
+                        if item.algorithm != REFERENCE
+                    ),
+                ]
+            )
+            predictions += row
+            records += [_record(item) for item in row]
+        if plot is not None:
+            _plot(plot, config, predictions, parameters)
 
 
 def parse_algorithms(text: str) -> list[str]:

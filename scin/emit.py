@@ -12,8 +12,9 @@ import click
 
 from hw.spec.buildable import check_buildable
 from hw.spec.config import Config
+from scin.files import OutputFolder, check_folder, make_folder, takes_stdout, write_file
 from scin.netlist import verilog_of
-from scin.options import InputError, common, write_atomically, write_json
+from scin.options import InputError, common, write_json
 from scin.toolchain import REPOSITORY
 
 TOPS = ("system", "switch", "endpoint")
@@ -21,7 +22,9 @@ TOPS = ("system", "switch", "endpoint")
 
 @click.command()
 @click.option("--top", default="switch", show_default=True, help=f"One of {', '.join(TOPS)}.")
-@click.option("--output", metavar="DIR", default=None, help="[default: rtl/generated]")
+@click.option(
+    "--output", type=OutputFolder(), metavar="DIR", help="Make it there.  [default: rtl/generated]"
+)
 @common()
 def emit(
     *,
@@ -37,11 +40,9 @@ def emit(
     check_buildable(config)
     folder = Path(output) if output else REPOSITORY / "rtl" / "generated"
     name = f"{config.name}_{top}"
+    check_folder("output", folder, [f"{name}.v", f"{name}.json"])
     text = verilog_of(part(config, top), name)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"output {folder}: {error.strerror}") from error
+    make_folder(folder)
     manifest: dict[str, Any] = {
         "top": name,
         "file": f"{name}.v",
@@ -50,9 +51,9 @@ def emit(
         "amaranth": version("amaranth"),
         "config": config.as_dict(),
     }
-    write_atomically(folder / f"{name}.v", text.encode())
-    write_atomically(folder / f"{name}.json", (json.dumps(manifest, indent=2) + "\n").encode())
-    if not quiet and json_path != "-":
+    write_file(folder / f"{name}.v", text.encode())
+    write_file(folder / f"{name}.json", (json.dumps(manifest, indent=2) + "\n").encode())
+    if not quiet and not takes_stdout(json_path):
         click.echo(f"{folder / manifest['file']}: {manifest['lines']} lines")
     write_json(json_path, "emit", config, [manifest])
 

@@ -15,8 +15,9 @@ from models.simulator.explain import Span, measured_spans, simulated_spans
 from models.simulator.simulation import simulate
 from models.simulator.work import Instruction
 from scin.driver import Driver
-from scin.options import InputError, common, parse_size, write_json
-from scin.plot import plot_format, plot_waterfall
+from scin.files import takes_stdout
+from scin.options import InputError, common, parse_size, plot_option, write_json
+from scin.plot import plot_waterfall
 from scin.runner import CollectiveRunner
 from scin.simulator import Simulator
 from scin.table import Column, Spinner, TextTable
@@ -41,7 +42,7 @@ COLUMNS: tuple[Column, ...] = (
 @click.argument("operation", metavar="OP")
 @click.option("--size", default="4KiB", show_default=True, help="Bytes of FP16.")
 @click.option("--backend", default="sim", show_default=True, help="sim or rtl.")
-@click.option("--plot", metavar="FILE.png|svg", help="Draw it as a waterfall.")
+@plot_option("it as a waterfall")
 @common()
 def explain(
     *,
@@ -63,9 +64,7 @@ def explain(
     message = parse_size(size)
     if not 0 < message <= LARGEST:
         raise InputError(f"size {message}: must be between 1 and {LARGEST} B")
-    if plot is not None:
-        plot_format(plot)
-    table = TextTable(COLUMNS, quiet=quiet, error=json_path == "-")
+    table = TextTable(COLUMNS, quiet=quiet, error=takes_stdout(json_path, plot))
     length = plane_bytes(config, message)
     rows = -(-length // config.fabric.flit_bytes)
     if backend == "sim":

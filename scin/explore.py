@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import itertools
 import json
+import os
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,17 +22,48 @@ import pyarrow.parquet
 from rich.console import Console
 from rich.progress import Progress
 
-from hw.spec.config import Config, ConfigError, load
+from hw.spec.config import Config, ConfigError, from_dict, load
 from models.baselines.parameters import Parameters
 from models.prediction import ALGORITHMS, predict
-from models.simulator.compiled import SOURCES
 from models.simulator.timing import Timing
-from scin.options import InputError, exit_status, parse_size, write_atomically
+from scin.files import OutputFile, place_of, reason, write_file
+from scin.options import InputError, exit_status, parse_size
+from scin.toolchain import REPOSITORY
+from scin.verilate import digest
 
+SOURCE_FOLDERS = (REPOSITORY / "hw", REPOSITORY / "models")
+SOURCE_ENDINGS = (".py", ".csv", ".toml")
 KEYS = {"config", "sizes", "algorithms", "fields"}
 FORMATS = (".parquet", ".csv")
 BATCH = 16
 """Points a worker computes at a time: enough to outweigh the way there and back."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """``row``: its columns of the table; ``tree``: the whole configuration, so that a worker
+    needs no file of it."""
+
+    row: dict[str, Any]
+    tree: dict[str, Any]
+
+    @property
+    def key(self) -> str:
+        """Changes with anything that decides the result."""
+        text = json.dumps([version("scin"), sources(), self.row, self.tree], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:24]
+
+
+@functools.cache
+def sources() -> str:
+    """Changes with everything that predicts."""
+    files = [
+        path
+        for folder in SOURCE_FOLDERS
+        for path in sorted(folder.rglob("*"))
+        if path.suffix in SOURCE_ENDINGS
+    ]
+    return digest(*(path.read_bytes() for path in files))
 
 
 @dataclass(frozen=True)
@@ -42,16 +75,18 @@ class Space:
     algorithms: tuple[str, ...]
     fields: dict[str, tuple[Any, ...]]
 
-    def points(self) -> Iterator[dict[str, Any]]:
-        names = list(self.fields)
+    def configurations(self) -> Iterator[tuple[dict[str, Any], Config]]:
+        """Changed fields, and the configuration with them; raises ConfigError."""
         for values in itertools.product(*self.fields.values()):
+            changes = dict(zip(self.fields, values, strict=True))
+            yield changes, load(self.config, changes)
+
+    def points(self) -> Iterator[Point]:
+        for changes, config in self.configurations():
+            tree = config.as_dict()
             for size, algorithm in itertools.product(self.sizes, self.algorithms):
-                yield {
-                    "config": self.config,
-                    **dict(zip(names, values, strict=True)),
-                    "size_bytes": size,
-                    "algorithm": algorithm,
-                }
+                row = {"config": self.config, **changes}
+                yield Point(row | {"size_bytes": size, "algorithm": algorithm}, tree)
 
 
 def read_space(path: Path) -> Space:
@@ -78,29 +113,24 @@ def read_space(path: Path) -> Space:
     if min(sizes) < 1:
         raise InputError(f"{path}: size {min(sizes)}: must be at least 1")
     space = Space(str(tree["config"]), sizes, tuple(tree["algorithms"]), fields)
-    for values in itertools.product(*fields.values()):
-        try:
-            Timing.of(load(space.config, dict(zip(fields, values, strict=True))))
-        except ConfigError as error:
-            raise InputError(f"{path}: {error}") from error
+    try:
+        for _, config in space.configurations():
+            Timing.of(config)
+    except ConfigError as error:
+        raise InputError(f"{path}: {error}") from error
     return space
 
 
-def key_of(point: dict[str, Any]) -> str:
-    """Changes with anything that decides the result."""
-    text = json.dumps([version("scin"), SOURCES, point], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:24]
-
-
-def compute(points: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def compute(points: list[Point]) -> list[dict[str, Any]]:
     """What a worker does."""
     results = []
     for point in points:
-        overrides = {name: value for name, value in point.items() if "." in name}
-        config: Config = load(point["config"], overrides)
-        item = predict(config, point["algorithm"], point["size_bytes"], Parameters())
+        tree = {name: values for name, values in point.tree.items() if name != "name"}
+        config = from_dict(tree, name=point.tree["name"])
+        row = point.row
+        item = predict(config, row["algorithm"], row["size_bytes"], Parameters())
         results.append(
-            point
+            row
             | {
                 "time_s": item.seconds,
                 "algbw_GBps": item.algbw / 1e9,
@@ -111,10 +141,14 @@ def compute(points: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 class Journal:
-    """Results so far, beside the output, so that an interrupted exploration goes on."""
+    """Results so far, beside the output, so that an interrupted exploration goes on. A device or
+    a pipe has none."""
 
     def __init__(self, output: Path) -> None:
-        self.path = output.with_name(f".{output.name}.journal")
+        place = place_of(output)
+        self.path = place.path.with_name(f".{place.path.name}.journal")
+        if not place.ordinary:
+            self.path = Path(os.devnull)
 
     def read(self) -> dict[str, dict[str, Any]]:
         """What is known. A last line that the interruption has cut is cut off."""
@@ -122,22 +156,37 @@ class Journal:
             return {}
         whole, _, rest = self.path.read_text(encoding="utf-8").rpartition("\n")
         if rest:
-            write_atomically(self.path, f"{whole}\n".encode() if whole else b"")
-        entries = [json.loads(line) for line in whole.splitlines()]
-        return {entry["key"]: entry["result"] for entry in entries}
+            write_file(self.path, f"{whole}\n".encode() if whole else b"")
+        try:
+            entries = [json.loads(line) for line in whole.splitlines()]
+            return {entry["key"]: entry["result"] for entry in entries}
+        except (ValueError, TypeError, KeyError) as error:
+            raise InputError(
+                f"{self.path}: is no journal of an exploration: remove it to start anew"
+            ) from error
 
-    def append(self, points: list[dict[str, Any]], results: list[dict[str, Any]]) -> None:
-        with self.path.open("a", encoding="utf-8") as file:
-            for point, result in zip(points, results, strict=True):
-                file.write(json.dumps({"key": key_of(point), "result": result}) + "\n")
+    def append(self, entries: dict[str, dict[str, Any]]) -> None:
+        try:
+            with self.path.open("a", encoding="utf-8") as file:
+                for key, result in entries.items():
+                    file.write(json.dumps({"key": key, "result": result}) + "\n")
+        except OSError as error:
+            raise InputError(f"cannot write {self.path}: {reason(error)}") from error
 
     def remove(self) -> None:
-        self.path.unlink(missing_ok=True)
+        if self.path.is_file():
+            self.path.unlink()
 
 
 @click.command()
 @click.argument("description", metavar="FILE.toml", type=click.Path(path_type=Path))
-@click.option("--output", required=True, metavar="FILE.parquet|csv", help="One row per point.")
+@click.option(
+    "--output",
+    type=OutputFile(*FORMATS),
+    required=True,
+    metavar="FILE.parquet|csv",
+    help="One row per point.",
+)
 @click.option("--scheduler", metavar="tcp://HOST:PORT", help="Of a running Dask cluster.")
 @click.option("--workers", type=int, help="Local processes; default: one per core.")
 @click.option("--quiet", is_flag=True, help="No progress.")
@@ -151,33 +200,32 @@ def explore(
     """
     with exit_status():
         target = Path(output)
-        if target.suffix not in FORMATS:
-            raise InputError(f"output {output}: must end in {' or '.join(FORMATS)}")
-        if not target.absolute().parent.is_dir():
-            raise InputError(f"output {output}: its folder does not exist")
         if workers is not None and workers < 1:
             raise InputError(f"workers {workers}: must be at least 1")
         space = read_space(description)
         points = list(space.points())
         journal = Journal(target)
         known = journal.read()
-        missing = [point for point in points if key_of(point) not in known]
+        missing = [point for point in points if point.key not in known]
         console = Console(stderr=True)
         with Progress(console=console, disable=quiet) as progress:
             task = progress.add_task("points", total=len(points))
             progress.update(task, completed=len(points) - len(missing))
             if missing:
                 for batch, results in _run(missing, scheduler, workers):
-                    journal.append(batch, results)
+                    entries = {
+                        point.key: result for point, result in zip(batch, results, strict=True)
+                    }
+                    known |= entries
+                    journal.append(entries)
                     progress.advance(task, len(batch))
-        known = journal.read()
-        _write(target, [known[key_of(point)] for point in points])
+        _write(target, [known[point.key] for point in points])
         journal.remove()
 
 
 def _run(
-    points: list[dict[str, Any]], scheduler: str | None, workers: int | None
-) -> Iterator[tuple[list[dict[str, Any]], list[dict[str, Any]]]]:
+    points: list[Point], scheduler: str | None, workers: int | None
+) -> Iterator[tuple[list[Point], list[dict[str, Any]]]]:
     """Batches as they are done, in any order."""
     from dask.distributed import Client, LocalCluster, as_completed
 
@@ -204,8 +252,8 @@ def _run(
 def _write(target: Path, rows: list[dict[str, Any]]) -> None:
     table = pyarrow.Table.from_pylist(rows)
     buffer = BytesIO()
-    if target.suffix == ".parquet":
+    if target.suffix.lower() == ".parquet":
         pyarrow.parquet.write_table(table, buffer)
     else:
         pyarrow.csv.write_csv(table, buffer)
-    write_atomically(target, buffer.getvalue())
+    write_file(target, buffer.getvalue())

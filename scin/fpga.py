@@ -12,7 +12,8 @@ from rich.console import Console
 from rich.table import Table as RichTable
 
 from scin.driver import Driver
-from scin.options import EXIT_WRONG, InputError, exit_status, parse_size, write_atomically
+from scin.files import STDOUT, OutputFolder, takes_stdout, write_file
+from scin.options import EXIT_WRONG, InputError, exit_status, json_option, parse_size
 
 PARTITION = click.argument("partition", metavar="PARTITION")
 
@@ -30,14 +31,14 @@ def _load(name: str) -> Any:
 
 @fpga.command()
 @PARTITION
-@click.option("--json", "json_path", metavar="FILE", help="Write it as records; - for stdout.")
+@json_option
 def plan(partition: str, json_path: str | None) -> None:
     """What is on which board, what it will need, and what crosses between boards."""
     from fpga.plan import plan_records, print_plan
 
     with exit_status():
         loaded = _load(partition)
-        if json_path != "-":
+        if not takes_stdout(json_path):
             print_plan(loaded, Console())
         if json_path is not None:
             _write_json(json_path, plan_records(loaded))
@@ -56,8 +57,10 @@ def wiring(partition: str) -> None:
 @fpga.command()
 @PARTITION
 @click.option("--board", metavar="NAME", help="Only the bitstream of this board or design.")
-@click.option("--json", "json_path", metavar="FILE", help="Write the report; - for stdout.")
-@click.option("--vivado", metavar="DIR", help="Write a Vivado project instead.")
+@json_option
+@click.option(
+    "--vivado", type=OutputFolder(), metavar="DIR", help="Write a Vivado project instead."
+)
 @click.option("--quiet", is_flag=True, help="No progress.")
 def build(
     partition: str, board: str | None, json_path: str | None, vivado: str | None, quiet: bool
@@ -155,7 +158,7 @@ def simulate(partition: str, seed: int) -> None:
 @click.option("--dtype", default="fp16", show_default=True, help="fp16, bf16 or a block format.")
 @click.option("--seed", default=1, show_default=True, help="Seed of random data.")
 @click.option("--status", "only_status", is_flag=True, help="Identify boards and links, then stop.")
-@click.option("--json", "json_path", metavar="FILE", help="Write records; - for stdout.")
+@json_option
 def run(
     partition: str,
     ports: tuple[str, ...],
@@ -190,7 +193,7 @@ def run(
         if not only_status:
             system.wait_links()
         for link in system.links():
-            click.echo(f"# {link}", err=json_path == "-")
+            click.echo(f"# {link}", err=takes_stdout(json_path))
         if only_status:
             return
         measurement = _all_reduce(system, loaded.config, size, dtype, seed, json_path)
@@ -228,7 +231,7 @@ def _all_reduce(
     count = element_count(config, "allreduce", parse_size(size), data_type)
     inputs = random_tensors(data_type, count, config.system.endpoints, seed)
     runner = CollectiveRunner(config, system, Driver(system, config))
-    table = Table(quiet=False, error=json_path == "-")
+    table = Table(quiet=False, error=takes_stdout(json_path))
     table.head(f"allreduce on boards, {config.name}, {config.system.endpoints} endpoints")
     measurement, _ = run_tensors(
         runner, "allreduce", inputs, data_type, ReduceOp.SUM, synchronise=True, seed=seed
@@ -239,7 +242,7 @@ def _all_reduce(
 
 def _write_json(path: str, records: Any) -> None:
     text = json.dumps(records, indent=2) + "\n"
-    if path == "-":
+    if path == STDOUT:
         click.echo(text, nl=False)
     else:
-        write_atomically(Path(path), text.encode())
+        write_file(path, text.encode())

@@ -13,8 +13,9 @@ from models.llm.operators import PRECISIONS
 from models.llm.shape import ShapeError, load_shape
 from models.prediction import SCIN, SCIN_INQ
 from scin.compare import parse_algorithms, parse_parameters
-from scin.options import InputError, common, write_json
-from scin.plot import Bar, plot_bars, plot_format
+from scin.files import takes_stdout
+from scin.options import InputError, common, plot_option, recorded
+from scin.plot import Bar, plot_bars
 from scin.table import Column, TextTable
 
 REFERENCE = "ring"
@@ -50,7 +51,7 @@ COLUMNS: tuple[Column, ...] = (
 @click.option("--against", default="ring,nvls", show_default=True, help="Baselines.")
 @click.option("--profile", metavar="FILE.csv", help="Measured operators, not the roofline.")
 @click.option("--parameter", "texts", multiple=True, metavar="NAME=VALUE", help="Of baselines.")
-@click.option("--plot", metavar="FILE.png|svg", help="Draw time per layer.")
+@plot_option("time per layer")
 @common(default="dgx8")
 def llm(
     *,
@@ -88,66 +89,64 @@ def llm(
     baselines = parse_algorithms(against)
     parse_algorithms(f"{prefill_algo},{decode_algo}")
     parameters = parse_parameters(texts)
-    if plot is not None:
-        plot_format(plot)
     try:
         chosen = [load_shape(name) for name in models.split(",")]
         accelerator = Profile.load(Path(profile)) if profile else Roofline()
     except (ShapeError, ProfileError) as error:
         raise InputError(str(error)) from error
-    table = TextTable(COLUMNS, quiet=quiet, error=json_path == "-")
+    table = TextTable(COLUMNS, quiet=quiet, error=takes_stdout(json_path, plot))
     table.head(
         f"tensor parallel over {config.system.endpoints} accelerators, {config.name}; prefill "
         f"{prefill_batch} x {prompt} tokens, decode {decode_batch} with {context} cached"
     )
-    records, bars = [], []
-    for model in chosen:
-        for name in precisions:
-            for phase, step, ours in (
-                ("prefill", workload.prefill, prefill_algo),
-                ("decode", workload.decode, decode_algo),
-            ):
-                times: dict[str, StepTime] = {}
-                for algorithm in dict.fromkeys((REFERENCE, *baselines, ours)):
-                    try:
-                        times[algorithm] = step_time(
-                            config, model, step, name, algorithm, accelerator, parameters
+    bars: list[Bar] = []
+    with recorded(json_path, "llm", config) as records:
+        for model in chosen:
+            for name in precisions:
+                for phase, step, ours in (
+                    ("prefill", workload.prefill, prefill_algo),
+                    ("decode", workload.decode, decode_algo),
+                ):
+                    times: dict[str, StepTime] = {}
+                    for algorithm in dict.fromkeys((REFERENCE, *baselines, ours)):
+                        try:
+                            times[algorithm] = step_time(
+                                config, model, step, name, algorithm, accelerator, parameters
+                            )
+                        except ProfileError as error:
+                            raise InputError(str(error)) from error
+                    for algorithm, time in times.items():
+                        gain = times[REFERENCE].total / time.total
+                        layers = model.layers / 1e6
+                        table.row(
+                            [
+                                model.name,
+                                name,
+                                phase,
+                                str(time.message),
+                                algorithm,
+                                f"{time.compute / layers:.2f}",
+                                f"{time.communication / layers:.2f}",
+                                f"{time.share:.1%}",
+                                f"{time.total * 1e3:.3f}",
+                                f"{gain:.2f}",
+                            ]
                         )
-                    except ProfileError as error:
-                        raise InputError(str(error)) from error
-                for algorithm, time in times.items():
-                    gain = times[REFERENCE].total / time.total
-                    layers = model.layers / 1e6
-                    table.row(
-                        [
-                            model.name,
-                            name,
-                            phase,
-                            str(time.message),
-                            algorithm,
-                            f"{time.compute / layers:.2f}",
-                            f"{time.communication / layers:.2f}",
-                            f"{time.share:.1%}",
-                            f"{time.total * 1e3:.3f}",
-                            f"{gain:.2f}",
-                        ]
-                    )
-                    records.append(
-                        {
-                            "model": model.name,
-                            "precision": name,
-                            "phase": phase,
-                            "algorithm": algorithm,
-                            "message_bytes": time.message,
-                            "compute_s": time.compute,
-                            "communication_s": time.communication,
-                            "communication_share": time.share,
-                            "total_s": time.total,
-                            "speedup_vs_ring": gain,
-                        }
-                    )
-                    label = f"{model.name}, {name} {phase}, {algorithm}"
-                    bars.append(Bar(label, time.compute / layers, time.communication / layers))
-    if plot is not None:
-        plot_bars(plot, f"{config.name}: time per layer", "time (us)", bars)
-    write_json(json_path, "llm", config, records)
+                        records.append(
+                            {
+                                "model": model.name,
+                                "precision": name,
+                                "phase": phase,
+                                "algorithm": algorithm,
+                                "message_bytes": time.message,
+                                "compute_s": time.compute,
+                                "communication_s": time.communication,
+                                "communication_share": time.share,
+                                "total_s": time.total,
+                                "speedup_vs_ring": gain,
+                            }
+                        )
+                        label = f"{model.name}, {name} {phase}, {algorithm}"
+                        bars.append(Bar(label, time.compute / layers, time.communication / layers))
+        if plot is not None:
+            plot_bars(plot, f"{config.name}: time per layer", "time (us)", bars)

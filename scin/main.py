@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from scin.accuracy import accuracy
@@ -13,6 +15,8 @@ from scin.explain import explain
 from scin.explore import explore
 from scin.fpga import fpga
 from scin.llm import llm
+from scin.options import exit_status
+from scin.process import orderly
 from scin.run import run
 from scin.soak.cli import soak
 from scin.study import study
@@ -20,7 +24,15 @@ from scin.sweep import sweep
 from scin.validation.cli import validate
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class Commands(click.Group):
+    """Ends every command in the same way, whatever happens while it is read or run."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with orderly(), exit_status():
+            return super().invoke(ctx)
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="scin")
 def main() -> None:
     """Switch-centric in-network collectives: run them on RTL, measure, check."""

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import functools
 import json
-import os
 import re
 import sys
-import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import click
@@ -20,18 +18,14 @@ from hw.spec.fault import Disturbance
 from hw.spec.instruction import DataType, ReduceOp
 from scin.collectives import OPERATIONS
 from scin.driver import HangError
+from scin.errors import EXIT_BAD_INPUT, EXIT_MISSING_TOOL, EXIT_WRONG, InputError
+from scin.files import STDOUT, OutputFile, write_file
 from scin.runner import CapacityError
 from scin.simulator import BusError, Faults
 from scin.toolchain import MissingToolError
 from scin.verilate import BuildError
 
-EXIT_WRONG, EXIT_BAD_INPUT, EXIT_MISSING_TOOL = 1, 2, 3
-
 UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
-
-
-class InputError(ValueError):
-    """Arguments or input files that cannot be used; exit status 2."""
 
 
 def parse_size(text: str) -> int:
@@ -68,6 +62,21 @@ def parse_reduce_op(text: str) -> ReduceOp:
     if text not in names:
         raise InputError(f"redop {text!r}: must be one of {', '.join(names)}")
     return names[text]
+
+
+json_option = click.option(
+    "--json",
+    "json_path",
+    type=OutputFile(dash=True),
+    metavar="FILE",
+    help="Write records; - for stdout.",
+)
+
+
+def plot_option(what: str) -> Callable[[Callable], Callable]:
+    """``what`` is drawn."""
+    kind = OutputFile(".png", ".svg")
+    return click.option("--plot", type=kind, metavar="FILE.png|svg", help=f"Draw {what}.")
 
 
 fault_option = click.option(
@@ -123,7 +132,7 @@ def common(*, default: str = "fpga4") -> Callable[[Callable], Callable]:
             help="Change a field; repeatable.",
         )
         @click.option("--show-config", is_flag=True, help="Print the full configuration and stop.")
-        @click.option("--json", "json_path", metavar="FILE", help="Write records; - for stdout.")
+        @json_option
         @click.option("--seed", default=1, show_default=True, help="Seed of random data.")
         @click.option("--quiet", is_flag=True, help="No table, no progress.")
         @functools.wraps(command)
@@ -159,20 +168,21 @@ class exit_status:  # noqa: N801
                 sys.exit(status)
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """The file is whole or unchanged, whatever happens."""
+@contextmanager
+def recorded(path: str | None, command: str, config: Config | None) -> Iterator[list[dict]]:
+    """Records to be, written as JSON when the block ends, and also when it fails: what was
+    computed by then is not lost."""
+    records: list[dict] = []
     try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror}") from error
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        os.chmod(name, 0o644)
-        os.replace(name, path)
+        yield records
     except BaseException:
-        os.unlink(name)
+        try:
+            if records:
+                write_json(path, command, config, records)
+        except InputError as error:
+            click.echo(f"scin: {error}", err=True)
         raise
+    write_json(path, command, config, records)
 
 
 def write_json(path: str | None, command: str, config: Config | None, records: list[dict]) -> None:
@@ -186,7 +196,7 @@ def write_json(path: str | None, command: str, config: Config | None, records: l
         "records": records,
     }
     text = json.dumps(document, indent=2) + "\n"
-    if path == "-":
+    if path == STDOUT:
         click.echo(text, nl=False)
     else:
-        write_atomically(Path(path), text.encode())
+        write_file(path, text.encode())

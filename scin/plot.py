@@ -10,20 +10,21 @@ from hw.spec.config import Config
 from models.accuracy import Sqnr
 from models.simulator.explain import Span
 from scin.dma.measurement import DmaMeasurement
-from scin.options import InputError, write_atomically
+from scin.files import write_file
 from scin.runner import Measurement
 
 FORMATS = ("png", "svg")
+DEFAULT_FORMAT = "svg"
+"""Of devices and pipes, whose names have no ending."""
+
 LARGEST_PLAIN_TICK = 1024
 """Logarithmic axes up to here are labelled with the values themselves."""
 
 
 def plot_format(target: str) -> str:
-    """Format of a plot, by its file's ending; checked before anything long starts."""
+    """Format of a plot, by its file's ending."""
     kind = Path(target).suffix.lstrip(".").lower()
-    if kind not in FORMATS:
-        raise InputError(f"plot {target}: must end in one of {', '.join(FORMATS)}")
-    return kind
+    return kind if kind in FORMATS else DEFAULT_FORMAT
 
 
 Point = tuple[float, float]
@@ -228,4 +229,4 @@ def _write(target: str, figure) -> None:
         buffer, format=kind, bbox_inches="tight", metadata={"Date": None} if kind == "svg" else None
     )
     pyplot.close(figure)
-    write_atomically(Path(target), buffer.getvalue())
+    write_file(target, buffer.getvalue())

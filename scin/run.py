@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 import click
@@ -14,6 +16,7 @@ from hw.spec.buildable import check_buildable
 from hw.spec.config import Config
 from hw.spec.instruction import ReduceOp
 from scin.driver import Driver
+from scin.files import OutputFile, OutputFolder, check_folder, takes_stdout
 from scin.options import (
     EXIT_WRONG,
     InputError,
@@ -24,17 +27,25 @@ from scin.options import (
     parse_faults,
     parse_reduce_op,
     parse_size,
-    write_json,
+    recorded,
 )
 from scin.quantized import OPERATIONS as QUANTIZED_OPERATIONS
 from scin.quantized import element_bytes, run_quantized
-from scin.runner import CollectiveRunner, Measurement, check_capacity, message_bytes
+from scin.runner import CollectiveRunner, Measurement, check_capacity
 from scin.simulator import Simulator
 from scin.soak.run import UNREPAIRABLE, with_faults
 from scin.steps import measured_steps
 from scin.table import Spinner, Table
-from scin.tensors import output_shape, random_tensors, read_tensors, write_tensors
-from scin.wave import write_save_file
+from scin.tensors import (
+    FILE_TYPES,
+    Tensors,
+    output_shape,
+    random_tensors,
+    read_tensors,
+    tensor_file,
+    write_tensors,
+)
+from scin.wave import Waveform
 
 DEFAULT_SIZES = ("4KiB",)
 WHOLE_VECTOR = ("allgather", "reducescatter")
@@ -51,8 +62,13 @@ WHOLE_VECTOR = ("allgather", "reducescatter")
 )
 @click.option("--redop", default="sum", show_default=True, help="sum, max or min.")
 @click.option("--input", "pattern", metavar="GLOB", help="One .npy file per endpoint.")
-@click.option("--output", metavar="DIR", help="Write endpoint<i>.npy there.")
-@click.option("--wave", metavar="FILE.fst", help="Write a waveform and a GTKWave save file.")
+@click.option("--output", type=OutputFolder(), metavar="DIR", help="Write endpoint<i>.npy there.")
+@click.option(
+    "--wave",
+    type=OutputFile(".fst", ".vcd"),
+    metavar="FILE.fst|vcd",
+    help="Write a waveform and a GTKWave save file.",
+)
 @click.option("--steps", is_flag=True, help="Print the latency of each step, one-wave sizes.")
 @fault_option
 @click.option("--no-sync", is_flag=True, help="Time from the first read to the last response.")
@@ -102,75 +118,86 @@ def run(
         raise InputError("--input and --size exclude each other: the files decide the size")
     if output is not None and len(sizes) > 1:
         raise InputError("--output takes one --size, or the tensors of --input")
-    shape, file_type = None, None
-    jobs: list[list[np.ndarray]] = []
+    tensors = None
     if pattern is not None:
         tensors = read_tensors(pattern, tensor_type, endpoints)
-        shape, file_type = tensors.shape, tensors.file_type
+        counts = [tensors.bits[0].size]
         if operation == "reducescatter":
             element_count(config, operation, tensors.bits[0].nbytes, tensor_type)
-        jobs.append(tensors.bits)
     else:
-        for text in sizes or DEFAULT_SIZES:
-            count = element_count(config, operation, parse_size(text), data_type)
-            jobs.append(random_tensors(tensor_type, count, endpoints, seed))
+        counts = [
+            element_count(config, operation, parse_size(text), data_type)
+            for text in sizes or DEFAULT_SIZES
+        ]
+    for count in counts:
+        # Before any tensor is made.
+        check_capacity(
+            config, operation, collective_bytes(config, operation, data_type, count), data_type
+        )
 
-    for inputs in jobs:
-        size = message_bytes(config, operation, inputs)
-        if quantized:
-            size = element_bytes(config, operation, data_type, inputs[0].size)
-        check_capacity(config, operation, size, data_type)
+    if output is not None:
+        like = tensors or Tensors([], (counts[0],), FILE_TYPES[tensor_type][0])
+        shape = output_shape(operation, like.shape, endpoints)
+        files = [tensor_file(index) for index in range(endpoints)]
+        room = len(files) * math.prod(shape) * like.file_type.itemsize
+        check_folder("output", output, files, room=room)
 
-    table = Table(quiet=quiet, error=json_path == "-")
+    table = Table(quiet=quiet, error=takes_stdout(json_path, wave))
     spinner = Spinner(quiet=quiet)
-    wave_path = Path(wave) if wave else None
-    if wave_path is not None and not wave_path.absolute().parent.is_dir():
-        raise InputError(f"wave {wave}: its folder does not exist")
-    records, outputs, finished = [], None, False
-    simulator = Simulator(config, seed=seed, faults=rates, wave=wave_path, report=table.line)
-    try:
-        driver = Driver(simulator, config, progress=spinner)
-        runner = CollectiveRunner(config, simulator, driver)
-        table.head(f"{operation} on RTL, {config.name}, {endpoints} endpoints, seed {seed}")
-        for inputs in jobs:
-            spinner.watch(simulator, f"{operation} {inputs[0].nbytes} B")
-            measurement, outputs = run_tensors(
-                runner,
-                operation,
-                inputs,
-                data_type,
-                reduce_op,
-                synchronise=not no_sync,
-                seed=seed,
+    outputs: list[np.ndarray] = []
+    with recorded(json_path, f"run {operation}", config) as records:
+        with ExitStack() as stack:
+            waveform = stack.enter_context(Waveform(wave, config)) if wave else None
+            simulator = stack.enter_context(
+                Simulator(
+                    config,
+                    seed=seed,
+                    faults=rates,
+                    wave=waveform.scratch if waveform else None,
+                    report=table.line,
+                )
             )
-            spinner.stop()
-            table.measurement(measurement)
-            records.append(measurement.as_dict())
-            for kind in rates:
-                count = simulator.disturbances(kind)
-                table.line(f"# fault {kind.name.lower()}: struck {count} times so far")
-            if steps:
-                print_steps(table, config, measurement)
-        finished = True
-    finally:
-        spinner.stop()
-        simulator.close()
-        if simulator.wave is not None and not finished:
-            simulator.wave.unlink(missing_ok=True)
-    if simulator.wave is not None:
-        save = write_save_file(simulator.wave, config)
-        table.line(f"# waveform {simulator.wave}, open it with: gtkwave {save}")
-        if wave_path is not None and simulator.wave.suffix != wave_path.suffix:
-            table.line("# FST needs lz4.h and zlib.h: apt-get install liblz4-dev zlib1g-dev")
-    if output is not None and outputs is not None:
-        if shape is None or file_type is None:
-            shape, file_type = jobs[0][0].shape, np.dtype(np.uint16)
-            if tensor_type == DataType.FP16:
-                file_type = np.dtype(np.float16)
-        write_tensors(Path(output), outputs, output_shape(operation, shape, endpoints), file_type)
-    write_json(json_path, f"run {operation}", config, records)
+            stack.callback(spinner.stop)
+            driver = Driver(simulator, config, progress=spinner)
+            runner = CollectiveRunner(config, simulator, driver)
+            table.head(f"{operation} on RTL, {config.name}, {endpoints} endpoints, seed {seed}")
+            for count in counts:
+                inputs = (
+                    tensors.bits
+                    if tensors is not None
+                    else random_tensors(tensor_type, count, endpoints, seed)
+                )
+                spinner.watch(simulator, f"{operation} {inputs[0].nbytes} B")
+                measurement, outputs = run_tensors(
+                    runner,
+                    operation,
+                    inputs,
+                    data_type,
+                    reduce_op,
+                    synchronise=not no_sync,
+                    seed=seed,
+                )
+                spinner.stop()
+                table.measurement(measurement)
+                records.append(measurement.as_dict())
+                for kind in rates:
+                    struck = simulator.disturbances(kind)
+                    table.line(f"# fault {kind.name.lower()}: struck {struck} times so far")
+                if steps:
+                    print_steps(table, config, measurement)
+        if waveform is not None:
+            print_waveform(table, waveform)
+        if output is not None:
+            write_tensors(Path(output), outputs, shape, like.file_type)
     if any(record["wrong"] or record["status"] != "OK" for record in records):
         sys.exit(EXIT_WRONG)
+
+
+def print_waveform(table: Table, waveform: Waveform) -> None:
+    if waveform.ordinary:
+        table.line(f"# waveform {waveform.path}, open it with: gtkwave {waveform.save_file}")
+    if waveform.lacks_fst:
+        table.line("# FST needs lz4.h and zlib.h: apt-get install liblz4-dev zlib1g-dev")
 
 
 def print_steps(table: Table, config: Config, measurement: Measurement) -> None:
@@ -223,6 +250,14 @@ def check_quantized(
         )
     if reduce_op != ReduceOp.SUM:
         raise InputError(f"redop {reduce_op.name.lower()} with dtype {name}: must be sum")
+
+
+def collective_bytes(config: Config, operation: str, data_type: DataType, count: int) -> int:
+    """Size of a collective of ``count`` elements per endpoint, as nccl-tests counts it."""
+    if is_block_scaled(data_type):
+        return element_bytes(config, operation, data_type, count)
+    pieces = config.system.endpoints if operation == "allgather" else 1
+    return count * pieces * element_bits(config, data_type) // 8
 
 
 def element_count(config: Config, operation: str, size: int, data_type: DataType) -> int:

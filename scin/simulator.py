@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import shutil
 import tempfile
 from collections.abc import Sequence
@@ -13,6 +14,7 @@ import numpy as np
 from hw.spec.config import Config
 from hw.spec.fault import Disturbance
 from scin.coverage import counters_argument, coverage_folder
+from scin.errors import InputError
 from scin.verilate import Hardware, Report, described, simulator_library
 
 Faults = dict[Disturbance, float]
@@ -28,7 +30,8 @@ class Simulator:
     ``memory[i]`` is endpoint i's memory as a byte array that the simulation shares.
     ``jitter`` (cycles) and ``stall`` (per cent) make the memories irregular; one that ``repeats``
     is there at every multiple of its size. ``faults`` are rates of what is to go wrong, see
-    :class:`hw.spec.fault.Disturbance`. ``hardware`` gives the Verilog, by default that of ``hw/``.
+    :class:`hw.spec.fault.Disturbance`. ``wave`` is written in the format of its ending, .fst or
+    .vcd. ``hardware`` gives the Verilog, by default that of ``hw/``.
     """
 
     common_clock = True
@@ -46,18 +49,14 @@ class Simulator:
         report: Report = print,
         hardware: Hardware = described,
     ) -> None:
-        library, trace_format = simulator_library(
-            config, trace=wave is not None, report=report, hardware=hardware
-        )
+        trace = wave.suffix.lstrip(".") if wave is not None else ""
+        library = simulator_library(config, trace=trace, report=report, hardware=hardware)
         # A library can be loaded once per path: each simulation gets a copy of its own.
         self._folder = tempfile.TemporaryDirectory(prefix="scin-")
         copy = Path(self._folder.name) / library.name
         shutil.copy(library, copy)
         self._library = _declare(ctypes.CDLL(str(copy)))
         self.config = config
-        self.wave: Path | None = None
-        if wave is not None:
-            self.wave = wave.with_suffix(f".{trace_format}")
         arguments = [
             b"scin",
             f"+memory_jitter={jitter}".encode(),
@@ -76,8 +75,11 @@ class Simulator:
             seed,
             len(arguments),
             (ctypes.c_char_p * len(arguments))(*arguments),
-            str(self.wave).encode() if self.wave else None,
+            os.fsencode(wave) if wave else None,
         )
+        if wave is not None and not wave.is_file():
+            self.close()
+            raise InputError(f"wave {wave}: cannot be opened")
         size = config.endpoint.memory_bytes
         self.memory = [
             np.ctypeslib.as_array(self._library.scin_memory(self._handle, i), shape=(size,))

@@ -17,8 +17,9 @@ from models.prediction import SCIN, SCIN_INQ, predict
 from models.simulator.collective import plane_bytes
 from models.simulator.simulation import simulate
 from models.simulator.work import Instruction, Traffic
-from scin.options import InputError, common, write_json
-from scin.plot import Line, Panel, plot_format, plot_panels
+from scin.files import takes_stdout
+from scin.options import InputError, common, plot_option, recorded
+from scin.plot import Line, Panel, plot_panels
 from scin.table import Column, TextTable
 
 SMALL, MEDIUM, LARGE = 4 << 10, 256 << 10, 16 << 20
@@ -204,7 +205,7 @@ COLUMNS: tuple[Column, ...] = (
 
 @click.command()
 @click.argument("name", metavar="STUDY")
-@click.option("--plot", metavar="FILE.png|svg", help="Draw it.")
+@plot_option("it")
 @common(default="dgx8")
 def study(
     *,
@@ -221,32 +222,29 @@ def study(
     """
     if name not in STUDIES:
         raise InputError(f"study {name!r}: must be one of {', '.join(STUDIES)}")
-    if plot is not None:
-        plot_format(plot)
     chosen = STUDIES[name]
-    table = TextTable(COLUMNS, quiet=quiet, error=json_path == "-")
+    table = TextTable(COLUMNS, quiet=quiet, error=takes_stdout(json_path, plot))
     table.head(f"{chosen.doc}; {config.name}; x: {chosen.x_label}")
     reference: dict[float, float] = {}
     lines: dict[str, list[tuple[float, float]]] = {}
-    records = []
-    for point in chosen.points(config):
-        first = reference.setdefault(point.x, point.seconds)
-        gain = first / point.seconds
-        value = gain if chosen.relative else chosen.value(point)
-        lines.setdefault(point.line, []).append((point.x, value))
-        table.row(
-            [
-                point.line,
-                f"{point.x:g}",
-                str(point.size),
-                f"{point.microseconds:.3f}",
-                f"{point.gigabytes_per_second:.2f}",
-                f"{gain:.3f}",
-            ]
-        )
-        records.append(dataclasses.asdict(point) | {"vs_first": gain})
-    if plot is not None:
-        drawn = [Line(label, points) for label, points in lines.items()]
-        panel = Panel(chosen.x_label, chosen.y_label, drawn, chosen.log_x, chosen.log_y)
-        plot_panels(plot, f"{chosen.doc}; {config.name}", [panel])
-    write_json(json_path, f"study {name}", config, records)
+    with recorded(json_path, f"study {name}", config) as records:
+        for point in chosen.points(config):
+            first = reference.setdefault(point.x, point.seconds)
+            gain = first / point.seconds
+            value = gain if chosen.relative else chosen.value(point)
+            lines.setdefault(point.line, []).append((point.x, value))
+            table.row(
+                [
+                    point.line,
+                    f"{point.x:g}",
+                    str(point.size),
+                    f"{point.microseconds:.3f}",
+                    f"{point.gigabytes_per_second:.2f}",
+                    f"{gain:.3f}",
+                ]
+            )
+            records.append(dataclasses.asdict(point) | {"vs_first": gain})
+        if plot is not None:
+            drawn = [Line(label, points) for label, points in lines.items()]
+            panel = Panel(chosen.x_label, chosen.y_label, drawn, chosen.log_x, chosen.log_y)
+            plot_panels(plot, f"{chosen.doc}; {config.name}", [panel])

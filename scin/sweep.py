@@ -17,6 +17,7 @@ from models.prediction import SCIN_INQ, predict
 from scin.dma.ring import RingRunner
 from scin.dma.runner import DmaRunner
 from scin.driver import Driver
+from scin.files import takes_stdout
 from scin.options import (
     EXIT_WRONG,
     InputError,
@@ -25,9 +26,10 @@ from scin.options import (
     parse_data_type,
     parse_reduce_op,
     parse_sizes,
-    write_json,
+    plot_option,
+    recorded,
 )
-from scin.plot import plot_bandwidth, plot_format
+from scin.plot import plot_bandwidth
 from scin.run import check_quantized, element_count, run_tensors
 from scin.runner import CollectiveRunner, Measurement, check_capacity
 from scin.simulator import Simulator
@@ -55,7 +57,7 @@ ALGORITHMS = ("scin", "scin-inq", "ring")
     help="What scin-inq quantizes FP16 tensors to: int8, mxint8, mxfp8, mxfp4 or nvfp4.",
 )
 @click.option("--redop", default="sum", show_default=True, help="sum, max or min.")
-@click.option("--plot", metavar="FILE.png|svg", help="Draw bandwidth over size.")
+@plot_option("bandwidth over size")
 @click.option("--no-sync", is_flag=True, help="Time from the first read to the last response.")
 @common()
 def sweep(
@@ -112,70 +114,62 @@ def sweep(
         raise InputError(f"algo ring: only allreduce, with synchronisation, not {operation}")
     endpoints = config.system.endpoints
     sizes = parse_sizes(smallest, largest, factor)
-    if plot is not None:
-        plot_format(plot)
     for size in sizes:
         element_count(config, operation, size, data_type)
-    table = Table(quiet=quiet, error=json_path == "-")
-    measurements = []
-    if backend == "sim":
-        table.head(f"{operation} in the simulator, {config.name}, {endpoints} endpoints")
-        for name, size in itertools.product(algorithms, sizes):
-            if len(algorithms) > 1 and size == sizes[0]:
-                table.line(f"# {name}")
-            item = _simulated(config, name, size, data_type, reduce_op, wire_type)
+    table = Table(quiet=quiet, error=takes_stdout(json_path, plot))
+    if backend == "rtl":
+        check_capacity(config, operation, sizes[-1])
+    measurements: list[Measurement] = []
+    with recorded(json_path, f"sweep {operation}", config) as records:
+
+        def keep(item: Measurement) -> None:
             table.measurement(item)
             measurements.append(item)
-        _finish(config, operation, measurements, plot, json_path)
-        return
-    check_capacity(config, operation, sizes[-1])
-    spinner = Spinner(quiet=quiet)
-    with Simulator(config, seed=seed, report=table.line) as simulator:
-        driver = Driver(simulator, config, progress=spinner)
-        runner = CollectiveRunner(config, simulator, driver)
-        ring = RingRunner(DmaRunner(config, simulator, driver)) if "ring" in algorithms else None
-        table.head(f"{operation} on RTL, {config.name}, {endpoints} endpoints, seed {seed}")
-        try:
+            records.append(item.as_dict())
+
+        if backend == "sim":
+            table.head(f"{operation} in the simulator, {config.name}, {endpoints} endpoints")
             for name, size in itertools.product(algorithms, sizes):
                 if len(algorithms) > 1 and size == sizes[0]:
                     table.line(f"# {name}")
-                spinner.watch(simulator, f"{operation} {name} {size} B")
-                count = element_count(config, operation, size, data_type)
-                inputs = random_tensors(data_type, count, endpoints, seed)
-                if name == "ring" and ring is not None:
-                    measurement = ring.run(inputs, data_type, reduce_op, seed=seed)
-                else:
-                    kind = wire_type if name == "scin-inq" else data_type
-                    measurement, _ = run_tensors(
-                        runner,
-                        operation,
-                        inputs,
-                        kind,
-                        reduce_op,
-                        synchronise=not no_sync,
-                        seed=seed,
-                    )
-                if name == "scin-inq":
-                    measurement = measurement.standing_for(size, data_type)
-                spinner.stop()
-                table.measurement(measurement)
-                measurements.append(measurement)
-        finally:
-            spinner.stop()
-    _finish(config, operation, measurements, plot, json_path)
-
-
-def _finish(
-    config: Config,
-    operation: str,
-    measurements: list[Measurement],
-    plot: str | None,
-    json_path: str | None,
-) -> None:
-    records = [item.as_dict() for item in measurements]
-    if plot is not None:
-        plot_bandwidth(plot, f"{operation}, {config.name}", measurements, config)
-    write_json(json_path, f"sweep {operation}", config, records)
+                keep(_simulated(config, name, size, data_type, reduce_op, wire_type))
+        else:
+            spinner = Spinner(quiet=quiet)
+            with Simulator(config, seed=seed, report=table.line) as simulator:
+                driver = Driver(simulator, config, progress=spinner)
+                runner = CollectiveRunner(config, simulator, driver)
+                ring = None
+                if "ring" in algorithms:
+                    ring = RingRunner(DmaRunner(config, simulator, driver))
+                table.head(f"{operation} on RTL, {config.name}, {endpoints} endpoints, seed {seed}")
+                try:
+                    for name, size in itertools.product(algorithms, sizes):
+                        if len(algorithms) > 1 and size == sizes[0]:
+                            table.line(f"# {name}")
+                        spinner.watch(simulator, f"{operation} {name} {size} B")
+                        count = element_count(config, operation, size, data_type)
+                        inputs = random_tensors(data_type, count, endpoints, seed)
+                        if name == "ring" and ring is not None:
+                            measurement = ring.run(inputs, data_type, reduce_op, seed=seed)
+                        else:
+                            kind = wire_type if name == "scin-inq" else data_type
+                            measurement, _ = run_tensors(
+                                runner,
+                                operation,
+                                inputs,
+                                kind,
+                                reduce_op,
+                                synchronise=not no_sync,
+                                seed=seed,
+                            )
+                        if name == "scin-inq":
+                            measurement = measurement.standing_for(size, data_type)
+                        spinner.stop()
+                        keep(measurement)
+                finally:
+                    spinner.stop()
+        if plot is not None:
+            plot_bandwidth(plot, f"{operation}, {config.name}", measurements, config)
     if any(item.wrong or item.status != "OK" for item in measurements):
         sys.exit(EXIT_WRONG)
 

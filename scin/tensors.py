@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from hw.spec.instruction import DataType
-from scin.options import InputError, write_atomically
+from scin.errors import InputError
+from scin.files import make_folder, write_file
 
 FILE_TYPES = {
     DataType.FP16: (np.dtype(np.float16),),
@@ -80,16 +81,18 @@ def output_shape(operation: str, shape: tuple[int, ...], endpoints: int) -> tupl
     return (int(np.prod(shape)) // endpoints,)
 
 
+def tensor_file(endpoint: int) -> str:
+    """Name of the file that holds the result of an endpoint."""
+    return f"endpoint{endpoint}.npy"
+
+
 def write_tensors(
     folder: Path, outputs: list[np.ndarray], shape: tuple[int, ...], file_type: np.dtype
 ) -> None:
     """endpoint<i>.npy for every endpoint that has a result."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"output {folder}: {error.strerror}") from error
+    make_folder(folder)
     for index, bits in enumerate(outputs):
         if bits.size:
             buffer = io.BytesIO()
             np.save(buffer, bits.view(np.uint8).view(file_type).reshape(shape))
-            write_atomically(folder / f"endpoint{index}.npy", buffer.getvalue())
+            write_file(folder / tensor_file(index), buffer.getvalue())

@@ -24,7 +24,6 @@ from scin.toolchain import (
     REPOSITORY,
     Verilator,
     find_verilator,
-    fst_headers_present,
     make_flags,
     require_program,
 )
@@ -121,12 +120,13 @@ def described(config: Config, report: Report) -> list[Path]:
 def simulator_library(
     config: Config,
     *,
-    trace: bool = False,
+    trace: str = "",
     report: Report = print,
     hardware: Hardware = described,
-) -> tuple[Path, str]:
-    """The shared library of a configuration, and its trace format: "", "fst" or "vcd".
+) -> Path:
+    """The shared library of a configuration.
 
+    ``trace``: the format of its waveforms, "fst" or "vcd", or "" for one that writes none.
     ``hardware``: the Verilog files that it is made of.
     """
     sources = hardware(config, report)
@@ -134,9 +134,6 @@ def simulator_library(
     require_program("make", "make")
     require_program("g++", "g++")
     require_program("perl", "perl")
-    trace_format = ""
-    if trace:
-        trace_format = "fst" if fst_headers_present() else "vcd"
     options = ["--cc", "--exe", "--prefix", "Vscin", "--top-module", TOP, "-O3"]
     # Parts that are there several times stay parts: less to compile, and no slower.
     options += ["--inline-mult", "1"]
@@ -145,8 +142,8 @@ def simulator_library(
     options += ["-CFLAGS", "-fPIC", "-LDFLAGS", "-shared", "-o", "libscin.so"]
     for kind in Disturbance:
         options += ["-CFLAGS", f"-DSCIN_FAULT_{kind.name}={kind.value}"]
-    if trace_format:
-        options += [f"--trace-{trace_format}", "-CFLAGS", f"-DSCIN_TRACE_{trace_format.upper()}"]
+    if trace:
+        options += [f"--trace-{trace}", "-CFLAGS", f"-DSCIN_TRACE_{trace.upper()}"]
     if coverage_folder():
         options += [*COVERAGE_OPTIONS, "-CFLAGS", "-DSCIN_COVERAGE"]
         sources = [_control(sources[0]), *sources]
@@ -160,7 +157,7 @@ def simulator_library(
         if not target.is_file():
             report(f"building the simulator of {config.name} with {verilator.version}")
             build(verilator, options, sources, target)
-    return target, trace_format
+    return target
 
 
 def _control(source: Path) -> Path:

@@ -200,7 +200,7 @@ def test_explore_goes_on_after_an_interruption(tmp_path, monkeypatch):
         (("compare", "--min", "0"), "min 0: must be positive"),
         (("compare", "--set", "system.endpoints=1"), "system.endpoints = 1: must be at least 2"),
         (("compare", "--set", "link.gigabytes_per_second=500"), "a flit per cycle"),
-        (("compare", "--plot", "x.pdf"), "must end in one of png, svg"),
+        (("compare", "--plot", "x.pdf"), "must end in .png or .svg"),
         (("study", "weather"), "study 'weather': must be one of ablation"),
         (("llm", "--model", "gpt9"), "model 'gpt9': must be a .toml file or one of llama2-13b"),
         (("llm", "--precision", "fp4"), "precision 'fp4': must be among fp16, fp8"),

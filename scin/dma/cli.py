@@ -21,8 +21,18 @@ from scin.dma.measurement import DmaMeasurement
 from scin.dma.runner import DmaRunner
 from scin.dma.table import DmaTable
 from scin.driver import Driver
-from scin.options import EXIT_WRONG, InputError, common, parse_size, parse_sizes, write_json
-from scin.plot import plot_dma, plot_format
+from scin.files import takes_stdout
+from scin.options import (
+    EXIT_WRONG,
+    InputError,
+    common,
+    parse_size,
+    parse_sizes,
+    plot_option,
+    recorded,
+    write_json,
+)
+from scin.plot import plot_dma
 from scin.simulator import Simulator
 from scin.table import Spinner
 
@@ -30,6 +40,9 @@ KVFETCH = "kvfetch"
 MIN_BLOCK, MAX_BLOCK = 1 << 10, 1 << 24
 BACKENDS = ("rtl", "model")
 PRELAUNCH = {"off": (False,), "on": (True,), "both": (False, True)}
+
+Cases = tuple[list[str], list[int], tuple[bool, ...]]
+"""Variants, sizes, and whether launched ahead: all combinations."""
 
 Measure = Callable[[str, int, bool], DmaMeasurement]
 
@@ -47,7 +60,7 @@ Measure = Callable[[str, int, bool], DmaMeasurement]
 @click.option("--host-access", default=50.0, show_default=True, help="Host: ns per poll.")
 @click.option("--inline", is_flag=True, help="Commands go through the doorbell, unfetched.")
 @click.option("--block", default="128K", show_default=True, help="kvfetch: size of a block.")
-@click.option("--plot", metavar="FILE.png|svg", help="Draw time over size.")
+@plot_option("time over size")
 @common()
 def dma(
     *,
@@ -93,39 +106,40 @@ def dma(
     for name, value in (("host-command", host_command), ("host-access", host_access)):
         if not 1 <= value <= 1e6:
             raise InputError(f"{name} {value}: must be between 1 and 1e6 ns")
-    if plot is not None:
-        plot_format(plot)
 
-    table = DmaTable(quiet=quiet, error=json_path == "-")
-    if backend == "model":
-        description = _platform(platform)
-        if not description.switched and variant is None:
-            variants = [name for name in variants if name != "mcast"]
-        measure = _model(description, operation)
-        title = f"{operation} by the timing model, {platform}"
-        measurements = _sweep(measure, variants, sizes, PRELAUNCH[prelaunch], table, title)
-    else:
-        if platform != config.name:
-            raise InputError(f"platform {platform!r}: RTL runs --config {config.name}")
-        check_buildable(config)
-        host = HostModel(host_command, host_access)
-        spinner = Spinner(quiet=quiet)
-        with Simulator(config, seed=seed, report=table.line) as simulator:
-            driver = Driver(simulator, config, progress=spinner)
-            driver.configure()
-            runner = DmaRunner(config, simulator, driver, host=host, inline=inline)
+    table = DmaTable(quiet=quiet, error=takes_stdout(json_path, plot))
+    with recorded(json_path, f"dma {operation}", config) as records:
+        if backend == "model":
+            description = _platform(platform)
+            if not description.switched and variant is None:
+                variants = [name for name in variants if name != "mcast"]
+            measure = _model(description, operation)
+            cases = (variants, sizes, PRELAUNCH[prelaunch])
+            title = f"{operation} by the timing model, {platform}"
+            measurements = _sweep(measure, cases, table, title, records)
+        else:
+            if platform != config.name:
+                raise InputError(f"platform {platform!r}: RTL runs --config {config.name}")
+            check_buildable(config)
+            host = HostModel(host_command, host_access)
+            spinner = Spinner(quiet=quiet)
+            with Simulator(config, seed=seed, report=table.line) as simulator:
+                driver = Driver(simulator, config, progress=spinner)
+                driver.configure()
+                runner = DmaRunner(config, simulator, driver, host=host, inline=inline)
 
-            def measure(name: str, size: int, ahead: bool) -> DmaMeasurement:
-                return runner.run(build(config, operation, name, size), prelaunch=ahead, seed=seed)
+                def measure(name: str, size: int, ahead: bool) -> DmaMeasurement:
+                    plan = build(config, operation, name, size)
+                    return runner.run(plan, prelaunch=ahead, seed=seed)
 
-            title = (
-                f"{operation} on RTL, {config.name}, {config.system.endpoints} endpoints, host "
-                f"{host_command:g} ns per command, {host_access:g} ns per poll, seed {seed}"
-            )
-            measurements = _sweep(measure, variants, sizes, PRELAUNCH[prelaunch], table, title)
-    if plot is not None:
-        plot_dma(plot, f"{operation}, {platform}, {backend}", measurements)
-    write_json(json_path, f"dma {operation}", config, [item.as_dict() for item in measurements])
+                cases = (variants, sizes, PRELAUNCH[prelaunch])
+                title = (
+                    f"{operation} on RTL, {config.name}, {config.system.endpoints} endpoints, host "
+                    f"{host_command:g} ns per command, {host_access:g} ns per poll, seed {seed}"
+                )
+                measurements = _sweep(measure, cases, table, title, records)
+        if plot is not None:
+            plot_dma(plot, f"{operation}, {platform}, {backend}", measurements)
     if any(item.wrong or item.status != "OK" for item in measurements):
         sys.exit(EXIT_WRONG)
 
@@ -134,7 +148,7 @@ def _kvfetch(config: Config, platform: str, block: str, json_path: str | None, q
     block_bytes = parse_size(block)
     if not MIN_BLOCK <= block_bytes <= MAX_BLOCK:
         raise InputError(f"block {block_bytes}: must be between {MIN_BLOCK} and {MAX_BLOCK} B")
-    records = kvfetch(_platform(platform), block_bytes, quiet=quiet, error=json_path == "-")
+    records = kvfetch(_platform(platform), block_bytes, quiet=quiet, error=takes_stdout(json_path))
     write_json(json_path, "dma kvfetch", config, records)
 
 
@@ -149,13 +163,14 @@ def _variants(operation: str, text: str | None) -> list[str]:
 
 def _sweep(
     measure: Measure,
-    variants: list[str],
-    sizes: list[int],
-    prelaunch: tuple[bool, ...],
+    cases: Cases,
     table: DmaTable,
     title: str,
+    records: list[dict],
 ) -> list[DmaMeasurement]:
-    """Every variant at every size, compared with pcpy at that size if it is among them."""
+    """Every variant at every size, compared with pcpy at that size if it is among them; adds to
+    ``records`` as they come."""
+    variants, sizes, prelaunch = cases
     measurements = []
     table.head(title)
     for size in sizes:
@@ -169,6 +184,7 @@ def _sweep(
                     item = dataclasses.replace(item, speedup_vs_pcpy=reference / item.time_s)
                 table.measurement(item)
                 measurements.append(item)
+                records.append(item.as_dict())
     return measurements
 
 

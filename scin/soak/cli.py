@@ -10,6 +10,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from hw.spec.buildable import check_buildable
 from hw.spec.config import Config
+from scin.files import takes_stdout
 from scin.options import EXIT_WRONG, InputError, common, fault_option, parse_faults, write_json
 from scin.soak.run import soak as run_soak
 from scin.soak.run import with_faults
@@ -56,7 +57,7 @@ def soak(
     rates = parse_faults(faults)
     config = with_faults(config, rates)
     check_buildable(config)
-    table = TextTable(COLUMNS, quiet=quiet, error=json_path == "-")
+    table = TextTable(COLUMNS, quiet=quiet, error=takes_stdout(json_path))
     named = " ".join(f"{kind.name.lower()}={rate:g}" for kind, rate in rates.items()) or "none"
     console = Console(stderr=True)
     with Progress(

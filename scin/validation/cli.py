@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import itertools
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import click
 
 from hw.spec.config import load
 from models.simulator.simulation import simulate
-from scin.options import EXIT_WRONG, InputError, exit_status, write_json
+from scin.files import takes_stdout
+from scin.options import EXIT_WRONG, InputError, exit_status, json_option, recorded
 from scin.simulator import Simulator
 from scin.table import Column, Spinner, TextTable
 from scin.validation.cases import LARGEST, Case, cases
@@ -75,7 +77,7 @@ class Comparison:
     help="Configurations; comma-separated.",
 )
 @click.option("--quick", is_flag=True, help="Up to 64 KiB only.")
-@click.option("--json", "json_path", metavar="FILE", help="Write records; - for stdout.")
+@json_option
 @click.option("--quiet", is_flag=True, help="No table, no progress.")
 def validate(*, names: str, quick: bool, json_path: str | None, quiet: bool) -> None:
     """Compare the simulator with the RTL, case by case.
@@ -86,19 +88,22 @@ def validate(*, names: str, quick: bool, json_path: str | None, quiet: bool) -> 
         for name in names.split(","):
             if name not in LARGEST:
                 raise InputError(f"config {name!r}: must be among {', '.join(LARGEST)}")
-        table = TextTable(COLUMNS, quiet=quiet, error=json_path == "-")
+        table = TextTable(COLUMNS, quiet=quiet, error=takes_stdout(json_path))
         table.head("All-Reduce on RTL and in the simulator")
-        results = [item for name in names.split(",") for item in compare(name, quick, table, quiet)]
+        results = []
+        with recorded(json_path, "validate", None) as records:
+            for name in names.split(","):
+                for item in compare(name, quick, table, quiet):
+                    results.append(item)
+                    records.append(item.as_dict())
         summarise(results, table)
-        write_json(json_path, "validate", None, [item.as_dict() for item in results])
         if not all(item.holds for item in results):
             sys.exit(EXIT_WRONG)
 
 
-def compare(name: str, quick: bool, table: TextTable, quiet: bool) -> list[Comparison]:
+def compare(name: str, quick: bool, table: TextTable, quiet: bool) -> Iterator[Comparison]:
     """Every case on a freshly reset system, so that none inherits whose turn it was."""
     spinner = Spinner(quiet=quiet)
-    results = []
     try:
         for case in cases(name, quick=quick):
             with Simulator(load(name), report=table.line) as simulator:
@@ -107,10 +112,9 @@ def compare(name: str, quick: bool, table: TextTable, quiet: bool) -> list[Compa
             result = Comparison(case, observation, predict(case, observation))
             spinner.stop()
             table.row(_cells(result))
-            results.append(result)
+            yield result
     finally:
         spinner.stop()
-    return results
 
 
 def predict(case: Case, observation: Observation) -> int:

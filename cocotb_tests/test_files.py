@@ -1,0 +1,452 @@
+"""Outputs of every command, into everything that a path can name.
+
+The cases come from the commands themselves: each option of type ``OutputFile`` or ``OutputFolder``
+is tried in every place below. Stages that take long are replaced in :func:`quick`.
+"""
+
+import errno
+import json
+import os
+import shutil
+import stat
+import subprocess
+import threading
+from dataclasses import dataclass
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from scin.files import OutputFile, OutputFolder, check_file, write_file
+from scin.main import main
+from scin.runner import Measurement
+
+TINY = ("--config", "tiny")
+BAD_INPUT = 2
+
+COMMANDS = {
+    ("run",): ("allreduce", *TINY, "--size", "256"),
+    ("sweep",): ("allreduce", *TINY, "--backend", "sim", "--min", "256", "--max", "256"),
+    ("dma",): ("p2p", "--platform", "mi300x", "--max", "1K"),
+    ("compare",): ("--algo", "ring,nvls", "--max", "1K"),
+    ("study",): ("buffer",),
+    ("llm",): ("--prefill-algo", "ring", "--decode-algo", "ring", "--precision", "fp16"),
+    ("explain",): ("allreduce", "--size", "256"),
+    ("explore",): ("SPACE",),
+    ("validate",): ("--config", "tiny", "--quick"),
+    ("soak",): (*TINY, "--cycles", "1000"),
+    ("accuracy",): ("--data", "synthetic", "--ranks", "2", "--blocks", "32"),
+    ("emit",): TINY,
+    ("fpga", "plan"): ("star5",),
+    ("fpga", "build"): ("xcvu13p5",),
+    ("fpga", "run"): ("single", "--port", "all=unused"),
+}
+"""Arguments with which a command ends soon."""
+
+SPACE = """
+config = "tiny"
+sizes = ["1K"]
+algorithms = ["ring"]
+"""
+
+
+@dataclass(frozen=True)
+class Output:
+    """An option that names what a command writes."""
+
+    command: tuple[str, ...]
+    option: str
+    kind: OutputFile | OutputFolder
+
+    def __str__(self):
+        return " ".join([*self.command, self.option])
+
+
+def outputs(group=main, path=()):
+    for name, command in group.commands.items():
+        if isinstance(command, click.Group):
+            yield from outputs(command, (*path, name))
+            continue
+        for parameter in command.params:
+            if isinstance(parameter.type, OutputFile | OutputFolder):
+                yield Output((*path, name), parameter.opts[0], parameter.type)
+
+
+OUTPUTS = list(outputs())
+FILES = [item for item in OUTPUTS if isinstance(item.kind, OutputFile)]
+FOLDERS = [item for item in OUTPUTS if isinstance(item.kind, OutputFolder)]
+
+
+def measurement():
+    return Measurement(
+        *("allreduce", "scin", "boards", "fp16", "sum", 2, 512, 256, 100, 1e-6, 0.5, 0.5, 0.1),
+        *(0, "OK", True, 1, [], None, None, "fp16", None, None),
+    )
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """Stages that take long, replaced by what they would leave."""
+
+    class Simulated:
+        good = True
+        happened, statuses = {}, {}
+        throughput_kept = None
+        cycles = rounds = moved_bytes = wrong = lost = duplicated = replays = 0
+        damaged = rejects = drops = 0
+
+        def as_dict(self):
+            return {"cycles": 1000}
+
+    class Boards:
+        def __init__(self, *given, **named):
+            pass
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *exception):
+            pass
+
+        def wait_links(self):
+            pass
+
+        def links(self):
+            return []
+
+    monkeypatch.setattr("scin.soak.cli.run_soak", lambda *given, **named: Simulated())
+    monkeypatch.setattr("scin.validation.cli.compare", lambda *given: iter(()))
+    monkeypatch.setattr("scin.emit.verilog_of", lambda *given: "module x; endmodule\n")
+    monkeypatch.setattr("scin.explore._run", run_here)
+    monkeypatch.setattr("fpga.vivado._files", lambda *given: {"a.tcl": "x"})
+    monkeypatch.setattr("fpga.build.build", lambda *given, **named: [])
+    monkeypatch.setattr("fpga.host.BoardSystem", Boards)
+    monkeypatch.setattr("scin.fpga._all_reduce", lambda *given: measurement())
+
+
+def run_here(points, scheduler, workers):
+    from scin.explore import compute
+
+    yield points, compute(points)
+
+
+@pytest.fixture
+def run(quick, tmp_path):
+    """Runs the command of an output, which is to go to ``target``."""
+
+    def start(output, target):
+        space = tmp_path / "space.toml"
+        space.write_text(SPACE)
+        given = [str(space) if word == "SPACE" else word for word in COMMANDS[output.command]]
+        if output.command == ("fpga", "build") and output.option == "--json":
+            given = ["star5"]
+        return CliRunner().invoke(main, [*output.command, *given, output.option, str(target)])
+
+    return start
+
+
+def named(folder, output, name="out"):
+    """A file whose name ends as it should."""
+    endings = output.kind.endings
+    return folder / f"{name}{endings[-1] if endings else '.json'}"
+
+
+def test_every_output_is_declared():
+    """An option that names a file or a folder to write is of the type that checks it."""
+    inputs = {"--config", "--input", "--profile", "--model"}
+    loose = []
+
+    def search(group, path):
+        for name, command in group.commands.items():
+            if isinstance(command, click.Group):
+                search(command, f"{path} {name}")
+                continue
+            for parameter in command.params:
+                words = parameter.metavar or ""
+                if not isinstance(parameter.type, OutputFile | OutputFolder) and (
+                    ("FILE" in words or "DIR" in words)
+                    and isinstance(parameter, click.Option)
+                    and parameter.opts[0] not in inputs
+                ):
+                    loose.append(f"{path} {name} {parameter.opts[0]}")
+
+    search(main, "scin")
+    assert not loose
+    assert {item.command for item in OUTPUTS} == set(COMMANDS)
+
+
+@pytest.mark.parametrize("output", FILES, ids=str)
+def test_files(output, run, tmp_path):
+    """A new file, one that is there, and links to both: modes are kept, links stay links."""
+    target = named(tmp_path, output)
+    before = os.umask(0o027)
+    try:
+        result = run(output, target)
+        assert result.exit_code == 0, result.output
+        content = target.read_bytes()
+        assert content
+        assert stat.S_IMODE(target.stat().st_mode) == 0o640
+    finally:
+        os.umask(before)
+    old, link = named(tmp_path, output, "old"), named(tmp_path, output, "link")
+    old.write_text("x" * 100_000)
+    old.chmod(0o604)
+    link.symlink_to(old.name)
+    assert run(output, link).exit_code == 0
+    assert link.is_symlink()
+    assert old.stat().st_size == len(content)
+    assert stat.S_IMODE(old.stat().st_mode) == 0o604
+    dangling, new = named(tmp_path, output, "dangling"), named(tmp_path, output, "new")
+    dangling.symlink_to(new.name)
+    assert run(output, dangling).exit_code == 0
+    assert dangling.is_symlink()
+    assert new.stat().st_size == len(content)
+    left = [path for path in tmp_path.iterdir() if path.name.startswith(".")]
+    assert not left, "something half-written is left"
+
+
+@pytest.mark.parametrize("output", FILES, ids=str)
+def test_pipe(output, run, tmp_path):
+    """A FIFO gets the bytes, and stays one."""
+    pipe, received = tmp_path / "pipe", []
+    os.mkfifo(pipe)
+    reader = threading.Thread(target=lambda: received.append(pipe.read_bytes()), daemon=True)
+    reader.start()
+    result = run(output, pipe)
+    assert result.exit_code == 0, result.output
+    reader.join(10)
+    assert received
+    assert received[0]
+    assert stat.S_ISFIFO(pipe.stat().st_mode)
+
+
+@pytest.mark.parametrize("output", FILES, ids=str)
+def test_descriptor(output, run):
+    """``/dev/fd/N`` is the open descriptor, at the place where it stands."""
+    with open_pipe() as (read, write):
+        result = run(output, f"/dev/fd/{write}")
+        assert result.exit_code == 0, result.output
+        os.close(write)
+        assert read.read()
+
+
+class open_pipe:  # noqa: N801
+    def __enter__(self):
+        reading, self.write = os.pipe()
+        # Room for all of it: nobody reads while the command runs.
+        import fcntl
+
+        fcntl.fcntl(reading, fcntl.F_SETPIPE_SZ, 1 << 20)
+        self.read = os.fdopen(reading, "rb")
+        return self.read, self.write
+
+    def __exit__(self, *exception):
+        self.read.close()
+
+
+@pytest.fixture
+def device(tmp_path):
+    """Makes what /dev/null and /dev/full are, in a folder where they may be broken."""
+
+    def make(minor):
+        path = tmp_path / f"device{minor}"
+        try:
+            os.mknod(path, 0o666 | stat.S_IFCHR, os.makedev(1, minor))
+            path.open("wb").close()
+        except PermissionError:
+            pytest.skip("only root makes devices")
+        return path
+
+    return make
+
+
+@pytest.mark.parametrize("output", FILES, ids=str)
+def test_devices(output, run, device):
+    """A device is written to, never replaced; a full one is one line and exit status 2."""
+    null, full = device(3), device(7)
+    assert run(output, null).exit_code == 0
+    assert stat.S_ISCHR(null.stat().st_mode)
+    result = run(output, full)
+    assert result.exit_code == BAD_INPUT, result.output
+    assert_one_line(result, f"cannot write {full}: no space left on device")
+    assert stat.S_ISCHR(full.stat().st_mode)
+
+
+def assert_one_line(result, *words):
+    """The command ends with one line on stderr that has these words in it."""
+    lines = [line for line in result.stderr.splitlines() if line.startswith("scin: ")]
+    assert len(lines) == 1, result.stderr
+    assert lines[0] == result.stderr.splitlines()[-1]
+    assert "Traceback" not in result.output
+    for word in words:
+        assert str(word) in lines[0]
+
+
+@pytest.mark.parametrize("output", FILES, ids=str)
+def test_refused_before_the_run(output, run, tmp_path, nowhere, monkeypatch):
+    monkeypatch.setattr("scin.run.Simulator", never)
+    monkeypatch.setattr("scin.explore._run", never)
+    name = output.option.lstrip("-")
+    cases = [
+        (tmp_path, "is a folder"),
+        (named(tmp_path / "no" / "where", output), f"its folder does not exist: {tmp_path}"),
+        (named(nowhere, output), "is not writable"),
+        (f"{named(tmp_path, output)}/", "is a folder"),
+        ("/dev/fd/999", "bad file descriptor"),
+        ("", "must name a file"),
+        (tmp_path / ("x" * 300 + named(tmp_path, output).suffix), "name too long"),
+    ]
+    for target, message in cases:
+        result = run(output, target)
+        assert result.exit_code == BAD_INPUT, (target, result.output)
+        assert result.stdout == ""
+        assert_one_line(result, f"{name} {target}: ", message)
+    assert [path.name for path in tmp_path.iterdir() if path.name != "nowhere"] == ["space.toml"]
+
+
+def never(*given, **named):
+    raise AssertionError("the command has started")
+
+
+@pytest.fixture
+def nowhere(tmp_path):
+    """A folder in which nothing can be written, not even by root."""
+    folder = tmp_path / "nowhere"
+    folder.mkdir()
+    if os.geteuid():
+        folder.chmod(0o555)
+        yield folder
+        folder.chmod(0o755)
+        return
+    command = ["mount", "-t", "tmpfs", "-o", "ro", "tmpfs", str(folder)]
+    if not shutil.which("mount") or subprocess.run(command, capture_output=True).returncode:
+        pytest.skip("root cannot mount here")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+@pytest.mark.parametrize("output", FILES, ids=str)
+def test_full_disk(output, run, tmp_path, monkeypatch):
+    """A disk that fills up while it is written leaves what was there, and one line."""
+    target = named(tmp_path, output)
+    target.write_text("before")
+
+    def fill(source, file):
+        file.write(b"half")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("scin.files.shutil.copyfileobj", fill)
+    monkeypatch.setattr("scin.files.os.replace", fill)
+    result = run(output, target)
+    assert result.exit_code == BAD_INPUT
+    assert_one_line(result, f"cannot write {target}: no space left on device")
+    assert target.read_text() == "before"
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".scin")]
+
+
+@pytest.mark.parametrize("output", FOLDERS, ids=str)
+def test_folders(output, run, tmp_path, nowhere):
+    target, link = tmp_path / "a" / "b", tmp_path / "link"
+    assert run(output, target).exit_code == 0
+    written = [path for path in target.rglob("*") if path.is_file()]
+    assert written
+    link.symlink_to(tmp_path / "c")
+    assert run(output, link).exit_code == 0
+    assert link.is_symlink()
+    assert len([path for path in (tmp_path / "c").rglob("*") if path.is_file()]) == len(written)
+    pipe, file = tmp_path / "pipe", tmp_path / "file"
+    os.mkfifo(pipe)
+    file.write_text("x")
+    for bad, message in (
+        (pipe, "is not a folder"),
+        (file, "is not a folder"),
+        (file / "below", f"{file} is not a folder"),
+        (nowhere, "is not writable"),
+        (nowhere / "below", f"{nowhere} is not writable"),
+        ("", "must name a folder"),
+    ):
+        result = run(output, bad)
+        assert result.exit_code == BAD_INPUT, (bad, result.output)
+        assert_one_line(result, f"{output.option.lstrip('-')} {bad}: {message}")
+    assert stat.S_ISFIFO(pipe.stat().st_mode)
+
+
+@pytest.mark.parametrize("output", FOLDERS, ids=str)
+def test_full_disk_of_folders(output, run, tmp_path, monkeypatch):
+    def fill(source, file):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("scin.files.shutil.copyfileobj", fill)
+    result = run(output, tmp_path / "out")
+    assert result.exit_code == BAD_INPUT
+    assert_one_line(result, "cannot write", "no space left on device")
+    assert not [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
+
+
+def test_two_outputs_are_not_one(tmp_path):
+    target = tmp_path / "x.svg"
+    given = ("compare", "--algo", "ring", "--max", "1K", "--json", target, "--plot", target)
+    result = CliRunner().invoke(main, [str(word) for word in given])
+    assert result.exit_code == BAD_INPUT
+    assert_one_line(result, "is where --json is written")
+    assert not target.exists()
+
+
+def test_results_outlive_a_failure(quick, tmp_path, monkeypatch):
+    """Records of the sizes before the one that failed are written, and a plot's failure does not
+    lose them."""
+    from scin.driver import HangError
+    from scin.sweep import _simulated
+
+    def fails(config, name, size, *rest):
+        if size > 1024:
+            raise HangError("waited for ever")
+        return _simulated(config, name, size, *rest)
+
+    monkeypatch.setattr("scin.sweep._simulated", fails)
+    target = tmp_path / "x.json"
+    given = ("sweep", "allreduce", *TINY, "--backend", "sim", "--min", "256", "--factor", "2")
+    result = CliRunner().invoke(main, [*given, "--json", str(target)])
+    assert result.exit_code == 1
+    records = json.loads(target.read_text())["records"]
+    assert [record["size_bytes"] for record in records] == [256, 512, 1024]
+
+
+def test_stdout_by_its_path(quick):
+    """``/dev/stdout`` holds the JSON alone, as ``-`` does."""
+    for name in ("-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"):
+        given = [*TINY, "--backend", "sim", "--min", "256", "--max", "256", "--json", name]
+        result = CliRunner().invoke(main, ["sweep", "allreduce", *given])
+        assert result.exit_code == 0, result.output
+        assert json.loads(result.stdout)["records"][0]["size_bytes"] == 256
+
+
+def test_file_mounted_by_itself(tmp_path):
+    """As a container does with an output: it cannot be replaced, and is written where it is."""
+    source, target = tmp_path / "source", tmp_path / "target"
+    source.write_text("old, and long")
+    target.touch()
+    command = ["mount", "--bind", str(source), str(target)]
+    if os.geteuid() or subprocess.run(command, capture_output=True).returncode:
+        pytest.skip("only root mounts")
+    try:
+        check_file("json", target)
+        write_file(target, b"new")
+    finally:
+        subprocess.run(["umount", str(target)], check=True)
+    assert source.read_text() == "new"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["source", "target"]
+
+
+def test_hard_link(tmp_path):
+    """All names of a file show what was written."""
+    first, second = tmp_path / "first", tmp_path / "second"
+    first.write_text("old")
+    os.link(first, second)
+    write_file(second, b"new")
+    assert first.read_text() == "new"
+
+
+def test_room(tmp_path):
+    with pytest.raises(ValueError, match=r"json .*: takes 9000000000000000000 B, and .* are free"):
+        check_file("json", tmp_path / "x", room=9 * 10**18)

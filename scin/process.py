@@ -1,0 +1,84 @@
+"""The process that a command runs in: its signals, its streams, and how it ends."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from types import FrameType
+from typing import Any, NoReturn
+
+import click
+
+from scin.terminal import write_any_sign
+
+SIGNALLED = 128
+"""A command that ends by a signal has this exit status and the signal's number, as in shells."""
+
+
+class Terminated(BaseException):
+    """A signal asks the process to end; what is under way is cleaned up on the way out."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(signal.Signals(number).name)
+        self.number = number
+
+
+def _terminate(number: int, frame: FrameType | None) -> NoReturn:
+    # A second one while cleaning up would leave half of it.
+    signal.signal(number, signal.SIG_IGN)
+    raise Terminated(number)
+
+
+ENDING = (signal.SIGTERM, signal.SIGHUP)
+"""Signals that end a command as Ctrl-C does."""
+
+
+@contextmanager
+def orderly() -> Iterator[None]:
+    """Around a whole command: signals unwind it, and streams that are gone are no error."""
+    before: dict[signal.Signals, Any] = {}
+    try:
+        for number in ENDING:
+            # One that is ignored, as by nohup, stays ignored; only a main thread may ask.
+            if signal.getsignal(number) == signal.SIG_DFL:
+                with suppress(ValueError):
+                    before[number] = signal.signal(number, _terminate)
+        write_any_sign()
+        yield
+        _flush()
+    except KeyboardInterrupt:
+        _end("interrupted", signal.SIGINT)
+    except Terminated as error:
+        _end("terminated", error.number)
+    except BrokenPipeError:
+        _forget_streams()
+        sys.exit(SIGNALLED + signal.SIGPIPE)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            stream.flush()
+
+
+def _end(what: str, number: int) -> NoReturn:
+    with suppress(BrokenPipeError):
+        click.echo(f"scin: {what}", err=True)
+    sys.exit(SIGNALLED + number)
+
+
+def _forget_streams() -> None:
+    """What is still in their buffers goes nowhere, without a complaint at exit."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except BrokenPipeError:
+            os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
