@@ -42,7 +42,7 @@ from hw.spec.instruction import (
 )
 from hw.spec.link import WORD_DOC, link_parameters
 from hw.spec.packet import HEADER_DOC, Channel, Header, MessageClass, Operation
-from hw.spec.registers import ENDPOINT, FEATURE_BITS, SWITCH, Register
+from hw.spec.registers import ENDPOINT, FEATURE_BITS, SWITCH, Kind, Register
 from hw.spec.status import STATUS_DOC, Status
 from models.baselines.parameters import Parameters
 
@@ -69,11 +69,16 @@ def enum_table(kind: Any, doc: dict[Any, str] | None = None) -> str:
     return "\n".join(lines)
 
 
+GROWING = (Kind.COUNTER, Kind.TALLY, Kind.MODULO)
+"""Registers of which the table tells what they do at their end."""
+
+
 def register_table(registers: dict[str, Register]) -> str:
     lines = ["| offset | name | access | meaning |", "|---|---|---|---|"]
     for item in registers.values():
         span = f" … {item.address(item.count - 1):#05x}" if item.count > 1 else ""
-        lines.append(f"| {item.offset:#05x}{span} | `{item.name}` | {item.access} | {item.doc} |")
+        doc = item.doc + (f"; {item.kind.value}" if item.kind in GROWING else "")
+        lines.append(f"| {item.offset:#05x}{span} | `{item.name}` | {item.access} | {doc} |")
     return "\n".join(lines)
 
 

@@ -31,6 +31,7 @@ from hw.spec.host import (
 )
 from hw.spec.packing import unpack
 from hw.spec.registers import PAGE_BYTES, SWITCH, dma_page, endpoint_page
+from scin.driver import read_register
 from scin.simulator import BusError
 
 WORD_BYTES = 4
@@ -266,13 +267,15 @@ class BoardSystem:
 
     def wait_while(self, address: int, mask: int, value: int, *, limit: int) -> bool:
         """Until (register & mask) differs from ``value``; False after ``limit`` cycles."""
-        cycles = SWITCH["CYCLES"].address()
-        start = self.read(cycles)
+        start = self._cycles()
         while True:
             if self.read(address) & mask != value:
                 return True
-            if (self.read(cycles) - start) & 0xFFFFFFFF > limit:
+            if self._cycles() - start > limit:
                 return False
+
+    def _cycles(self) -> int:
+        return read_register(self.read, SWITCH["CYCLES"], 0)
 
     def load(self, footprint: int) -> None:
         """Copy the first bytes of every memory, and its flags, to the boards."""

@@ -8,9 +8,10 @@ from functools import partial
 from typing import Any, Protocol
 
 from hw.spec.config import Config
-from hw.spec.instruction import Completion, instruction_layout
+from hw.spec.instruction import RECORD_TIMES, Completion, instruction_layout
 from hw.spec.packing import pack, unpack
 from hw.spec.registers import (
+    COUNTER_WORDS,
     ENDPOINT,
     FEATURE_BITS,
     PAGE_BYTES,
@@ -19,8 +20,10 @@ from hw.spec.registers import (
     WINDOW_REFUSED_SHIFT,
     WINDOW_WORDS,
     WINDOW_WRITE,
+    Kind,
     Register,
     endpoint_page,
+    extended,
 )
 from hw.spec.status import Status
 from models.endpoint.endpoint import Window
@@ -47,7 +50,11 @@ class HangError(RuntimeError):
 
 @dataclass(frozen=True)
 class Record:
-    """A completion record, see :class:`hw.spec.instruction.Completion`."""
+    """A completion record, see :class:`hw.spec.instruction.Completion`.
+
+    Times are whole cycles of the switch's counter, of an instruction that took less than 2^32;
+    ``table_wait`` is a duration.
+    """
 
     identifier: int
     status: Status
@@ -80,13 +87,20 @@ class Driver:
         return PAGE_BYTES * endpoint_page(endpoint) + ENDPOINT[name].address(index)
 
     def read_switch(self, name: str, index: int = 0) -> int:
-        return self.bus.read(self.switch_address(name, index))
+        return read_register(self.bus.read, SWITCH[name], 0, index)
 
     def write_switch(self, name: str, value: int, index: int = 0) -> None:
         self.bus.write(self.switch_address(name, index), value)
 
     def read_endpoint(self, endpoint: int, name: str, index: int = 0) -> int:
-        return self.bus.read(self.endpoint_address(endpoint, name, index))
+        page = PAGE_BYTES * endpoint_page(endpoint)
+        return read_register(self.bus.read, ENDPOINT[name], page, index)
+
+    def endpoint_moments(self, endpoint: int, names: Sequence[str]) -> list[int]:
+        """Whole cycles of the endpoint's counter, of moments less than 2^32 cycles ago."""
+        moments = [self.read_endpoint(endpoint, name) for name in names]
+        now = self.read_endpoint(endpoint, "CYCLES")
+        return [extended(moment, now) for moment in moments]
 
     def write_endpoint(self, endpoint: int, name: str, value: int, index: int = 0) -> None:
         self.bus.write(self.endpoint_address(endpoint, name, index), value)
@@ -132,6 +146,10 @@ class Driver:
         values = unpack(Completion, word)
         del values["reserved"]
         values["status"] = Status(values["status"])
+        done = extended(values["done"], self.read_switch("CYCLES"))
+        for name in RECORD_TIMES:
+            if name != "table_wait":
+                values[name] = extended(values[name], done)
         return Record(**values)
 
     def arrive(self, endpoint: int, sync_id: int) -> None:
@@ -180,6 +198,30 @@ class Driver:
                 return
             self.progress()
         raise HangError(f"waited {patience * SLICE_CYCLES} cycles for {what}")
+
+
+def read_register(read: Callable[[int], int], register: Register, base: int, index: int = 0) -> int:
+    """Of the page at ``base``; of a counter all 64 bits.
+
+    Its high word is read before and after the low one until both times are the same: nobody
+    needs a latch, which two readers would have to share.
+    """
+    if register.kind is not Kind.COUNTER:
+        return read(base + register.address(index))
+    low, high = (base + register.address(word) for word in range(COUNTER_WORDS))
+    above = read(high)
+    while True:
+        value = read(low)
+        before, above = above, read(high)
+        if before == above:
+            return above << 32 | value
+
+
+def check_words(values: Sequence[int]) -> None:
+    """Raise :class:`ValueError` where one does not fit a register."""
+    for value in values:
+        if not 0 <= value < 1 << 32:
+            raise ValueError(f"{value}: must fit a register of 32 bits")
 
 
 def write_address(write: Callable[[str, int, int], None], name: str, address: int) -> None:

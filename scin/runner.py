@@ -167,15 +167,14 @@ class CollectiveRunner:
         records, arrived, visible = self._execute(program.instructions, synchronise)
         self.machine.fetch(footprint)
         sent, received = (
-            max((now - then) & 0xFFFFFFFF for now, then in zip(after, earlier, strict=True))
+            max(now - then for now, then in zip(after, earlier, strict=True))
             for after, earlier in zip(self._payload_flits(), before, strict=True)
         )
         timed = synchronise and self.machine.common_clock
         if timed and arrived is not None and visible is not None:
             cycles = visible - arrived
         else:
-            start = min(record.first_read for record in records)
-            cycles = max(record.last_response for record in records) - start
+            cycles = _accelerator_cycles(records)
         unit = np.uint16 if scales is None else np.uint8
         wrong = sum(
             int((memory[:footprint].view(unit) != model.memory.view(unit)).sum())
@@ -244,9 +243,17 @@ class CollectiveRunner:
             return records, None, None
         for endpoint in members:
             driver.wait_flag(endpoint)
-        arrived = max(driver.read_endpoint(i, "ARRIVED_AT") for i in members)
-        visible = max(driver.read_endpoint(i, "VISIBLE_AT") for i in members)
+        moments = [driver.endpoint_moments(i, ("ARRIVED_AT", "VISIBLE_AT")) for i in members]
+        arrived, visible = (max(times) for times in zip(*moments, strict=True))
         return records, arrived, visible
+
+
+def _accelerator_cycles(records: list[Record]) -> int:
+    """From the first read to the last response; 0 if nothing was read."""
+    ran = [r for r in records if r.fetched <= r.first_read <= r.last_response <= r.done]
+    if not ran:
+        return 0
+    return max(record.last_response for record in ran) - min(record.first_read for record in ran)
 
 
 def _wire_name(config: Config, data_type: DataType) -> str:

@@ -13,7 +13,9 @@ import numpy as np
 
 from hw.spec.config import Config
 from hw.spec.fault import Disturbance
+from hw.spec.registers import ENDPOINT, PAGE_BYTES, endpoint_page, extended
 from scin.coverage import counters_argument, coverage_folder
+from scin.driver import check_words, read_register
 from scin.errors import InputError
 from scin.verilate import Hardware, Report, described, simulator_library
 
@@ -90,6 +92,19 @@ class Simulator:
             if kind not in (Disturbance.WRONG, Disturbance.CUT):
                 self.disturb(kind, rate)
 
+    def start_counters(self, cycle: int) -> None:
+        """Let every cycle counter go on from ``cycle``: none reaches its end in a simulation."""
+        found = self._library.scin_set(self._handle, b"cycles", cycle)
+        if found != 1 + self.config.system.endpoints:
+            raise RuntimeError(f"{found} cycle counters instead of one for each block")
+
+    def counter_origin(self) -> int:
+        """Value of ``cycle`` when the endpoints' counters were 0."""
+        page = PAGE_BYTES * endpoint_page(0)
+        # A register is sampled in the cycle its address is taken.
+        cycle, low = self.cycle, self.read(page + ENDPOINT["CYCLES"].address())
+        return cycle - extended(low, read_register(self.read, ENDPOINT["CYCLES"], page))
+
     def disturb(self, kind: Disturbance, rate: float, endpoint: int | None = None) -> None:
         """From now on, everywhere or at one endpoint and both directions of its link."""
         members = range(self.config.system.endpoints) if endpoint is None else [endpoint]
@@ -130,12 +145,14 @@ class Simulator:
         self._library.scin_step(self._handle, cycles)
 
     def write(self, address: int, value: int) -> None:
+        check_words([value])
         response = self._library.scin_write(self._handle, address, value)
         if response != 0:
             raise BusError(f"write to register {address:#x} answered {response}")
 
     def write_many(self, address: int, values: Sequence[int]) -> None:
         """Registers from ``address`` on, as fast as the bus takes them."""
+        check_words(values)
         words = (ctypes.c_uint32 * len(values))(*values)
         response = self._library.scin_write_many(self._handle, address, words, len(values))
         if response != 0:
@@ -174,6 +191,7 @@ def _declare(library: ctypes.CDLL) -> ctypes.CDLL:
         "scin_close": (None, [handle]),
         "scin_cycle": (count, [handle]),
         "scin_memory": (ctypes.POINTER(ctypes.c_uint8), [handle, ctypes.c_int]),
+        "scin_set": (ctypes.c_int, [handle, ctypes.c_char_p, count]),
         "scin_step": (None, [handle, count]),
         "scin_fault": (None, [ctypes.c_int, ctypes.c_int, ctypes.c_double]),
         "scin_fault_count": (count, [ctypes.c_int]),

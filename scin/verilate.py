@@ -30,7 +30,7 @@ from scin.toolchain import (
 
 SHELL_SOURCES = tuple(
     REPOSITORY / "rtl/sim" / name
-    for name in ("axi_memory.sv", "faulty_link.sv", "harness.cpp", "faults.cpp")
+    for name in ("axi_memory.sv", "faulty_link.sv", "harness.cpp", "faults.cpp", "counters.vlt")
 )
 EMITTER = tuple(REPOSITORY / "scin" / name for name in ("netlist.py", "distinct.py"))
 TOP = "scin"

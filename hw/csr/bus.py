@@ -5,12 +5,12 @@ from __future__ import annotations
 from functools import reduce
 from operator import or_
 
-from amaranth import Const, Module, Signal, Value
+from amaranth import Const, Module, Mux, Signal, Value
 from amaranth.hdl import Elaboratable
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.spec.registers import PAGE_BYTES, Register
+from hw.spec.registers import COUNTER_BITS, COUNTER_WORDS, PAGE_BYTES, Kind, Register
 
 ADDRESS_BITS = (PAGE_BYTES - 1).bit_length()
 
@@ -52,6 +52,32 @@ class Decoder:
 
     def read(self, name: str, value, index: int = 0) -> None:
         """``value`` is what the register reads."""
+        kind = self._registers[name].kind
+        if kind in (Kind.COUNTER, Kind.TALLY):
+            raise ValueError(f"{name} is a {kind.name.lower()}, which has a method of its own")
+        if len(Value.cast(value)) > 32:
+            raise ValueError(f"{name}: {len(Value.cast(value))} bits do not fit a register")
+        self._show(name, value, index)
+
+    def counter(self, name: str, value) -> None:
+        """``value``, of 64 bits, is what the two words read, each at its own time."""
+        if self._registers[name].kind is not Kind.COUNTER:
+            raise ValueError(f"{name}: is not said to be a counter")
+        if len(value) != COUNTER_BITS:
+            raise ValueError(f"{name}: has {len(value)} bits instead of {COUNTER_BITS}")
+        for word in range(COUNTER_WORDS):
+            self._show(name, value.word_select(word, 32), word)
+
+    def tally(self, name: str, events, clear=0) -> None:
+        """Count ``events`` (how many in this cycle, unsigned) up to the largest value."""
+        if self._registers[name].kind is not Kind.TALLY:
+            raise ValueError(f"{name}: is not said to be a tally")
+        count, total = Signal(32, name=name.lower()), Signal(33, name=f"{name.lower()}_total")
+        self._m.d.comb += total.eq(count + events)
+        self._m.d.sync += count.eq(Mux(clear, 0, Mux(total[-1], ~0, total)))
+        self._show(name, count, 0)
+
+    def _show(self, name: str, value, index: int) -> None:
         shown = Signal(32, name=f"{name.lower()}_{index}_read")
         self._m.d.comb += shown.eq(value)
         self._readable[self._registers[name].address(index)] = shown
@@ -61,7 +87,8 @@ class Decoder:
         return self._bus.write & self.selected(name, index)
 
     def storage(self, name: str, *, init: int = 0, index: int = 0, bits: int = 32) -> Signal:
-        """A register that keeps what was written, as far as it has ``bits``."""
+        """A register that keeps what was written, as far as it has ``bits``; it reads what it
+        keeps, so that a value that was too large is seen."""
         value = Signal(bits, init=init, name=f"{name.lower()}_{index}")
         with self._m.If(self.written(name, index)):
             self._m.d.sync += value.eq(self._bus.write_data)

@@ -1,6 +1,6 @@
 """Registers of one DMA engine."""
 
-from amaranth import Cat, Module, Mux, Signal
+from amaranth import Cat, Const, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -9,6 +9,7 @@ from hw.dma.jobs import NUMBER_BITS
 from hw.spec.config import Config
 from hw.spec.dma import ENGINE, Command, EngineState
 from hw.spec.packet import ADDRESS_BITS, TENANT_BITS
+from hw.spec.registers import COUNTER_BITS, MOMENT_BITS
 from hw.spec.status import Status
 
 MOMENTS = ("rung", "fetched", "first_read", "last_write", "signalled")
@@ -60,7 +61,9 @@ class EngineRegisters(wiring.Component):
 
     def __init__(self, config: Config):
         self._config = config
-        super().__init__({"bus": In(CsrBus()), "cycles": In(32), "control": Out(Control())})
+        super().__init__(
+            {"bus": In(CsrBus()), "cycles": In(MOMENT_BITS), "control": Out(Control())}
+        )
 
     def elaborate(self, platform):
         m = Module()
@@ -82,7 +85,8 @@ class EngineRegisters(wiring.Component):
         engine_state = Signal.like(control.state)
         m.d["sync" if extra else "comb"] += engine_state.eq(control.state)
         state = Mux(changed | (settling != 0), EngineState.RUNNING, engine_state)
-        registers.read("STATE", Cat(state, Signal(2), control.status, Signal(7), control.number))
+        registers.read("STATE", Cat(state, Const(0, 2), control.status))
+        registers.read("FAILED", control.number)
         m.d.comb += [
             control.ring_base.eq(
                 Cat(
@@ -125,13 +129,13 @@ class EngineRegisters(wiring.Component):
                 m.d.sync += fresh[index].eq(1)
             with m.Elif(event):
                 m.d.sync += fresh[index].eq(0)
-            moment = Signal(32, name=f"{name}_at")
+            moment = Signal(MOMENT_BITS, name=f"{name}_at")
             m.d.sync += moment.eq(Mux(taken, self.cycles, moment))
             registers.read(f"{name.upper()}_AT", moment)
-        busy = Signal(32)
+        busy = Signal(COUNTER_BITS)
         with m.If(control.cleared):
             m.d.sync += busy.eq(0)
         with m.Elif(control.busy):
             m.d.sync += busy.eq(busy + 1)
-        registers.read("BUSY_CYCLES", busy)
+        registers.counter("BUSY_CYCLES", busy)
         return m

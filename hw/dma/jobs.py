@@ -8,8 +8,8 @@ from hw.spec.dma import RequestTag
 from hw.spec.packet import ADDRESS_BITS, LENGTH_BITS, NODE_BITS
 from hw.spec.status import Status
 
-NUMBER_BITS = 16
-"""Commands are numbered from reset on."""
+NUMBER_BITS = 32
+"""Commands are numbered from reset on, modulo 2^32."""
 
 ITEM_BITS = RequestTag.as_shape()["item"].width
 

@@ -14,6 +14,7 @@ from hw.spec.config import Config
 from hw.spec.fault import Fault
 from hw.spec.packet import ADDRESS_BITS, QueueSet
 from hw.spec.registers import (
+    COUNTER_BITS,
     ENDPOINT,
     IDENTITY,
     POLL_INTERVAL,
@@ -42,7 +43,7 @@ class EndpointRegisters(wiring.Component):
         super().__init__(
             {
                 "bus": In(CsrBus()),
-                "cycles": In(32),
+                "cycles": In(COUNTER_BITS),
                 "windows": Out(data.ArrayLayout(window_layout(config), config.endpoint.windows)),
                 "fault": Out(Fault),
                 "fault_set": Out(QueueSet),
@@ -51,8 +52,8 @@ class EndpointRegisters(wiring.Component):
                 "counts": In(TransportCounts),
                 "link_events": In(LinkEvents),
                 "given_up": In(1),
-                "core_bytes": In(32),
-                "isa_bytes": In(32),
+                "core_bytes": In(COUNTER_BITS),
+                "isa_bytes": In(COUNTER_BITS),
             }
         )
 
@@ -61,7 +62,7 @@ class EndpointRegisters(wiring.Component):
         registers = Decoder(m, self.bus, ENDPOINT, registered=self._config.fabric.registered)
         cycles = self.cycles
         registers.read("IDENTITY", IDENTITY)
-        registers.read("CYCLES", cycles)
+        registers.counter("CYCLES", cycles)
         self._synchronisation(m, registers, cycles)
         self._ordinary_traffic(m, registers)
         for index in range(self._config.endpoint.windows):
@@ -90,23 +91,20 @@ class EndpointRegisters(wiring.Component):
         registers.read("FAULT", fault)
         m.d.comb += [self.fault.eq(fault), self.fault_set.eq(fault_set)]
         for name, _ in data.Layout.cast(TransportCounts):
-            self._count(m, registers, name.upper(), self.counts[name])
+            counter = Signal(COUNTER_BITS, name=name)
+            m.d.sync += counter.eq(counter + self.counts[name])
+            registers.counter(name.upper(), counter)
         registers.read("LINK_STATE", Cat(self.link_events.up, self.given_up))
         if self._config.link.reliable:
             was_up = Signal()
             m.d.sync += was_up.eq(self.link_events.up)
-            self._count(m, registers, "LINK_REPLAYS", self.link_events.replayed)
-            self._count(m, registers, "LINK_DAMAGED", self.link_events.damaged)
-            self._count(m, registers, "LINK_REJECTS", self.link_events.rejected)
-            self._count(m, registers, "LINK_DROPS", was_up & ~self.link_events.up)
-        registers.read("CORE_BYTES", self.core_bytes)
-        registers.read("ISA_BYTES", self.isa_bytes)
+            registers.tally("LINK_REPLAYS", self.link_events.replayed)
+            registers.tally("LINK_DAMAGED", self.link_events.damaged)
+            registers.tally("LINK_REJECTS", self.link_events.rejected)
+            registers.tally("LINK_DROPS", was_up & ~self.link_events.up)
+        registers.counter("CORE_BYTES", self.core_bytes)
+        registers.counter("ISA_BYTES", self.isa_bytes)
         return m
-
-    def _count(self, m, registers, name, event):
-        counter = Signal(32, name=name.lower())
-        m.d.sync += counter.eq(counter + event)
-        registers.read(name, counter)
 
     def _synchronisation(self, m, registers, cycles):
         sync = self._sync
@@ -120,7 +118,9 @@ class EndpointRegisters(wiring.Component):
                     registers.storage("FLAG_BASE", init=base >> 32, index=1),
                 )
             ),
-            sync.interval.eq(registers.storage("POLL_INTERVAL", init=POLL_INTERVAL)),
+            sync.interval.eq(
+                registers.storage("POLL_INTERVAL", init=POLL_INTERVAL, bits=len(sync.interval))
+            ),
         ]
         registers.read("SYNC_STATE", Cat(sync.waiting, Signal(3), sync.status))
         registers.read("FLAG_IDENTIFIER", sync.identifier)
@@ -139,17 +139,19 @@ class EndpointRegisters(wiring.Component):
         m.d.comb += [
             traffic.enable.eq(control[0]),
             traffic.multicast.eq(control[1]),
-            traffic.destination.eq(registers.storage("TRAFFIC_DESTINATION")),
+            traffic.destination.eq(
+                registers.storage("TRAFFIC_DESTINATION", bits=len(traffic.destination))
+            ),
             traffic.address.eq(
                 Cat(
                     registers.storage("TRAFFIC_ADDRESS", index=0),
                     registers.storage("TRAFFIC_ADDRESS", index=1),
                 )[:ADDRESS_BITS]
             ),
-            traffic.length.eq(registers.storage("TRAFFIC_BYTES")),
+            traffic.length.eq(registers.storage("TRAFFIC_BYTES", bits=len(traffic.length))),
             traffic.span.eq(registers.storage("TRAFFIC_SPAN")),
             traffic.limit.eq(registers.storage("TRAFFIC_LIMIT")),
         ]
-        registers.read("TRAFFIC_SENT", traffic.sent)
-        registers.read("TRAFFIC_ANSWERED", traffic.answered)
-        registers.read("TRAFFIC_ERRORS", traffic.errors)
+        registers.counter("TRAFFIC_SENT", traffic.sent)
+        registers.counter("TRAFFIC_ANSWERED", traffic.answered)
+        registers.tally("TRAFFIC_ERRORS", traffic.failed, clear=traffic.begins)

@@ -1,11 +1,12 @@
 """An endpoint: stands in for an accelerator and its memory."""
 
-from amaranth import Module, Signal
+from amaranth import Module
 from amaranth.hdl import ValueLike
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.csr.bus import CsrBus
+from hw.csr.cycle_counter import CycleCounter
 from hw.dma.dma import Dma
 from hw.endpoint.atomic import Atomic
 from hw.endpoint.axi import AxiId, AxiSignature, readers, writers
@@ -19,7 +20,7 @@ from hw.fabric.link import LinkEvents
 from hw.fabric.merge import PacketArbiter
 from hw.fabric.transport import TransportCounts
 from hw.spec.config import Config
-from hw.spec.packet import TO_ENDPOINT, TO_SWITCH, WORD_BITS, Channel, QueueSet, flit_layout
+from hw.spec.packet import TO_ENDPOINT, TO_SWITCH, Channel, QueueSet, flit_layout
 from hw.stream.connect import connect_stream
 
 
@@ -81,9 +82,8 @@ class Endpoint(wiring.Component):
         out = dict(zip(TO_SWITCH, self.to_switch, strict=True))
         into = dict(zip(TO_ENDPOINT, self.from_switch, strict=True))
 
-        clock = Signal(WORD_BITS)
-        m.d.sync += clock.eq(clock + 1)
-        m.d.comb += registers.cycles.eq(clock)
+        m.submodules.cycle_counter = counter = CycleCounter()
+        m.d.comb += registers.cycles.eq(counter.cycles)
         reads, writes = readers(config), writers(config)
         writers_of = {}
         for queue_set, identifier in ((QueueSet.CORE, AxiId.CORE), (QueueSet.ISA, AxiId.ISA)):
@@ -124,7 +124,7 @@ class Endpoint(wiring.Component):
         connect_stream(m, sync.burst, memory.read_burst[poll])
         connect_stream(m, memory.read_beat[poll], sync.beat)
         connect_stream(m, sync.o, out[Channel.ISA_WRITE_REQUEST])
-        self._move_data(m, out, into, memory, registers, traffic, clock, writers_of)
+        self._move_data(m, out, into, memory, registers, traffic, counter.cycles, writers_of)
         return m
 
     def _move_data(self, m, out, into, memory, registers, traffic, clock, writers_of):

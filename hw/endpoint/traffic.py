@@ -9,6 +9,7 @@ from hw.fabric.packets import drive_header, header_of
 from hw.spec.config import MAX_ENDPOINTS, TAG_BITS, Config
 from hw.spec.dma import TAG_ENGINE_BITS, TRAFFIC_ENGINE, RequestTag
 from hw.spec.packet import ADDRESS_BITS, LENGTH_BITS, MessageClass, Operation, flit_layout
+from hw.spec.registers import COUNTER_BITS
 from hw.spec.status import Status
 
 SEQUENCE_BITS = 24
@@ -24,7 +25,8 @@ class Traffic(wiring.Component):
     address, span : in, packets go to ``address`` onwards and start over after ``span`` bytes
     length : in, payload bytes, a multiple of the flit
     o, response : flit streams, write requests out and responses in, those to others too
-    sent, answered, errors : out, counts since enabled
+    sent, answered : out, counts since enabled
+    begins, failed : pulses, counts start over; a response was not OK
 
     Every 32-bit word of payload flit *n* is ``identity << 24 | n``, so that the receiver's
     memory tells who wrote last. One flit per cycle.
@@ -45,9 +47,10 @@ class Traffic(wiring.Component):
                 "length": In(LENGTH_BITS),
                 "o": Out(flits),
                 "response": In(flits),
-                "sent": Out(32),
-                "answered": Out(32),
-                "errors": Out(32),
+                "sent": Out(COUNTER_BITS),
+                "answered": Out(COUNTER_BITS),
+                "begins": Out(1),
+                "failed": Out(1),
             }
         )
 
@@ -111,13 +114,12 @@ class Traffic(wiring.Component):
         m.d.comb += tag.eq(header_of(self.response.payload).tag)
         with m.If(self.response.valid & self.response.payload.first & (tag.engine == own)):
             m.d.sync += self.answered.eq(self.answered + 1)
-            with m.If(header_of(self.response.payload).status != Status.OK):
-                m.d.sync += self.errors.eq(self.errors + 1)
-        with m.If(self.enable & ~started):
+            m.d.comb += self.failed.eq(header_of(self.response.payload).status != Status.OK)
+        m.d.comb += self.begins.eq(self.enable & ~started)
+        with m.If(self.begins):
             m.d.sync += [
                 self.sent.eq(0),
                 self.answered.eq(0),
-                self.errors.eq(0),
                 exhausted.eq(0),
                 offset.eq(0),
                 sequence.eq(0),

@@ -22,8 +22,10 @@ from hw.spec.packet import (
     QueueSet,
     flit_layout,
 )
+from hw.spec.registers import COUNTER_BITS
 from hw.spec.status import Status
 from hw.stream.connect import connect_stream, through
+from hw.stream.delay import delayed
 from hw.stream.queue import Buffer
 
 
@@ -71,7 +73,7 @@ class WriteServer(wiring.Component):
                 "addition_error": In(1),
                 "windows": In(data.ArrayLayout(window_layout(config), config.endpoint.windows)),
                 "visible": Out(1),
-                "stored_bytes": Out(32),
+                "stored_bytes": Out(COUNTER_BITS),
                 "fault": In(Fault),
                 "fault_taken": Out(1),
             }
@@ -151,6 +153,8 @@ class WriteServer(wiring.Component):
         left = Signal(LENGTH_BITS)
         # Bytes of the first flit that lie before the address; ``left`` includes them.
         skipped = Signal(shift)
+        stored = Signal(range(flit_bytes + 1))
+        m.d.sync += self.stored_bytes.eq(self.stored_bytes + delayed(m, stored, 1, "stored"))
         identifier = Signal(16)
         told_status = Signal(Status)
         # Beats of the burst still to come, and whether there are any.
@@ -245,11 +249,11 @@ class WriteServer(wiring.Component):
                     m.d.sync += [open_beats.eq(open_beats - 1), opened.eq(open_beats != 1)]
                 with m.If(source.ready):
                     used = Mux(left >= flit_bytes, flit_bytes, left)
+                    m.d.comb += stored.eq(used - skipped)
                     m.d.sync += [
                         left.eq(left - used),
                         skipped.eq(0),
                         address.eq(address + flit_bytes),
-                        self.stored_bytes.eq(self.stored_bytes + (used - skipped)),
                     ]
                     with m.If(flit.last):
                         push_answer(

@@ -215,7 +215,7 @@ class WaveController(wiring.Component):
                 m.d.sync += times[context][name].eq(self.cycles)
         with m.If(issue.entry_wait):
             waited = times[issue.context].table_wait
-            m.d.sync += waited.eq(waited + 1)
+            m.d.sync += waited.eq(waited + ~waited.all())
 
         # From the last wave to the report.
         connect_stream(m, retire.notify, self.notify)

@@ -5,10 +5,11 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.csr.bus import CsrBus, Decoder
+from hw.csr.cycle_counter import CycleCounter
 from hw.spec.config import Config
 from hw.spec.instruction import Completion, instruction_layout
 from hw.spec.packet import ADDRESS_BITS
-from hw.spec.registers import FEATURE_BITS, IDENTITY, SWITCH
+from hw.spec.registers import COUNTER_BITS, FEATURE_BITS, IDENTITY, SWITCH
 from hw.stream.connect import connect_stream
 from hw.stream.delay import delayed
 from hw.stream.queue import Queue
@@ -22,7 +23,8 @@ class IsaRegisters(wiring.Component):
     bus : register bus
     instruction : stream out per controller
     completion : stream in, records
-    features, timeout, barrier_timeout, flag_base, cycles : out, settings
+    features, timeout, barrier_timeout, flag_base : out, settings
+    cycles : out, since reset
     late, stray, misrouted : in, events in this cycle, to be counted
     given_up : in, a bit per port
     sync_refused : out, per controller, a bit per barrier it may not use
@@ -42,7 +44,7 @@ class IsaRegisters(wiring.Component):
                 "timeout": Out(32),
                 "barrier_timeout": Out(32),
                 "flag_base": Out(ADDRESS_BITS),
-                "cycles": Out(32),
+                "cycles": Out(COUNTER_BITS),
                 "late": In(8),
                 "stray": In(8),
                 "misrouted": In(8),
@@ -57,8 +59,9 @@ class IsaRegisters(wiring.Component):
         count = isa.wave_controllers
         registers = Decoder(m, self.bus, SWITCH, registered=config.fabric.registered)
         registers.read("IDENTITY", IDENTITY)
-        m.d.sync += self.cycles.eq(self.cycles + 1)
-        registers.read("CYCLES", self.cycles)
+        m.submodules.cycle_counter = counter = CycleCounter()
+        m.d.comb += self.cycles.eq(counter.cycles)
+        registers.counter("CYCLES", counter.cycles)
         registers.read("GIVEN_UP", self.given_up)
         for barrier in range(isa.sync_ids):
             refused = registers.storage("SYNC_REFUSED", index=barrier, bits=count)
@@ -86,9 +89,7 @@ class IsaRegisters(wiring.Component):
             ("MISROUTED", self.misrouted),
         ):
             # The sum of events from everywhere, in a cycle of its own.
-            counter = Signal(32, name=name.lower())
-            m.d.sync += counter.eq(counter + delayed(m, events, 1, f"{name.lower()}_events"))
-            registers.read(name, counter)
+            registers.tally(name, delayed(m, events, 1, f"{name.lower()}_events"))
 
         # Instructions are written word by word, then submitted as a whole.
         layout = instruction_layout(config)

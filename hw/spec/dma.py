@@ -10,7 +10,7 @@ from amaranth.lib import data, enum
 
 from hw.spec.config import AXI_BOUNDARY_BYTES, MAX_ENDPOINTS, TAG_BITS
 from hw.spec.packet import ADDRESS_BITS, NODE_BITS, WORD_BITS
-from hw.spec.registers import Register, register_map
+from hw.spec.registers import Kind, Register, counter, moment, register_map, state
 
 COMMAND_BYTES = 64
 MAX_RING_COMMANDS = 1 << 16
@@ -149,22 +149,35 @@ class RequestTag(data.Struct):
 ENGINE_BYTES = AXI_BOUNDARY_BYTES // MAX_ENDPOINTS
 """An engine's part of the endpoint's DMA register page."""
 
+
+def _index(name: str, offset: int, doc: str) -> Register:
+    """A number of commands, or of one of them, since reset."""
+    return Register(name, offset, "r", doc, kind=Kind.MODULO)
+
+
 ENGINE = register_map(
-    Register("STATE", 0x00, "r", "bits 1..0: state; 8..4: status; 31..16: number of the command"),
+    state("STATE", 0x00, "bits 1..0: state; bits 8..4: status"),
     Register("RESET", 0x04, "w", "forget a failure and every command; zero the pointers"),
     Register("RING_BASE", 0x08, "rw", "address of the ring, 64-byte aligned, low and high word", 2),
     Register("RING_SIZE", 0x10, "rw", "commands in the ring, a power of two"),
-    Register("DOORBELL", 0x14, "rw", "commands ever put into the ring; writing starts them"),
-    Register("FETCHED", 0x18, "r", "commands ever taken out of the ring: their places are free"),
-    Register("STARTED", 0x1C, "r", "commands begun since reset"),
-    Register("COMPLETED", 0x20, "r", "commands known complete; equals STARTED when idle"),
+    Register(
+        "DOORBELL",
+        0x14,
+        "rw",
+        "commands ever put into the ring; writing starts them",
+        kind=Kind.MODULO,
+    ),
+    _index("FETCHED", 0x18, "commands ever taken out of the ring: their places are free"),
+    _index("STARTED", 0x1C, "commands begun since reset"),
+    _index("COMPLETED", 0x20, "commands known complete; equals STARTED when idle"),
     Register("TIMEOUT", 0x24, "rw", "cycles without progress of the fabric until it fails"),
-    Register("RUNG_AT", 0x28, "r", "cycle of the latest doorbell"),
-    Register("FETCHED_AT", 0x2C, "r", "cycle the first command after it was begun"),
-    Register("FIRST_READ_AT", 0x30, "r", "cycle its first read was issued"),
-    Register("LAST_WRITE_AT", 0x34, "r", "cycle the latest write was acknowledged"),
-    Register("SIGNALLED_AT", 0x38, "r", "cycle the latest signal was visible"),
-    Register("BUSY_CYCLES", 0x3C, "r", "cycles data left for a memory, since reset"),
+    moment("RUNG_AT", 0x28, "cycle of the latest doorbell"),
+    moment("FETCHED_AT", 0x2C, "cycle the first command after it was begun"),
+    moment("FIRST_READ_AT", 0x30, "cycle its first read was issued"),
+    moment("LAST_WRITE_AT", 0x34, "cycle the latest write was acknowledged"),
+    moment("SIGNALLED_AT", 0x38, "cycle the latest signal was visible"),
+    _index("FAILED", 0x3C, "number of the command that failed, the first since reset is 0"),
     Register("TENANT", 0x80, "rw", "whose requests these are, for the windows of memories"),
     Register("INLINE", 0x40, "w", "a whole command; the last word starts it", 16),
+    counter("BUSY_CYCLES", 0x88, "cycles data left for a memory, since reset"),
 )

@@ -19,7 +19,7 @@ import json
 from amaranth.lib import enum
 
 from hw.spec.config import Config
-from hw.spec.registers import Register, register_map
+from hw.spec.registers import Register, register_map, state
 
 ADDRESS_BITS = 32
 MEMORY = 1 << 31
@@ -48,22 +48,20 @@ class HostStatus(enum.IntEnum, shape=8):
 
 
 BOARD = register_map(
-    Register("IDENTITY", 0x000, "r", f"reads {BOARD_IDENTITY:#010x}"),
-    Register(
+    state("IDENTITY", 0x000, f"reads {BOARD_IDENTITY:#010x}"),
+    state(
         "ROLE",
         0x004,
-        "r",
         "bit 0: the switch is here; bits 15..8: endpoints here; bits 23..16: links to other "
         "boards; bits 31..24: lanes of a link",
     ),
-    Register("CONFIGURATION", 0x008, "r", "fingerprint of the configuration it was built from"),
-    Register("CLOCK", 0x00C, "r", "clock in kHz"),
+    state("CONFIGURATION", 0x008, "fingerprint of the configuration it was built from"),
+    state("CLOCK", 0x00C, "clock in kHz"),
     Register("NODE", 0x040, "rw", "id of each endpoint here; their places here at reset", 16),
-    Register("LINK_STATUS", 0x080, "r", "of each link, see the layout `LinkStatus`", MOST_LINKS),
-    Register(
+    state("LINK_STATUS", 0x080, "of each link, see the layout `LinkStatus`", MOST_LINKS),
+    state(
         "LINK_EYE",
         0x100,
-        "r",
         "of each link, two words: per lane a byte, delay steps that were good in training",
         2 * MOST_LINKS,
     ),

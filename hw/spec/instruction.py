@@ -84,8 +84,8 @@ RECORD_TIMES = (
 
 
 class Completion(data.Struct):
-    """What the accelerator reports of an instruction. Times are cycles of its counter,
-    ``table_wait`` is a duration."""
+    """What the accelerator reports of an instruction. Times are the low 32 bits of its cycle
+    counter; ``table_wait`` is a duration, which stays at its largest value."""
 
     identifier: 16
     status: Status

@@ -7,6 +7,7 @@ the same order.
 
 from __future__ import annotations
 
+import enum
 from dataclasses import dataclass
 
 PAGE_BYTES = 4096
@@ -14,15 +15,46 @@ IDENTITY = 0x5C1E0001
 POLL_INTERVAL = 16
 
 
+class Kind(enum.Enum):
+    """What a register holds, and so what becomes of a number that grows.
+
+    No number is cut in silence: it is wide enough for ever, or stays at its largest value, or
+    is one of which only differences modulo 2^32 have a meaning.
+    """
+
+    SETTING = "what was written"
+    ACTION = "nothing: writing it does something"
+    STATE = "what is, not how often"
+    COUNTER = "64 bits, low and high word"
+    TALLY = "stays at 2^32 - 1"
+    MODULO = "modulo 2^32"
+
+
+_KIND_OF_ACCESS = {"rw": Kind.SETTING, "w": Kind.ACTION}
+
+
 @dataclass(frozen=True)
 class Register:
-    """One register, or ``count`` of them in a row."""
+    """One register, or ``count`` of them in a row.
+
+    ``access``: "r", "w" or "rw"; one that is only read must tell its ``kind``. A counter is a
+    low and a high word.
+    """
 
     name: str
     offset: int
     access: str
     doc: str
     count: int = 1
+    kind: Kind | None = None
+
+    def __post_init__(self) -> None:
+        if self.kind is None:
+            if self.access not in _KIND_OF_ACCESS:
+                raise ValueError(f"{self.name}: what is only read needs a kind")
+            object.__setattr__(self, "kind", _KIND_OF_ACCESS[self.access])
+        if self.kind is Kind.COUNTER and self.count != COUNTER_WORDS:
+            raise ValueError(f"{self.name}: a counter has {COUNTER_WORDS} words")
 
     def address(self, index: int = 0) -> int:
         if not 0 <= index < self.count:
@@ -30,26 +62,58 @@ class Register:
         return self.offset + 4 * index
 
 
+COUNTER_BITS = 64
+COUNTER_WORDS = 2
+MOMENT_BITS = 32
+
+
+def extended(moment: int, now: int) -> int:
+    """The cycle of which ``moment`` is the low 32 bits.
+
+    ``now``: a cycle of the same counter, at most 2^32 - 1 cycles later.
+    """
+    return now - (now - moment) % (1 << MOMENT_BITS)
+
+
+def counter(name: str, offset: int, doc: str) -> Register:
+    """A counter of 64 bits that no running system ends."""
+    return Register(name, offset, "r", doc, COUNTER_WORDS, Kind.COUNTER)
+
+
+def tally(name: str, offset: int, doc: str) -> Register:
+    """A count of rare events that stays at its largest value."""
+    return Register(name, offset, "r", doc, kind=Kind.TALLY)
+
+
+def moment(name: str, offset: int, doc: str) -> Register:
+    """The low 32 bits of the cycle counter when something happened."""
+    return Register(name, offset, "r", doc, kind=Kind.MODULO)
+
+
+def state(name: str, offset: int, doc: str, count: int = 1) -> Register:
+    return Register(name, offset, "r", doc, count, Kind.STATE)
+
+
 def register_map(*registers: Register) -> dict[str, Register]:
     return {register.name: register for register in registers}
 
 
 SWITCH = register_map(
-    Register("IDENTITY", 0x000, "r", f"reads {IDENTITY:#010x}"),
+    state("IDENTITY", 0x000, f"reads {IDENTITY:#010x}"),
     Register("FEATURES", 0x004, "rw", "improvements switched on, see the feature bits"),
     Register("TIMEOUT", 0x008, "rw", "cycles without progress until an instruction fails"),
     Register("BARRIER_TIMEOUT", 0x00C, "rw", "cycles at a barrier until it fails; 0: never"),
     Register("FLAG_BASE", 0x010, "rw", "address of flag 0 in every endpoint, low and high word", 2),
-    Register("CYCLES", 0x018, "r", "free-running cycle counter"),
     Register("SUBMIT", 0x01C, "w", "queue the staged instruction at controller <value>"),
-    Register("QUEUE_SPACE", 0x020, "r", "free instruction slots of each controller", 4),
-    Register("COMPLETIONS", 0x030, "r", "completion records waiting"),
+    state("QUEUE_SPACE", 0x020, "free instruction slots of each controller", 4),
+    state("COMPLETIONS", 0x030, "completion records waiting"),
     Register("COMPLETION_POP", 0x034, "w", "drop the oldest completion record"),
-    Register("LATE_RESPONSES", 0x038, "r", "answers dropped because their request had timed out"),
-    Register("STRAY_RESPONSES", 0x03C, "r", "duplicate or unknown answers, all instructions"),
-    Register("MISROUTED", 0x040, "r", "ordinary packets dropped for naming no present endpoint"),
-    Register("GIVEN_UP", 0x044, "r", "bit i: endpoint i takes nothing, and is given up"),
-    Register("COMPLETION", 0x080, "r", "oldest completion record, words", 8),
+    tally("LATE_RESPONSES", 0x038, "answers dropped because their request had timed out"),
+    tally("STRAY_RESPONSES", 0x03C, "duplicate or unknown answers, all instructions"),
+    tally("MISROUTED", 0x040, "ordinary packets dropped for naming no present endpoint"),
+    state("GIVEN_UP", 0x044, "bit i: endpoint i takes nothing, and is given up"),
+    counter("CYCLES", 0x078, "cycles since reset"),
+    state("COMPLETION", 0x080, "oldest completion record, words", 8),
     Register("SYNC_REFUSED", 0x0C0, "rw", "per barrier: controllers that may not use it", 16),
     Register("INSTRUCTION", 0x100, "w", "staging area of one instruction, words", 64),
 )
@@ -63,15 +127,14 @@ FEATURE_BITS = (
 """Bit n of FEATURES; the names are those of the fields in the configuration."""
 
 ENDPOINT = register_map(
-    Register("IDENTITY", 0x000, "r", f"reads {IDENTITY:#010x}"),
-    Register("CYCLES", 0x004, "r", "free-running cycle counter"),
+    state("IDENTITY", 0x000, f"reads {IDENTITY:#010x}"),
     Register("ARRIVE", 0x008, "w", "arrive at barrier <value>, then poll its flag"),
     Register("FLAG_BASE", 0x00C, "rw", "address of flag 0 in this memory, low and high word", 2),
-    Register("SYNC_STATE", 0x014, "r", "bit 0: waiting for the flag; bits 8..4: its status"),
-    Register("FLAG_IDENTIFIER", 0x018, "r", "identifier found in the flag"),
-    Register("ARRIVED_AT", 0x01C, "r", "cycle the arrival left"),
-    Register("VISIBLE_AT", 0x020, "r", "cycle the latest flag was visible in memory"),
-    Register("POLLED_AT", 0x024, "r", "cycle the poll saw the flag"),
+    state("SYNC_STATE", 0x014, "bit 0: waiting for the flag; bits 8..4: its status"),
+    state("FLAG_IDENTIFIER", 0x018, "identifier found in the flag"),
+    moment("ARRIVED_AT", 0x01C, "cycle the arrival left"),
+    moment("VISIBLE_AT", 0x020, "cycle the latest flag was visible in memory"),
+    moment("POLLED_AT", 0x024, "cycle the poll saw the flag"),
     Register("POLL_INTERVAL", 0x028, "rw", f"cycles between polls, {POLL_INTERVAL} at reset"),
     Register("TRAFFIC_CONTROL", 0x040, "rw", "bit 0: send; bit 1: multicast"),
     Register("TRAFFIC_DESTINATION", 0x044, "rw", "endpoint id, or mask"),
@@ -79,31 +142,31 @@ ENDPOINT = register_map(
     Register("TRAFFIC_BYTES", 0x050, "rw", "payload of a packet"),
     Register("TRAFFIC_SPAN", 0x054, "rw", "bytes after which the address starts over"),
     Register("TRAFFIC_LIMIT", 0x058, "rw", "packets to send; 0: no limit"),
-    Register("TRAFFIC_SENT", 0x05C, "r", "packets sent since last switched on"),
-    Register("TRAFFIC_ANSWERED", 0x060, "r", "responses received since last switched on"),
-    Register("TRAFFIC_ERRORS", 0x064, "r", "responses whose status was not OK"),
+    tally("TRAFFIC_ERRORS", 0x064, "responses whose status was not OK"),
     Register(
         "FAULT",
         0x068,
         "rw",
         "misbehaviour for the next ISA read or write, see Fault; bit 8: core",
     ),
-    Register("TRANSMITTED", 0x070, "r", "flits sent on the link, credit flits included"),
-    Register("RECEIVED", 0x074, "r", "flits received from the link, credit flits included"),
-    Register("PAYLOAD_TRANSMITTED", 0x080, "r", "of these, flits that are no header or credit"),
-    Register("PAYLOAD_RECEIVED", 0x084, "r", "of these, flits that are no header or credit"),
-    Register(
+    state(
         "LINK_STATE",
         0x088,
-        "r",
         "bit 0: the far end is heard; bit 1: it takes nothing, and is given up",
     ),
-    Register("LINK_REPLAYS", 0x08C, "r", "times this end went back to send flits again"),
-    Register("LINK_DAMAGED", 0x090, "r", "words received whose CRC was wrong"),
-    Register("LINK_REJECTS", 0x094, "r", "times the far end was asked to go back"),
-    Register("LINK_DROPS", 0x098, "r", "times the far end fell silent"),
-    Register("CORE_BYTES", 0x078, "r", "ordinary bytes written into this memory"),
-    Register("ISA_BYTES", 0x07C, "r", "bytes written into this memory by the accelerator"),
+    tally("LINK_REPLAYS", 0x08C, "times this end went back to send flits again"),
+    tally("LINK_DAMAGED", 0x090, "words received whose CRC was wrong"),
+    tally("LINK_REJECTS", 0x094, "times the far end was asked to go back"),
+    tally("LINK_DROPS", 0x098, "times the far end fell silent"),
+    counter("CYCLES", 0x0A0, "cycles since reset"),
+    counter("TRAFFIC_SENT", 0x0A8, "packets sent since last switched on"),
+    counter("TRAFFIC_ANSWERED", 0x0B0, "responses received since last switched on"),
+    counter("TRANSMITTED", 0x0B8, "flits sent on the link, credit flits included"),
+    counter("RECEIVED", 0x0C0, "flits received from the link, credit flits included"),
+    counter("PAYLOAD_TRANSMITTED", 0x0C8, "of these, flits that are no header or credit"),
+    counter("PAYLOAD_RECEIVED", 0x0D0, "of these, flits that are no header or credit"),
+    counter("CORE_BYTES", 0x0D8, "ordinary bytes written into this memory"),
+    counter("ISA_BYTES", 0x0E0, "bytes written into this memory by the accelerator"),
     Register(
         "WINDOW",
         0x100,

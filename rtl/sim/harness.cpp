@@ -10,6 +10,7 @@
 #include "Vscin.h"
 #include "svdpi.h"
 #include "verilated.h"
+#include "verilated_syms.h"
 #ifdef SCIN_COVERAGE
 #include "verilated_cov.h"
 #endif
@@ -133,6 +134,19 @@ void scin_close(Simulation* simulation) {
 uint64_t scin_cycle(Simulation* simulation) { return simulation->cycle; }
 
 uint8_t* scin_memory(Simulation*, int index) { return memories[index]; }
+
+// Sets every variable of this name, one of those that counters.vlt makes public; returns how many.
+int scin_set(Simulation* simulation, const char* name, uint64_t value) {
+  int found = 0;
+  for (const auto& [path, scope] : *simulation->context.scopeNameMap()) {
+    if (const VerilatedVar* variable = scope->varFind(name)) {
+      std::memcpy(variable->datap(), &value, sizeof(value));
+      ++found;
+    }
+  }
+  simulation->top->eval();
+  return found;
+}
 
 void scin_step(Simulation* simulation, uint64_t cycles) {
   for (uint64_t i = 0; i < cycles; ++i) simulation->step();

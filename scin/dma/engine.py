@@ -10,18 +10,21 @@ import numpy as np
 from hw.spec.config import AXI_BOUNDARY_BYTES
 from hw.spec.dma import COMMAND_BYTES, ENGINE, ENGINE_BYTES, Command, EngineState
 from hw.spec.packing import pack
-from hw.spec.registers import PAGE_BYTES, dma_page
+from hw.spec.registers import PAGE_BYTES, dma_page, extended
 from hw.spec.status import Status
 from scin.dma import commands as build
-from scin.driver import Driver, write_address
+from scin.driver import Driver, read_register, write_address
 
 RING_COMMANDS = AXI_BOUNDARY_BYTES // COMMAND_BYTES
 """By default a ring fills 4 KiB."""
 
+COUNT_LIMIT = 1 << 32
+"""Commands are counted modulo this."""
+
 
 @dataclass(frozen=True)
 class EngineOutcome:
-    """How the commands since the last reset ended; ``failed`` counts from it."""
+    """How the commands since the last reset ended; ``failed`` counts from it, modulo 2^32."""
 
     status: Status
     failed: int | None
@@ -29,7 +32,8 @@ class EngineOutcome:
 
 @dataclass(frozen=True)
 class Moments:
-    """Cycles at which the engine passed the phases of the latest commands."""
+    """Whole cycles of the endpoint's counter at which the engine passed the phases of the latest
+    commands, less than 2^32 cycles ago."""
 
     rung: int
     fetched: int
@@ -72,7 +76,9 @@ class EngineDriver:
         return self._page + ENGINE_BYTES * self.engine + ENGINE[name].address(index)
 
     def read(self, name: str) -> int:
-        return self.driver.bus.read(self.address(name))
+        return read_register(
+            self.driver.bus.read, ENGINE[name], self._page + ENGINE_BYTES * self.engine
+        )
 
     def write(self, name: str, value: int, index: int = 0) -> None:
         self.driver.bus.write(self.address(name, index), value)
@@ -96,13 +102,13 @@ class EngineDriver:
 
     def ring(self) -> None:
         """Let the engine know of everything queued."""
-        self.write("DOORBELL", self._written)
+        self.write("DOORBELL", self._written % COUNT_LIMIT)
 
     def submit(self, commands: Sequence[build.Command]) -> None:
         """Queue and ring, in portions the ring has room for."""
         left = list(commands)
         while left:
-            room = self.ring_commands - (self._written - self.read("FETCHED"))
+            room = self.ring_commands - (self._written - self.read("FETCHED")) % COUNT_LIMIT
             if room:
                 self.queue(left[:room])
                 self.ring()
@@ -122,7 +128,7 @@ class EngineDriver:
         state = self.read("STATE")
         if state & 3 == EngineState.IDLE:
             return EngineOutcome(Status.OK, None)
-        return EngineOutcome(Status(state >> 4 & 0x1F), state >> 16)
+        return EngineOutcome(Status(state >> 4 & 0x1F), self.read("FAILED"))
 
     def run(self, commands: Sequence[build.Command]) -> EngineOutcome:
         self.submit(commands)
@@ -130,7 +136,9 @@ class EngineDriver:
 
     def moments(self) -> Moments:
         names = ("RUNG_AT", "FETCHED_AT", "FIRST_READ_AT", "LAST_WRITE_AT", "SIGNALLED_AT")
-        return Moments(*(self.read(name) for name in names))
+        moments = [self.read(name) for name in names]
+        now = self.driver.read_endpoint(self.endpoint, "CYCLES")
+        return Moments(*(extended(moment, now) for moment in moments))
 
     def _wait_idle(self, what: str) -> None:
         for state in (EngineState.RUNNING, EngineState.HALTED):

@@ -143,7 +143,7 @@ class RingRunner:
             int((memory[:size].view(np.uint16) != expected).sum())
             for memory in self._simulator.memory
         )
-        sent = [(a - b) & 0xFFFFFFFF for a, b in zip(self._runner.flits(), before, strict=True)]
+        sent = [a - b for a, b in zip(self._runner.flits(), before, strict=True)]
         time = cycles / (config.isa.clock_MHz * 1e6)
         algbw = size / time / 1e9
         name = data_type.name.lower()

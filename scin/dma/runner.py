@@ -51,9 +51,7 @@ class DmaRunner:
             for endpoint, memory in enumerate(simulator.memory)
             for engine in range(config.dma.engines)
         }
-        # A register is sampled in the cycle its address is taken.
-        cycle = simulator.cycle
-        self._clock_offset = cycle - driver.read_endpoint(0, "CYCLES")
+        self._clock_offset = simulator.counter_origin()
 
     def run(self, plan: Plan, *, prelaunch: bool = False, seed: int = 1) -> DmaMeasurement:
         """Fill the memories, execute, compare every output piece at every endpoint."""
@@ -67,7 +65,7 @@ class DmaRunner:
         before = self._fill(plan, layout, seed)
         sent = self.flits()
         finished, released, origin, status = self._execute(plan, layout, prelaunch)
-        injected = [(now - then) & 0xFFFFFFFF for now, then in zip(self.flits(), sent, strict=True)]
+        injected = [now - then for now, then in zip(self.flits(), sent, strict=True)]
         cycles = round(max(finished))
         time = cycles / (self.config.isa.clock_MHz * 1e6)
         algbw = plan.size / time / 1e9
@@ -176,10 +174,9 @@ class DmaRunner:
             (self.engines[work.endpoint, work.engine].moments(), finished[work.endpoint])
             for work in plan.works
         ]
-        last, seen = max(moments, key=lambda item: (item[0].last_write - origin) & 0xFFFFFFFF)
+        last, seen = max(moments, key=lambda item: item[0].last_write)
         rung, *others = (
-            float((moment - origin) & 0xFFFFFFFF)
-            for moment in (last.rung, last.first_read, last.last_write)
+            float(moment - origin) for moment in (last.rung, last.first_read, last.last_write)
         )
         marks = [0.0, rung if released is None else released, *others, seen]
         second = 1 / (self.config.isa.clock_MHz * 1e6)

@@ -43,9 +43,7 @@ def observe(simulator: Simulator, case: Case, *, progress: Progress = lambda: No
     driver.open_whole_memory()
     for memory in simulator.memory:
         memory[config.flag_base : config.flag_base + AXI_BOUNDARY_BYTES] = 0
-    # A register is sampled in the cycle its address is taken.
-    reset = simulator.cycle
-    reset -= driver.read_endpoint(0, "CYCLES")
+    reset = simulator.counter_origin()
     traffic = [begun - reset for begun in _start_traffic(simulator, driver, case)]
     for instruction in case.instructions:
         for part in _program(case, instruction):
@@ -59,10 +57,10 @@ def observe(simulator: Simulator, case: Case, *, progress: Progress = lambda: No
     if case.synchronised:
         for endpoint in members:
             driver.wait_flag(endpoint)
-        moments = [driver.read_endpoint(i, "ARRIVED_AT") for i in members]
-        origin = max(moments)
-        arrivals = [moment - origin for moment in moments]
-        cycles = max(driver.read_endpoint(i, "VISIBLE_AT") for i in members) - origin
+        moments = [driver.endpoint_moments(i, ("ARRIVED_AT", "VISIBLE_AT")) for i in members]
+        origin = max(arrived for arrived, _ in moments)
+        arrivals = [arrived - origin for arrived, _ in moments]
+        cycles = max(visible for _, visible in moments) - origin
         starts = [0 for _ in records]
     else:
         origin = min([first - FETCH_CYCLES, *traffic])
