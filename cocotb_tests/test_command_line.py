@@ -1,6 +1,7 @@
 """The command line: contract of the output, bad input, exit status."""
 
 import json
+import pickle
 
 import numpy as np
 import pytest
@@ -190,6 +191,24 @@ BAD = {
     "override": (("run", "allreduce", "--set", "isa.waves"), "section.field=value"),
     "size": (("run", "allreduce", *TINY, "--size", "7"), "multiple of 2 B"),
     "size text": (("run", "allreduce", *TINY, "--size", "4Q"), "size '4Q'"),
+    "much": (("run", "allreduce", *TINY, "--size", "9" * 5000), "must be less than 1152"),
+    "memory": (
+        ("run", "allreduce", "--size", "64G", "--set", "endpoint.memory_bytes=274877906944"),
+        "size = 68719476736: the tensors of 4 endpoints take about",
+    ),
+    "negative seed": (("run", "allreduce", "--seed", "-1"), "seed -1: must be between 0 and 2147"),
+    "large seed": (("soak", "--seed", "9" * 20), "must be between 0 and 2147483647"),
+    "synthetic seed": (("accuracy", "--seed", "-1"), "seed -1: must be between 0 and"),
+    "seed text": (("sweep", "allreduce", "--seed", "x"), "seed 'x': must be a whole number"),
+    "nan": (("run", "allreduce", "--set", "isa.clock_MHz=nan"), "= nan: must be a finite number"),
+    "inf": (("compare", "--set", "link.gigabytes_per_second=inf"), "must be a finite number"),
+    "minus inf": (("study", "inq", "--set", "isa.clock_MHz=-inf"), "must be a finite number"),
+    "fault nan": (("soak", "--fault", "ber=nan"), "fault ber = nan: must be between 0 and 1"),
+    "parameter nan": (("compare", "--parameter", "software_us=nan"), "software_us = nan: must be"),
+    "parameter inf": (("llm", "--parameter", "dma_start_ns=inf"), "dma_start_ns = inf: must be"),
+    "host nan": (("dma", "p2p", "--host-command", "nan"), "host-command nan: must be between 1"),
+    "nested": (("run", "allreduce", "--set", "isa.waves=" + "[" * 5000), "not a TOML value"),
+    "digits": (("run", "allreduce", "--set", "isa.waves=" + "9" * 5000), "not a TOML value"),
     "zero": (("run", "allreduce", *TINY, "--size", "0"), "positive multiple"),
     "gather size": (("run", "allgather", *TINY, "--size", "6"), "multiple of 4 B"),
     "too large": (("run", "allreduce", *TINY, "--size", "1G"), "must be at most 1044480"),
@@ -255,11 +274,65 @@ def test_bad_files(ranks):
     refused("names 1 files: must be 2")
 
 
+def test_ranks_in_the_order_of_their_numbers(tmp_path):
+    """rank2 is before rank10, whatever their digits."""
+    names = [f"node1_rank{index}" for index in (2, 10)]
+    for value, name in enumerate(names):
+        np.save(tmp_path / f"{name}.npy", np.full(8, value, np.float16))
+    given = ("--input", tmp_path / "*.npy", "--output", tmp_path / "out")
+    assert scin("run", "allgather", *TINY, *given).exit_code == 0
+    gathered = np.load(tmp_path / "out" / "endpoint0.npy")
+    assert gathered[:, 0].tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("dtype", [">f2", "<f2"])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_tensors_of_any_layout(tmp_path, dtype, order):
+    """Big-endian files and such in Fortran's order mean what numpy reads."""
+    rng = np.random.default_rng(9)
+    arrays = [rng.standard_normal((5, 8)).astype(np.float16) for _ in range(2)]
+    for index, array in enumerate(arrays):
+        np.save(tmp_path / f"rank{index}.npy", np.asarray(array, dtype=dtype, order=order))
+    given = ("--input", tmp_path / "rank*.npy", "--output", tmp_path / "out")
+    result = scin("run", "allreduce", *TINY, *given, "--redop", "max")
+    assert result.exit_code == 0, result.output
+    assert (np.load(tmp_path / "out" / "endpoint1.npy") == np.maximum(*arrays)).all()
+
+
+def test_files_that_are_no_tensors(tmp_path):
+    """Objects, archives, pickles, and files that promise more than they hold: a line each."""
+    good = tmp_path / "rank0.npy"
+    np.save(good, np.zeros(8, np.float16))
+    bad = tmp_path / "rank1.npy"
+
+    def refused(message):
+        result = scin("run", "allreduce", *TINY, "--input", tmp_path / "rank*.npy")
+        assert result.exit_code == 2, result.output
+        assert result.output.startswith(f"scin: {bad}: ")
+        assert message in result.output
+
+    np.save(bad, np.array([{}] * 8, dtype=object), allow_pickle=True)
+    refused("Object arrays cannot be loaded")
+    bad.write_bytes(pickle.dumps([1.0] * 8))
+    refused("not a readable .npy file")
+    with bad.open("wb") as file:
+        np.savez(file, np.zeros(8, np.float16))
+    refused("type an archive: must be float16")
+    bad.write_bytes(b"PK\x03\x04 and no more")
+    refused("not a readable .npy file")
+    bad.write_bytes(good.read_bytes().replace(b"(8,)", b"(8000000000000,)"))
+    refused("not a readable .npy file")
+    bad.write_bytes(good.read_bytes()[:-2])
+    refused("not a readable .npy file")
+    np.save(bad, np.zeros(8, np.dtype([("a", "u1"), ("b", "u1")])))
+    refused("must be float16")
+
+
 def test_unwritable_output_leaves_nothing(ranks):
     folder, _ = ranks
     result = scin("run", "allreduce", *TINY, "--size", "256", "--json", folder / "no" / "x.json")
     assert result.exit_code == 2
-    assert "cannot write" in result.output
+    assert f"its folder does not exist: {folder / 'no'}" in result.output
 
 
 def test_emit_writes_verilog_and_manifest(tmp_path):
@@ -272,3 +345,30 @@ def test_doctor():
     result = scin("doctor")
     assert result.exit_code == 0, result.output
     assert "verilator" in result.output
+
+
+@pytest.mark.parametrize("command", [("compare",), ("run", "allreduce"), ("study", "inq")])
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[isa]\nclock_MHz = nan\n", "isa.clock_MHz = nan: must be a finite number"),
+        ("[link]\ngigabytes_per_second = +inf\n", "gigabytes_per_second = inf: must be a finite"),
+        ("system = 3\n", "system: unknown section"),
+        ("[isa]\nwaves = " + "9" * 5000, "configuration"),
+    ],
+)
+def test_bad_configuration_files(tmp_path, command, text, message):
+    path = tmp_path / "x.toml"
+    path.write_text(text)
+    result = scin(*command, "--config", path)
+    assert result.exit_code == 2, result.output
+    assert message in result.output
+    assert len(result.output.splitlines()) == 1
+
+
+def test_override_of_no_section(tmp_path):
+    path = tmp_path / "x.toml"
+    path.write_text("system = 3\n")
+    result = scin("compare", "--config", path, "--set", "system.endpoints=2")
+    assert result.exit_code == 2
+    assert result.output == "scin: system = 3: must be a section of fields\n"

@@ -7,6 +7,7 @@ name such as ``/dev/ttyUSB0`` or ``socket://host:port``.
 from __future__ import annotations
 
 import struct
+import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -44,13 +45,21 @@ class BoardError(BusError):
 
 
 class BoardPort:
-    """Words at the addresses of one board (:mod:`hw.spec.host`), through its serial port."""
+    """Words at the addresses of one board (:mod:`hw.spec.host`), through its serial port.
+
+    ``timeout``: seconds that an answer may take, whatever comes meanwhile. The port is this
+    program's alone. Whatever is wrong with it raises :class:`BoardError`.
+    """
 
     def __init__(self, name: str, url: str, *, baud: int, timeout: float) -> None:
         self.name = name
+        self.url = url
+        self._timeout = timeout
         try:
-            self._line = serial.serial_for_url(url, baudrate=baud, timeout=timeout)
-        except (serial.SerialException, ValueError) as error:
+            self._line = serial.serial_for_url(
+                url, baudrate=baud, timeout=timeout, write_timeout=timeout, exclusive=True
+            )
+        except (OSError, ValueError) as error:
             raise BoardError(f"{name}: cannot open {url}: {error}") from error
 
     def close(self) -> None:
@@ -59,27 +68,42 @@ class BoardPort:
     def resynchronise(self) -> None:
         """Bring the board to where it waits for a command, whatever came before."""
         if not any(self._answers_after(zeros) for zeros in RESYNC_BYTES):
-            raise BoardError(f"{self.name}: no answer on {self._line.port}")
+            raise BoardError(f"{self.name}: no answer on {self.url}")
 
     def _answers_after(self, zeros: int) -> bool:
-        self._line.write(bytes(zeros))
-        self._line.write(_command(HostCommand.READ, _board_address("IDENTITY"), 1))
+        end = time.monotonic() + self._timeout
+        self._send(bytes(zeros))
+        self._send(_command(HostCommand.READ, _board_address("IDENTITY"), 1))
         # What an unfinished command still answers comes before this read's answer.
         expected = struct.pack("<IB", BOARD_IDENTITY, HostStatus.OK)
         seen = b""
         while expected not in seen:
-            byte = self._line.read(1)
-            if not byte:
+            byte = self._receive(1)
+            # A port that talks by itself never falls silent.
+            if not byte or time.monotonic() > end:
                 return False
             seen = (seen + byte)[-len(expected) :]
         return True
+
+    def _send(self, content: bytes) -> None:
+        try:
+            self._line.write(content)
+        except OSError as error:
+            raise BoardError(f"{self.name}: {self.url}: {error}") from error
+
+    def _receive(self, size: int) -> bytes:
+        """As many bytes as come before the timeout."""
+        try:
+            return self._line.read(size)
+        except OSError as error:
+            raise BoardError(f"{self.name}: {self.url}: {error}") from error
 
     def read(self, address: int, count: int = 1) -> list[int]:
         words: list[int] = []
         while len(words) < count:
             now = min(MOST_WORDS, count - len(words))
             where = address + WORD_BYTES * len(words)
-            self._line.write(_command(HostCommand.READ, where, now))
+            self._send(_command(HostCommand.READ, where, now))
             answer = self._answer(WORD_BYTES * now, where)
             words += struct.unpack(f"<{now}I", answer)
         return words
@@ -89,11 +113,11 @@ class BoardPort:
             part = words[start : start + MOST_WORDS]
             where = address + WORD_BYTES * start
             body = struct.pack(f"<{len(part)}I", *part)
-            self._line.write(_command(HostCommand.WRITE, where, len(part)) + body)
+            self._send(_command(HostCommand.WRITE, where, len(part)) + body)
             self._answer(0, where)
 
     def _answer(self, size: int, address: int) -> bytes:
-        answer = self._line.read(size + 1)
+        answer = self._receive(size + 1)
         if len(answer) != size + 1:
             raise BoardError(
                 f"{self.name}: {len(answer)} of {size + 1} bytes came at address {address:#x}"
@@ -157,6 +181,7 @@ class BoardSystem:
             raise BoardError(f"no serial port given for {', '.join(missing)}")
         self.partition = partition
         self.config = partition.config
+        self._timeout = timeout
         self._ports: dict[str, BoardPort] = {}
         try:
             for item in partition.boards:
@@ -267,12 +292,19 @@ class BoardSystem:
 
     def wait_while(self, address: int, mask: int, value: int, *, limit: int) -> bool:
         """Until (register & mask) differs from ``value``; False after ``limit`` cycles."""
-        start = self._cycles()
+        start = last = self._cycles()
+        moved = time.monotonic()
         while True:
             if self.read(address) & mask != value:
                 return True
-            if self._cycles() - start > limit:
+            now = self._cycles()
+            if now - start > limit:
                 return False
+            if now != last:
+                last, moved = now, time.monotonic()
+            elif time.monotonic() - moved > self._timeout:
+                name = self.partition.switch_board.name
+                raise BoardError(f"{name}: its clock stands still, CYCLES reads {now}")
 
     def _cycles(self) -> int:
         return read_register(self.read, SWITCH["CYCLES"], 0)

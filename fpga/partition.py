@@ -131,7 +131,7 @@ def load_partition(source: str | Path) -> Partition:
             )
     try:
         tree = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise PartitionError(f"partition {path}: {error}") from error
     return from_dict(tree, name=path.stem)
 

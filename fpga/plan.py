@@ -17,6 +17,7 @@ from fpga.links import LinkKind
 from fpga.partition import Cut, Partition, PartitionError, PlacedBoard
 from hw.formats import block_formats
 from hw.isa.reduce import LANE_BITS
+from hw.phy.aurora import aurora_lanes
 from hw.spec.config import Config
 
 COSTS = Path(__file__).resolve().parent / "costs.csv"
@@ -183,6 +184,17 @@ def _wires(cut: Cut, partition: Partition) -> list[tuple[str, object, object]]:
     if partition.link_kind == LinkKind.SERDES:
         near, far = cut.channels
         return [("pair out", near, far), ("pair in", near, far)]
+    if partition.link_kind == LinkKind.AURORA:
+        # A vendor's core; places of its pins are named as in pins.xdc.
+        one, other = cut.switch_link, cut.endpoint_link
+        return [
+            wire
+            for lane in range(aurora_lanes(partition.config))
+            for wire in (
+                (f"pair out {lane}", f"TX{one}_{lane}", f"RX{other}_{lane}"),
+                (f"pair in {lane}", f"RX{one}_{lane}", f"TX{other}_{lane}"),
+            )
+        ]
     (here, there), lanes = cut.ends, range(partition.framing.lanes)
     return [
         ("clock out", here.transmit_clock, there.receive_clock),

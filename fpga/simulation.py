@@ -24,6 +24,7 @@ from fpga.links import LinkKind
 from fpga.partition import Cut, Partition, PartitionError
 from fpga.tools import run_tool
 from hw.host.uart import LEAST_DIVISOR
+from scin.simulator import BusError
 from scin.toolchain import BUILD_FOLDER, REPOSITORY, find_verilator, require_program
 from scin.verilate import WAIVED_WARNINGS, alone, build, digest, place
 
@@ -273,6 +274,14 @@ class SimulatedBoards:
             start_new_session=True,
         )
         self.ports: dict[str, str] = {}
+        try:
+            self._learn_ports()
+        except BaseException:
+            self.close()
+            raise
+
+    def _learn_ports(self) -> None:
+        """What the simulation says of itself when it starts."""
         assert self._process.stdout is not None
         for line in self._process.stdout:
             if line.strip() == "ready":
@@ -280,7 +289,7 @@ class SimulatedBoards:
             name, port = line.split()
             self.ports[name] = f"socket://127.0.0.1:{port}"
         else:
-            raise RuntimeError(f"the simulation ended with status {self._process.wait()}")
+            raise BusError(f"the simulation of the boards ended, status {self._process.wait()}")
 
     def break_cable(self, cut: int) -> None:
         self._say(f"break {cut}")

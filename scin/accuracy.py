@@ -26,7 +26,7 @@ from models.accuracy import (
 from models.sentences import SENTENCES
 from models.transformer import Encoder
 from scin.files import takes_stdout
-from scin.options import InputError, exit_status, json_option, plot_option, write_json
+from scin.options import InputError, exit_status, json_option, plot_option, seed_option, write_json
 from scin.plot import plot_accuracy
 from scin.toolchain import MissingToolError
 
@@ -39,7 +39,7 @@ DATA = ("model", "synthetic")
 @click.option("--blocks", default=",".join(map(str, BLOCKS)), show_default=True, help="Sizes.")
 @plot_option("SQNR over ranks and over blocks")
 @json_option
-@click.option("--seed", default=1, show_default=True, help="Seed of synthetic data.")
+@seed_option("of synthetic data")
 @click.option("--quiet", is_flag=True, help="No table, no progress.")
 def accuracy(**options) -> None:
     """SQNR of quantized All-Reduces, INT8 and INT4, and what they do to a real model.

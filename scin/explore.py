@@ -93,7 +93,7 @@ def read_space(path: Path) -> Space:
     """Read and check the whole description before anything runs."""
     try:
         tree = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path}: {error}") from error
     if not {"config", "sizes", "algorithms"} <= set(tree) <= KEYS:
         wrong = ", ".join(sorted(set(tree) ^ (KEYS - {"fields"}))) or "nothing"
@@ -104,8 +104,10 @@ def read_space(path: Path) -> Space:
     for algorithm in tree["algorithms"]:
         if algorithm not in ALGORITHMS:
             raise InputError(f"{path}: algorithm {algorithm!r}: one of {', '.join(ALGORITHMS)}")
-    fields = {}
-    for name, values in tree.get("fields", {}).items():
+    fields, table = {}, tree.get("fields", {})
+    if not isinstance(table, dict):
+        raise InputError(f"{path}: fields = {table!r}: must be a table of lists")
+    for name, values in table.items():
         if not isinstance(values, list) or not values:
             raise InputError(f"{path}: fields.{name!r}: must be a list of values")
         fields[name] = tuple(values)

@@ -13,7 +13,18 @@ from rich.table import Table as RichTable
 
 from scin.driver import Driver
 from scin.files import STDOUT, OutputFolder, takes_stdout, write_file
-from scin.options import EXIT_WRONG, InputError, exit_status, json_option, parse_size
+from scin.options import (
+    EXIT_WRONG,
+    InputError,
+    Whole,
+    exit_status,
+    json_option,
+    parse_size,
+    seed_option,
+)
+
+LEAST_BAUD, MOST_BAUD = 9600, 12_000_000
+"""The slowest and the fastest serial port that a partition may have."""
 
 PARTITION = click.argument("partition", metavar="PARTITION")
 
@@ -51,7 +62,7 @@ def wiring(partition: str) -> None:
     from fpga.plan import wiring_tables
 
     with exit_status():
-        click.echo(wiring_tables(_load(partition)))
+        click.echo(wiring_tables(_load(partition)) or "No cable: everything is on one board.")
 
 
 @fpga.command()
@@ -131,7 +142,7 @@ def _print_reports(reports: list[Any]) -> None:
 
 @fpga.command()
 @PARTITION
-@click.option("--seed", default=1, show_default=True, help="Of clock errors and cable delays.")
+@seed_option("of clock errors and cable delays")
 def simulate(partition: str, seed: int) -> None:
     """Run the boards in a simulator; their serial ports are sockets that `scin fpga run` takes."""
     from fpga.simulation import SimulatedBoards, Surroundings, serial_baud
@@ -153,10 +164,14 @@ def simulate(partition: str, seed: int) -> None:
 @PARTITION
 @click.option("--port", "ports", multiple=True, metavar="BOARD=PORT", help="Serial port or URL.")
 @click.option("--simulate", "simulated", is_flag=True, help="Simulate the boards.")
-@click.option("--baud", type=int, help="Of the serial ports, if not the partition's.")
+@click.option(
+    "--baud",
+    type=Whole(LEAST_BAUD, MOST_BAUD),
+    help="Of the serial ports, if not the partition's.",
+)
 @click.option("--size", default="512", show_default=True, help="Bytes of the All-Reduce.")
 @click.option("--dtype", default="fp16", show_default=True, help="fp16, bf16 or a block format.")
-@click.option("--seed", default=1, show_default=True, help="Seed of random data.")
+@seed_option()
 @click.option("--status", "only_status", is_flag=True, help="Identify boards and links, then stop.")
 @json_option
 def run(
@@ -181,7 +196,7 @@ def run(
 
     with exit_status(), ExitStack() as stack:
         loaded = _load(partition)
-        given = _parse_ports(ports, loaded)
+        given = _parse_ports(ports, loaded, simulated)
         console = Console(stderr=True)
         timeout = 5.0
         if simulated:
@@ -203,14 +218,21 @@ def run(
             sys.exit(EXIT_WRONG)
 
 
-def _parse_ports(ports: tuple[str, ...], partition: Any) -> dict[str, str]:
+def _parse_ports(ports: tuple[str, ...], partition: Any, simulated: bool) -> dict[str, str]:
     names = [item.name for item in partition.boards]
-    given = {}
+    given: dict[str, str] = {}
+    if simulated and ports:
+        raise InputError(f"port {ports[0]}: --simulate has ports of its own")
     for text in ports:
         name, separator, url = text.partition("=")
         if not separator or name not in names:
             raise InputError(f"port {text!r}: must be BOARD=PORT, BOARD one of {', '.join(names)}")
+        if name in given:
+            raise InputError(f"port {text!r}: {name} has {given[name]} already")
         given[name] = url
+    missing = [name for name in names if name not in given]
+    if missing and not simulated:
+        raise InputError(f"port: must be given for each board, and is not for {', '.join(missing)}")
     return given
 
 
@@ -221,7 +243,7 @@ def _all_reduce(
     from hw.spec.instruction import ReduceOp
     from scin.options import parse_data_type
     from scin.run import check_quantized, element_count, run_tensors
-    from scin.runner import CollectiveRunner
+    from scin.runner import CollectiveRunner, check_capacity
     from scin.table import Table
     from scin.tensors import random_tensors
 
@@ -229,6 +251,7 @@ def _all_reduce(
     if is_block_scaled(data_type):
         check_quantized(config, "allreduce", data_type, ReduceOp.SUM)
     count = element_count(config, "allreduce", parse_size(size), data_type)
+    check_capacity(config, "allreduce", parse_size(size), data_type)
     inputs = random_tensors(data_type, count, config.system.endpoints, seed)
     runner = CollectiveRunner(config, system, Driver(system, config))
     table = Table(quiet=False, error=takes_stdout(json_path))

@@ -19,21 +19,29 @@ from hw.spec.instruction import DataType, ReduceOp
 from scin.collectives import OPERATIONS
 from scin.driver import HangError
 from scin.errors import EXIT_BAD_INPUT, EXIT_MISSING_TOOL, EXIT_WRONG, InputError
-from scin.files import STDOUT, OutputFile, write_file
+from scin.files import STDOUT, OutputFile, option_name, write_file
 from scin.runner import CapacityError
 from scin.simulator import BusError, Faults
 from scin.toolchain import MissingToolError
 from scin.verilate import BuildError
+
+LARGEST_SEED = (1 << 31) - 1
+LARGEST_SIZE = 1 << 60
 
 UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 
 
 def parse_size(text: str) -> int:
     """Bytes, with K, M, G or KiB, MiB, GiB as powers of 1024."""
-    match = re.fullmatch(r"(\d+)\s*([KMG]?)(?:i?B)?", text.strip(), re.IGNORECASE)
+    match = re.fullmatch(r"([0-9]+)\s*([KMG]?)(?:i?B)?", text.strip(), re.IGNORECASE)
     if not match:
         raise InputError(f"size {text!r}: must be bytes, such as 512, 4K, 4KiB or 16M")
-    return int(match[1]) * UNITS[match[2].upper()]
+    # So many digits are too many in any unit.
+    number = int(match[1]) if len(match[1]) < 40 else LARGEST_SIZE
+    size = number * UNITS[match[2].upper()]
+    if size >= LARGEST_SIZE:
+        raise InputError(f"size {text}: must be less than {LARGEST_SIZE} B")
+    return size
 
 
 def parse_sizes(smallest: str, largest: str, factor: int) -> list[int]:
@@ -71,6 +79,32 @@ json_option = click.option(
     metavar="FILE",
     help="Write records; - for stdout.",
 )
+
+
+class Whole(click.ParamType):
+    """A whole number between two bounds, both included."""
+
+    name = "integer"
+
+    def __init__(self, low: int, high: int) -> None:
+        self.low, self.high = low, high
+
+    def convert(
+        self, value: str | int, param: click.Parameter | None, ctx: click.Context | None
+    ) -> int:
+        name = option_name(param)
+        try:
+            number = int(value)
+        except ValueError as error:
+            raise InputError(f"{name} {value!r}: must be a whole number") from error
+        if not self.low <= number <= self.high:
+            raise InputError(f"{name} {value}: must be between {self.low} and {self.high}")
+        return number
+
+
+def seed_option(what: str = "of random data") -> Callable[[Callable], Callable]:
+    kind = Whole(0, LARGEST_SEED)
+    return click.option("--seed", type=kind, default=1, show_default=True, help=f"Seed {what}.")
 
 
 def plot_option(what: str) -> Callable[[Callable], Callable]:
@@ -133,7 +167,7 @@ def common(*, default: str = "fpga4") -> Callable[[Callable], Callable]:
         )
         @click.option("--show-config", is_flag=True, help="Print the full configuration and stop.")
         @json_option
-        @click.option("--seed", default=1, show_default=True, help="Seed of random data.")
+        @seed_option()
         @click.option("--quiet", is_flag=True, help="No table, no progress.")
         @functools.wraps(command)
         def wrapped(config_name: str, overrides: tuple[str, ...], show_config: bool, **rest: Any):

@@ -16,6 +16,7 @@ from models.endpoint.endpoint import EndpointModel, Window
 from models.isa.isa import execute_program
 from scin.collectives import ROOT, build, bus_factor, collect, place
 from scin.driver import Driver, Instruction, Record
+from scin.memory import machine_bytes
 
 
 @dataclass
@@ -79,7 +80,12 @@ class Outcome:
 
 
 class CapacityError(ValueError):
-    """The tensors do not fit the endpoints' memory."""
+    """The tensors do not fit the endpoints' memory, or this machine's."""
+
+
+COPIES = 4
+"""Of the tensors: as they came, in the endpoints' memories, in the golden model's, and on the
+way."""
 
 
 def message_bytes(config: Config, operation: str, inputs: list[np.ndarray]) -> int:
@@ -97,6 +103,12 @@ def check_capacity(
         raise CapacityError(
             f"size = {size}: must be at most {config.flag_base} bytes, "
             "endpoint.memory_bytes less the page of flags"
+        )
+    needed = COPIES * layout.footprint * config.system.endpoints
+    if needed > machine_bytes():
+        raise CapacityError(
+            f"size = {size}: the tensors of {config.system.endpoints} endpoints take about "
+            f"{needed} B here, and this machine has {machine_bytes()} B"
         )
 
 

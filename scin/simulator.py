@@ -17,6 +17,7 @@ from hw.spec.registers import ENDPOINT, PAGE_BYTES, endpoint_page, extended
 from scin.coverage import counters_argument, coverage_folder
 from scin.driver import check_words, read_register
 from scin.errors import InputError
+from scin.memory import machine_bytes
 from scin.verilate import Hardware, Report, described, simulator_library
 
 Faults = dict[Disturbance, float]
@@ -51,6 +52,12 @@ class Simulator:
         report: Report = print,
         hardware: Hardware = described,
     ) -> None:
+        size = config.endpoint.memory_bytes
+        if size > machine_bytes():
+            raise InputError(
+                f"endpoint.memory_bytes = {size}: must be at most {machine_bytes()}, the memory of "
+                "this machine"
+            )
         trace = wave.suffix.lstrip(".") if wave is not None else ""
         library = simulator_library(config, trace=trace, report=report, hardware=hardware)
         # A library can be loaded once per path: each simulation gets a copy of its own.
@@ -82,7 +89,6 @@ class Simulator:
         if wave is not None and not wave.is_file():
             self.close()
             raise InputError(f"wave {wave}: cannot be opened")
-        size = config.endpoint.memory_bytes
         self.memory = [
             np.ctypeslib.as_array(self._library.scin_memory(self._handle, i), shape=(size,))
             for i in range(config.system.endpoints)

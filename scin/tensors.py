@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import glob
 import io
+import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -31,8 +34,9 @@ class Tensors:
 
 
 def read_tensors(pattern: str, data_type: DataType, endpoints: int) -> Tensors:
-    """One .npy file per endpoint, in the order of their names; all alike."""
-    paths = sorted(glob.glob(pattern))
+    """One .npy file per endpoint, in the order of their names and the numbers in them; all
+    alike, of either byte order, and in the order of C or Fortran."""
+    paths = sorted(glob.glob(pattern), key=natural_order)
     if len(paths) != endpoints:
         raise InputError(
             f"input {pattern!r} names {len(paths)} files: must be {endpoints}, one per endpoint"
@@ -41,8 +45,9 @@ def read_tensors(pattern: str, data_type: DataType, endpoints: int) -> Tensors:
     for path in paths:
         try:
             arrays.append(np.load(path, allow_pickle=False))
-        except (OSError, ValueError, EOFError) as error:
+        except (OSError, ValueError, EOFError, MemoryError, BadZipFile) as error:
             raise InputError(f"{path}: not a readable .npy file: {error}") from error
+    arrays = [in_native_order(array) for array in arrays]
     first = arrays[0]
     allowed = FILE_TYPES[data_type]
     for path, array in zip(paths, arrays, strict=True):
@@ -60,6 +65,20 @@ def read_tensors(pattern: str, data_type: DataType, endpoints: int) -> Tensors:
         raise InputError(f"{paths[0]}: is empty: must hold at least one element")
     bits = [np.ascontiguousarray(array).view(np.uint16).ravel() for array in arrays]
     return Tensors(bits, first.shape, first.dtype)
+
+
+def natural_order(path: str) -> tuple[list[int | str], str]:
+    """Sorts numbers in names by their value: rank2 before rank10."""
+    parts: list[int | str] = list(re.split("([0-9]+)", path))
+    parts[1::2] = [int(number) for number in parts[1::2]]
+    return parts, path
+
+
+def in_native_order(array: Any) -> Any:
+    """The same values in this machine's byte order; what is no array stays what it is."""
+    if not isinstance(array, np.ndarray) or array.dtype.isnative:
+        return array
+    return array.astype(array.dtype.newbyteorder("="))
 
 
 def random_tensors(data_type: DataType, count: int, endpoints: int, seed: int) -> list[np.ndarray]:

@@ -8,6 +8,7 @@ the documentation all come from the same line. Presets are TOML files in ``confi
 from __future__ import annotations
 
 import dataclasses
+import math
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -118,7 +119,9 @@ class LinkConfig:
 
 @dataclass(frozen=True)
 class IsaConfig:
-    clock_MHz: float = parameter("clock of switch and endpoints", 250.0, low=1.0, unit="MHz")  # noqa: N815
+    clock_MHz: float = parameter(  # noqa: N815
+        "clock of switch and endpoints", 250.0, low=1.0, high=10_000.0, unit="MHz"
+    )
     waves: int = parameter("entries of a wave table", 16, low=1, high=64, power_of_two=True)
     wave_bytes: int = parameter(
         "payload of one wave", 4096, low=64, high=65536, unit="B", power_of_two=True
@@ -317,6 +320,8 @@ def _check_bounds(config: Config) -> None:
             name, value = f"{section}.{item.name}", getattr(values, item.name)
             _check_type(name, value, hints[item.name])
             low, high = item.metadata["low"], item.metadata["high"]
+            if isinstance(value, float) and not math.isfinite(value):
+                raise ConfigError(f"{name} = {value}: must be a finite number")
             if low is not None and value < low:
                 raise ConfigError(f"{name} = {value}: must be at least {low}")
             if high is not None and value > high:
@@ -378,13 +383,16 @@ def load(source: str | Path, overrides: dict[str, Any] | None = None) -> Config:
             )
     try:
         tree = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ConfigError(f"configuration {path}: {error}") from error
     for name, value in (overrides or {}).items():
         section, _, item = name.partition(".")
         if not item:
             raise ConfigError(f"{name}: a field is written section.field")
-        tree.setdefault(section, {})[item] = value
+        values = tree.setdefault(section, {})
+        if not isinstance(values, dict):
+            raise ConfigError(f"{section} = {values!r}: must be a section of fields")
+        values[item] = value
     return from_dict(tree, name=path.stem)
 
 
@@ -420,5 +428,5 @@ def parse_override(text: str) -> tuple[str, Any]:
         raise ConfigError(f"{text!r}: an override is written section.field=value")
     try:
         return name.strip(), tomllib.loads(f"value = {value.strip()}")["value"]
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"{name.strip()} = {value}: not a TOML value") from error

@@ -10,6 +10,9 @@ from typing import Any
 FENCES = ("none", "switch", "endpoint")
 """Who acknowledges the data before a flag may follow it."""
 
+HIGHEST = 10**12
+"""Of every number, in its unit."""
+
 
 def parameter(doc: str, default: Any, *, unit: str, source: str) -> Any:
     metadata = {"doc": doc, "unit": unit, "source": source}
@@ -71,8 +74,12 @@ class Parameters:
             if isinstance(item.default, str):
                 continue
             low = 0 if item.name.endswith(("_us", "_ns")) else 1
-            if not isinstance(value, int | float) or isinstance(value, bool) or value < low:
-                raise ParameterError(f"{item.name} = {value!r}: must be at least {low}")
+            number = isinstance(value, int | float) and not isinstance(value, bool)
+            # Not a number compares with nothing, and is refused too.
+            if not number or not low <= value <= HIGHEST:
+                raise ParameterError(
+                    f"{item.name} = {value!r}: must be between {low} and {HIGHEST}"
+                )
 
 
 class ParameterError(ValueError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,8 +62,8 @@ class Profile:
                 seconds = float(row["seconds"])
             except (TypeError, ValueError) as error:
                 raise ProfileError(f"{where}: seconds = {row['seconds']!r}: no number") from error
-            if not seconds > 0:
-                raise ProfileError(f"{where}: seconds = {seconds}: must be positive")
+            if not 0 < seconds < math.inf:
+                raise ProfileError(f"{where}: seconds = {seconds}: must be positive and finite")
             times[row["operator"], row["shape"], row["precision"]] = seconds
         return cls(times)
 

@@ -52,7 +52,7 @@ def load_shape(source: str) -> ModelShape:
         raise ShapeError(f"model {source!r}: must be a .toml file or one of {', '.join(shapes())}")
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ShapeError(f"model {source}: {error}") from error
     known = {item.name for item in dataclasses.fields(ModelShape)} - {"name"}
     if set(values) != known:
