@@ -130,18 +130,18 @@ def test_sweep_of_both_algorithms(tmp_path):
 
 
 def test_accuracy(tmp_path):
+    """The switch beats the ring as theory says, and is as good as two shots: both round twice."""
     target, plot = tmp_path / "accuracy.json", tmp_path / "accuracy.svg"
-    given = ("--data", "synthetic", "--ranks", "2,8", "--blocks", "64", "--quiet")
-    result = scin("accuracy", *given, "--json", target, "--plot", plot)
+    given = ("--data", "synthetic", "--ranks", "2,8", "--blocks", "64", "--formats", "int8,nvfp4")
+    result = scin("accuracy", *given, "--quiet", "--json", target, "--plot", plot)
     assert result.exit_code == 0, result.output
     records = json.loads(target.read_text())["records"]
-    assert len(records) == 2 * 2 * 2
-    margin = {
-        record["algo"]: record["sqnr_db"]
-        for record in records
-        if (record["ranks"], record["bits"]) == (8, 8)
+    assert {(r["format"], r["block"], r["ranks"]) for r in records} == {
+        *(("int8", 64, 2), ("int8", 64, 8), ("nvfp4", 16, 2), ("nvfp4", 16, 8))
     }
-    assert margin["scin-inq"] - margin["ring-quantized"] > 2
+    found = {r["algo"]: r["sqnr_db"] for r in records if (r["ranks"], r["format"]) == (8, "int8")}
+    assert found["scin-inq"] - found["ring-quantized"] > 2
+    assert found["scin-inq"] == pytest.approx(found["two-shot-quantized"], abs=0.01)
     assert "<svg" in plot.read_text()
 
 
@@ -231,7 +231,10 @@ BAD = {
         "not among isa.block_formats of ecp5: int8",
     ),
     "format name": (("run", "allreduce", "--set", "isa.block_formats=['x']"), "no such format"),
-    "formats": (("run", "allreduce", "--set", "isa.block_formats='int8'"), "a list of names"),
+    "formats of a system": (
+        ("run", "allreduce", "--set", "isa.block_formats='int8'"),
+        "a list of names",
+    ),
     "wave of scales": (("run", "allreduce", "--set", "isa.wave_bytes=512"), "multiple of 1024"),
     "algorithm": (("sweep", "allreduce", *TINY, "--algo", "scin,token-ring"), "algo 'token-ring'"),
     "wire": (
@@ -241,6 +244,15 @@ BAD = {
     "data": (("accuracy", "--data", "weather"), "data 'weather'"),
     "ranks": (("accuracy", "--ranks", "1"), "ranks 1: must be between 2 and 72"),
     "blocks": (("accuracy", "--blocks", "48"), "power of two"),
+    "formats": (("accuracy", "--formats", "int7"), "formats 'int7'"),
+    "nothing to plot": (
+        ("accuracy", "--formats", "nvfp4", "--plot", "x.svg"),
+        "formats must name one",
+    ),
+    "bytes are not added": (
+        ("run", "allreduce", *TINY, "--dtype", "bytes"),
+        "supported are broadcast, allgather",
+    ),
     "top": (("emit", *TINY, "--top", "moon"), "top 'moon'"),
 }
 

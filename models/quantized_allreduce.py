@@ -1,4 +1,4 @@
-"""All-Reduce of quantized tensors: in the switch, and around a ring. Numerics only."""
+"""All-Reduce of quantized tensors: in the switch, in two shots, around a ring. Numerics only."""
 
 from __future__ import annotations
 
@@ -7,42 +7,82 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hw.formats.data_type import DataType
 from models.formats.block import Codes, GoldenBlockFormat, Values
+from models.formats.tensor_values import LARGEST
+
+HEADROOM = 1.25
+"""How much a quantized tensor's largest magnitude may exceed the tensor's. The nearest element
+of a given scale is at most a fifth larger than the value (E2M1: 5 to 6), and never larger
+than the largest element times the scale, which a scale of NVFP4 exceeds by at most an eighth."""
 
 
 @dataclass(frozen=True)
 class Error:
-    """How far ``found`` is from ``exact``."""
+    """How far a result is from the exact one, over the elements that are finite in both."""
 
-    maximum: float
-    rms: float
-    sqnr_db: float
-    """Signal to quantization noise; infinite if there is none."""
+    maximum: float | None
+    """Largest magnitude; None where no element is finite."""
+    rms: float | None
+    sqnr_db: float | None
+    """Signal to quantization noise; None where there is no noise or no signal."""
+    nonfinite: int
+    """Elements that are infinite or NaN, in the result or in the exact one."""
 
 
 def error(exact: Values, found: Values) -> Error:
+    """How far ``found`` is from ``exact``."""
     exact, found = np.asarray(exact, np.float64), np.asarray(found, np.float64)
-    noise = found - exact
-    signal_power, noise_power = float(np.mean(exact**2)), float(np.mean(noise**2))
-    ratio = signal_power / noise_power if noise_power else math.inf
+    finite = np.isfinite(exact) & np.isfinite(found)
+    nonfinite = int(finite.size - finite.sum())
+    if nonfinite == finite.size:
+        return Error(None, None, None, nonfinite)
+    noise = found[finite] - exact[finite]
+    signal_power, noise_power = float(np.mean(exact[finite] ** 2)), float(np.mean(noise**2))
+    measurable = signal_power > 0 and noise_power > 0
     return Error(
         maximum=float(np.abs(noise).max()),
         rms=math.sqrt(noise_power),
-        sqnr_db=10 * math.log10(ratio) if ratio > 0 else -math.inf,
+        sqnr_db=10 * math.log10(signal_power / noise_power) if measurable else None,
+        nonfinite=nonfinite,
     )
 
 
-def tensor_exponent(golden: GoldenBlockFormat, tensors: list[Values]) -> int:
-    """A power of two, common to all ranks, that tensors are divided by before quantization.
-
-    Zero where scales reach far enough for any FP16 tensor. E4M3 scales do not: the exponent
-    is the smallest with which not even the largest possible sum overflows the largest scale.
-    """
+def exponent_within_reach(golden: GoldenBlockFormat, maximum: float, ranks: int) -> int:
+    """The smallest power of two by which tensors are to be divided, so that the quantized sum
+    of ``ranks`` of them is a number; ``maximum`` is the largest finite magnitude in any."""
     reach = golden.largest * float(golden.scales.values[-1])
-    if reach >= 65504 * len(tensors):
-        return 0
-    highest = sum(float(np.abs(tensor).max(initial=0.0)) for tensor in tensors)
-    return math.ceil(math.log2(highest / reach)) if highest > 0 and math.isfinite(highest) else 0
+    fraction, exponent = math.frexp(HEADROOM * ranks * (maximum / reach))
+    return exponent - 1 if fraction == 0.5 else exponent
+
+
+def fixed_exponent(golden: GoldenBlockFormat, tensor_type: DataType, ranks: int) -> int | None:
+    """The exponent that does for every tensor of a type, where there is one; else None.
+
+    Scales of powers of two span so much that dividing by a few more loses nothing but the
+    smallest numbers of BF16. Scales that are small floating-point numbers have no binades to
+    spare: the exponent must follow the tensors, and all ranks must agree on it.
+    """
+    exponent = max(0, exponent_within_reach(golden, LARGEST[tensor_type], ranks))
+    spans_everything = golden.scales.window_bits_below is not None
+    return exponent if exponent == 0 or spans_everything else None
+
+
+def tensor_exponent(
+    golden: GoldenBlockFormat, tensors: list[Values], tensor_type: DataType = DataType.FP16
+) -> int:
+    """The power of two, common to all ranks, that tensors are divided by before quantization.
+
+    An infinity or NaN does not count: it spoils its own block, not the others' exponent.
+    """
+    exponent = fixed_exponent(golden, tensor_type, len(tensors))
+    if exponent is not None:
+        return exponent
+    maximum = max(
+        float(np.abs(tensor[np.isfinite(tensor)]).max(initial=0.0))
+        for tensor in map(np.asarray, tensors)
+    )
+    return exponent_within_reach(golden, maximum, len(tensors))
 
 
 def to_blocks(golden: GoldenBlockFormat, tensor: Values) -> Values:
@@ -62,13 +102,30 @@ def quantize_ranks(
     return np.stack([elements for elements, _ in pairs]), np.stack([codes for _, codes in pairs])
 
 
-def in_switch(golden: GoldenBlockFormat, tensors: list[Values]) -> Values:
-    """Every rank quantizes once, the switch adds exactly and quantizes once more."""
-    exponent = tensor_exponent(golden, tensors)
+def in_switch(
+    golden: GoldenBlockFormat, tensors: list[Values], tensor_type: DataType = DataType.FP16
+) -> Values:
+    """Every rank quantizes once, the switch adds exactly and quantizes once more. The exact
+    values of the result, not yet rounded to ``tensor_type``."""
+    exponent = tensor_exponent(golden, tensors, tensor_type)
     blocks = [to_blocks(golden, tensor) for tensor in tensors]
     result = golden.reduce(*quantize_ranks(golden, blocks, exponent))
     total = np.ldexp(golden.dequantize(*result), exponent)
     return total.ravel()[: tensors[0].size].reshape(tensors[0].shape)
+
+
+def in_two_shots(golden: GoldenBlockFormat, tensors: list[Values]) -> Values:
+    """What quantized All-Reduces on GPUs do: every rank quantizes all shards once and sends
+    each to its owner, which adds them in FP32, in the order of the ranks, quantizes the sum and
+    sends it to all. Two roundings whatever the number of ranks; the owner's own shard is
+    quantized like the others."""
+    exponent = tensor_exponent(golden, tensors)
+    total = np.zeros_like(to_blocks(golden, tensors[0]), dtype=np.float32)
+    for tensor in tensors:
+        sent = golden.quantize(np.ldexp(to_blocks(golden, tensor), -exponent))
+        total += golden.dequantize(*sent).astype(np.float32)
+    result = golden.dequantize(*golden.quantize(total))
+    return np.ldexp(result, exponent).ravel()[: tensors[0].size].reshape(tensors[0].shape)
 
 
 def around_ring(golden: GoldenBlockFormat, tensors: list[Values]) -> Values:

@@ -59,7 +59,7 @@ def compare(
     wire = parse_data_type(inq_format)
     if not is_block_scaled(wire):
         raise InputError(f"inq-format {inq_format}: must be a block-scaled format")
-    if SCIN_INQ in algorithms and inq_format not in config.isa.block_formats:
+    if SCIN_INQ in algorithms and wire.name.lower() not in config.isa.block_formats:
         raise InputError(f"inq-format {inq_format}: not among isa.block_formats of {config.name}")
     sizes = parse_sizes(smallest, largest, factor)
     parameters = parse_parameters(texts)

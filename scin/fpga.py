@@ -240,6 +240,7 @@ def _all_reduce(
     system: Any, config: Any, size: str, dtype: str, seed: int, json_path: str | None
 ) -> Any:
     from hw.formats import is_block_scaled
+    from hw.formats.data_type import DataType
     from hw.spec.instruction import ReduceOp
     from scin.options import parse_data_type
     from scin.run import check_quantized, element_count, run_tensors
@@ -252,7 +253,8 @@ def _all_reduce(
         check_quantized(config, "allreduce", data_type, ReduceOp.SUM)
     count = element_count(config, "allreduce", parse_size(size), data_type)
     check_capacity(config, "allreduce", parse_size(size), data_type)
-    inputs = random_tensors(data_type, count, config.system.endpoints, seed)
+    tensor_type = DataType.FP16 if is_block_scaled(data_type) else data_type
+    inputs = random_tensors(tensor_type, count, config.system.endpoints, seed)
     runner = CollectiveRunner(config, system, Driver(system, config))
     table = Table(quiet=False, error=takes_stdout(json_path))
     table.head(f"allreduce on boards, {config.name}, {config.system.endpoints} endpoints")

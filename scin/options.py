@@ -58,11 +58,22 @@ def parse_sizes(smallest: str, largest: str, factor: int) -> list[int]:
     return sizes
 
 
+DATA_TYPE_ALIASES = {
+    "half": DataType.FP16,
+    "float16": DataType.FP16,
+    "bfloat16": DataType.BF16,
+    # NCCL's int8 is plain integers; ours always has a scale per block.
+    "int8-block": DataType.INT8,
+}
+
+
 def parse_data_type(text: str) -> DataType:
+    """By its name, or by what other software calls it."""
     names = {entry.name.lower(): entry for entry in DataType}
-    if text not in names:
-        raise InputError(f"dtype {text!r}: must be one of {', '.join(names)}")
-    return names[text]
+    if text not in names | DATA_TYPE_ALIASES:
+        also = ", ".join(DATA_TYPE_ALIASES)
+        raise InputError(f"dtype {text!r}: must be one of {', '.join(names)} (also {also})")
+    return (names | DATA_TYPE_ALIASES)[text]
 
 
 def parse_reduce_op(text: str) -> ReduceOp:

@@ -31,7 +31,7 @@ from scin.options import (
 )
 from scin.quantized import OPERATIONS as QUANTIZED_OPERATIONS
 from scin.quantized import element_bytes, run_quantized
-from scin.runner import CollectiveRunner, Measurement, check_capacity
+from scin.runner import BYTES, CollectiveRunner, Measurement, check_capacity
 from scin.simulator import Simulator
 from scin.soak.run import UNREPAIRABLE, with_faults
 from scin.steps import measured_steps
@@ -39,12 +39,16 @@ from scin.table import Spinner, Table
 from scin.tensors import (
     FILE_TYPES,
     Tensors,
+    as_floating,
     output_shape,
+    random_bytes,
     random_tensors,
     read_tensors,
     tensor_file,
     write_tensors,
 )
+from scin.untyped import OPERATIONS as UNTYPED_OPERATIONS
+from scin.untyped import run_untyped
 from scin.wave import Waveform
 
 DEFAULT_SIZES = ("4KiB",)
@@ -56,9 +60,8 @@ WHOLE_VECTOR = ("allgather", "reducescatter")
 @click.option("--size", "sizes", multiple=True, metavar="SIZE", help="Bytes; repeatable.")
 @click.option(
     "--dtype",
-    default="fp16",
-    show_default=True,
-    help="fp16, bf16, int8, mxint8, mxfp8, mxfp4 or nvfp4.",
+    help="fp16 (default), bf16; block-scaled: int8 (or int8-block), mxint8, mxfp8, mxfp4, nvfp4; "
+    "bytes, which are only copied.",
 )
 @click.option("--redop", default="sum", show_default=True, help="sum, max or min.")
 @click.option("--input", "pattern", metavar="GLOB", help="One .npy file per endpoint.")
@@ -78,7 +81,7 @@ def run(
     config: Config,
     operation: str,
     sizes: tuple[str, ...],
-    dtype: str,
+    dtype: str | None,
     redop: str,
     pattern: str | None,
     output: str | None,
@@ -93,10 +96,13 @@ def run(
     """Run OP (allreduce, reduce, broadcast, allgather, reducescatter) on RTL.
 
     The result is compared bit for bit with the golden model; #wrong counts elements that
-    differ. A block-scaled dtype (int8, mxint8, mxfp8, mxfp4, nvfp4) takes FP16 tensors,
+    differ. A block-scaled dtype (int8, mxint8, mxfp8, mxfp4, nvfp4) takes FP16 or BF16 tensors,
     quantizes them, reduces them quantized in the switch, and dequantizes the result; --size
     then counts the bytes of quantized elements. --fault damages the links, and builds the system
     with the link layer that repairs them.
+
+    FP16 is read from float16 files, BF16 from uint16 bit patterns or two-byte void. broadcast and
+    allgather copy files of any type.
 
     Exit status: 0 all right, 1 wrong or failed, 2 bad input, 3 a tool is missing.
     """
@@ -108,11 +114,10 @@ def run(
     if rates:
         config = with_faults(config, rates)
     check_buildable(config)
-    data_type, reduce_op = parse_data_type(dtype), parse_reduce_op(redop)
-    quantized = is_block_scaled(data_type)
-    if quantized:
-        check_quantized(config, operation, data_type, reduce_op)
-    tensor_type = DataType.FP16 if quantized else data_type
+    data_type, reduce_op = choose_data_type(operation, dtype, pattern), parse_reduce_op(redop)
+    block_type = data_type if data_type is not None and is_block_scaled(data_type) else None
+    if block_type is not None:
+        check_quantized(config, operation, block_type, reduce_op)
     endpoints = config.system.endpoints
     if pattern is not None and sizes:
         raise InputError("--input and --size exclude each other: the files decide the size")
@@ -120,10 +125,13 @@ def run(
         raise InputError("--output takes one --size, or the tensors of --input")
     tensors = None
     if pattern is not None:
-        tensors = read_tensors(pattern, tensor_type, endpoints)
-        counts = [tensors.bits[0].size]
+        tensors = read_tensors(pattern, data_type, endpoints)
+        if dtype is None:
+            tensors = as_floating(tensors)
+            data_type = tensors.tensor_type
+        counts = [tensors.content[0].size]
         if operation == "reducescatter":
-            element_count(config, operation, tensors.bits[0].nbytes, tensor_type)
+            element_count(config, operation, tensors.content[0].nbytes, tensors.tensor_type)
     else:
         counts = [
             element_count(config, operation, parse_size(text), data_type)
@@ -131,12 +139,11 @@ def run(
         ]
     for count in counts:
         # Before any tensor is made.
-        check_capacity(
-            config, operation, collective_bytes(config, operation, data_type, count), data_type
-        )
+        size = collective_bytes(config, operation, data_type, count)
+        check_capacity(config, operation, size, DataType.FP16 if data_type is None else data_type)
 
+    like = tensors or as_written(data_type, counts[0])
     if output is not None:
-        like = tensors or Tensors([], (counts[0],), FILE_TYPES[tensor_type][0])
         shape = output_shape(operation, like.shape, endpoints)
         files = [tensor_file(index) for index in range(endpoints)]
         room = len(files) * math.prod(shape) * like.file_type.itemsize
@@ -161,11 +168,13 @@ def run(
             driver = Driver(simulator, config, progress=spinner)
             runner = CollectiveRunner(config, simulator, driver)
             table.head(f"{operation} on RTL, {config.name}, {endpoints} endpoints, seed {seed}")
+            if block_type is not None:
+                table.line(f"# {describe_quantized(config, block_type, like)}")
             for count in counts:
                 inputs = (
-                    tensors.bits
+                    tensors.content
                     if tensors is not None
-                    else random_tensors(tensor_type, count, endpoints, seed)
+                    else invented_content(data_type, count, endpoints, seed)
                 )
                 spinner.watch(simulator, f"{operation} {inputs[0].nbytes} B")
                 measurement, outputs = run_tensors(
@@ -174,6 +183,7 @@ def run(
                     inputs,
                     data_type,
                     reduce_op,
+                    tensor_type=like.tensor_type,
                     synchronise=not no_sync,
                     seed=seed,
                 )
@@ -212,22 +222,72 @@ def print_steps(table: Table, config: Config, measurement: Measurement) -> None:
         table.line(f"# {name:42} {formula:>16} {expected:7} {measured:9}")
 
 
+def choose_data_type(operation: str, dtype: str | None, pattern: str | None) -> DataType | None:
+    """What --dtype names, None for bytes. Without it FP16, but collectives that only copy take
+    any file as it is."""
+    copies = operation in UNTYPED_OPERATIONS
+    if dtype == BYTES and not copies:
+        raise InputError(
+            f"operation {operation!r} with dtype {BYTES}: supported are "
+            f"{', '.join(UNTYPED_OPERATIONS)}, which only copy"
+        )
+    if dtype == BYTES or (dtype is None and copies and pattern is not None):
+        return None
+    return DataType.FP16 if dtype is None else parse_data_type(dtype)
+
+
+def as_written(data_type: DataType | None, count: int) -> Tensors:
+    """What files of ``count`` random elements look like; FP16 for a block-scaled type."""
+    if data_type is None:
+        return Tensors([], (count,), np.dtype(np.uint8), None)
+    tensor_type = DataType.FP16 if is_block_scaled(data_type) else data_type
+    return Tensors([], (count,), FILE_TYPES[tensor_type][0], tensor_type)
+
+
+def invented_content(
+    data_type: DataType | None, count: int, endpoints: int, seed: int
+) -> list[np.ndarray]:
+    """``count`` random elements per endpoint."""
+    tensor_type = as_written(data_type, count).tensor_type
+    if tensor_type is None:
+        return random_bytes(count, endpoints, seed)
+    return random_tensors(tensor_type, count, endpoints, seed)
+
+
+def describe_quantized(config: Config, data_type: DataType, tensors: Tensors) -> str:
+    """What is on the wire, and what files were taken for: names that elsewhere mean others."""
+    name, entry = data_type.name.lower(), block_format(config, data_type)
+    shown = "int8 (int8-block, not plain integers)" if data_type == DataType.INT8 else name
+    source = "FP16" if tensors.tensor_type == DataType.FP16 else "BF16"
+    if tensors.file_type == np.uint16:
+        source += " (bit patterns in uint16)"
+    return f"dtype {shown}: one scale per {entry.block} elements; tensors are {source}"
+
+
 def run_tensors(
     runner: CollectiveRunner,
     operation: str,
     inputs: list[np.ndarray],
-    data_type: DataType,
+    data_type: DataType | None,
     reduce_op: ReduceOp,
     *,
+    tensor_type: DataType | None = None,
     synchronise: bool,
     seed: int,
 ) -> tuple[Measurement, list[np.ndarray]]:
-    """One collective of bit patterns (for a block-scaled type those of FP16 tensors), and per
-    endpoint the bytes of the result."""
+    """One collective of bit patterns (for a block-scaled type those of ``tensor_type``, FP16
+    if none is named) or bytes, and per endpoint the bytes of the result."""
+    if data_type is None:
+        return run_untyped(runner, operation, inputs, synchronise=synchronise, seed=seed)
     if is_block_scaled(data_type):
-        tensors = [bits.view(np.float16) for bits in inputs]
         result = run_quantized(
-            runner, operation, tensors, data_type, synchronise=synchronise, seed=seed
+            runner,
+            operation,
+            inputs,
+            data_type,
+            tensor_type=DataType.FP16 if tensor_type is None else tensor_type,
+            synchronise=synchronise,
+            seed=seed,
         )
         return result.measurement, [output.view(np.uint8) for output in result.outputs]
     outcome = runner.run(
@@ -252,18 +312,23 @@ def check_quantized(
         raise InputError(f"redop {reduce_op.name.lower()} with dtype {name}: must be sum")
 
 
-def collective_bytes(config: Config, operation: str, data_type: DataType, count: int) -> int:
+def collective_bytes(config: Config, operation: str, data_type: DataType | None, count: int) -> int:
     """Size of a collective of ``count`` elements per endpoint, as nccl-tests counts it."""
+    pieces = config.system.endpoints if operation == "allgather" else 1
+    if data_type is None:
+        return count * pieces
     if is_block_scaled(data_type):
         return element_bytes(config, operation, data_type, count)
-    pieces = config.system.endpoints if operation == "allgather" else 1
     return count * pieces * element_bits(config, data_type) // 8
 
 
-def element_count(config: Config, operation: str, size: int, data_type: DataType) -> int:
-    """Elements per endpoint of a collective of ``size`` bytes, as nccl-tests counts."""
+def element_count(config: Config, operation: str, size: int, data_type: DataType | None) -> int:
+    """Elements (None: bytes) per endpoint of a collective of ``size`` bytes, as nccl-tests
+    counts."""
     endpoints = config.system.endpoints
-    if is_block_scaled(data_type):
+    if data_type is None:
+        unit, what, per_unit = 1, "a byte", 1
+    elif is_block_scaled(data_type):
         entry = block_format(config, data_type)
         unit, what, per_unit = entry.block_bytes, "the block", entry.block
     else:

@@ -18,6 +18,9 @@ from scin.collectives import ROOT, build, bus_factor, collect, place
 from scin.driver import Driver, Instruction, Record
 from scin.memory import machine_bytes
 
+BYTES = "bytes"
+"""Type of what is only copied, on command lines and in records."""
+
 
 @dataclass
 class Measurement:
@@ -51,8 +54,14 @@ class Measurement:
     payload_flits_sent: int | None
     payload_flits_received: int | None
     """Of the endpoint with most: flits that are no header or credit, from its counters."""
-    error: dict[str, float] | None = None
-    """Of a quantized collective: largest and rms error against the exact sum, and SQNR."""
+    error: dict[str, float | int | None] | None = None
+    """Of a quantized collective: :class:`models.quantized_allreduce.Error` of the tensors
+    that come out, against the exact sum."""
+    tensor_dtype: str | None = None
+    """Of a quantized collective: what comes in and goes out, fp16 or bf16."""
+    agreement_cycles: int = 0
+    """Part of ``cycles``: the All-Reduce of one value per rank by which the ranks of a
+    quantized collective agree on a common exponent, where the format needs one."""
 
     def as_dict(self) -> dict:
         return asdict(self)
@@ -147,9 +156,11 @@ class CollectiveRunner:
         synchronise: bool = True,
         seed: int | None = None,
         scales: list[np.ndarray] | None = None,
+        untyped: bool = False,
     ) -> Outcome:
         """``inputs``: per endpoint, the elements it brings, as bit patterns; ``scales``: per
-        endpoint, theirs, as bytes."""
+        endpoint, theirs, as bytes. ``untyped``: the elements are bytes, which are only copied;
+        ``data_type`` is what the instruction names."""
         config, endpoints = self.config, self.config.system.endpoints
         size = message_bytes(config, operation, inputs)
         check_capacity(config, operation, size, data_type)
@@ -187,7 +198,7 @@ class CollectiveRunner:
             cycles = visible - arrived
         else:
             cycles = _accelerator_cycles(records)
-        unit = np.uint16 if scales is None else np.uint8
+        unit = np.uint16 if scales is None and not untyped else np.uint8
         wrong = sum(
             int((memory[:footprint].view(unit) != model.memory.view(unit)).sum())
             for memory, model in zip(memories, golden, strict=True)
@@ -200,11 +211,11 @@ class CollectiveRunner:
             op=operation,
             algo="scin" if scales is None else "scin-inq",
             backend="rtl",
-            dtype=data_type.name.lower(),
+            dtype=BYTES if untyped else data_type.name.lower(),
             redop=reduce_op.name.lower() if operation not in ("broadcast", "allgather") else None,
             endpoints=endpoints,
             size_bytes=size,
-            count=8 * size // element_bits(config, data_type),
+            count=size if untyped else 8 * size // element_bits(config, data_type),
             cycles=cycles,
             time_s=time,
             algbw_GBps=algbw,
@@ -217,7 +228,7 @@ class CollectiveRunner:
             counters=[asdict(record) | {"status": record.status.name} for record in records],
             arrived=arrived,
             visible=visible,
-            wire=_wire_name(config, data_type),
+            wire=BYTES if untyped else _wire_name(config, data_type),
             payload_flits_sent=sent,
             payload_flits_received=received,
         )

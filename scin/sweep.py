@@ -54,7 +54,7 @@ ALGORITHMS = ("scin", "scin-inq", "ring")
     "--inq-format",
     default="int8",
     show_default=True,
-    help="What scin-inq quantizes FP16 tensors to: int8, mxint8, mxfp8, mxfp4 or nvfp4.",
+    help="What scin-inq quantizes to: int8 (int8-block), mxint8, mxfp8, mxfp4 or nvfp4.",
 )
 @click.option("--redop", default="sum", show_default=True, help="sum, max or min.")
 @plot_option("bandwidth over size")
@@ -82,7 +82,7 @@ def sweep(
 
     The backend sim predicts an All-Reduce instead of running it, at any size.
 
-    scin-inq quantizes the same FP16 tensors; its sizes and bandwidths are those of the FP16
+    scin-inq quantizes the same FP16 or BF16 tensors; its sizes and bandwidths are those of the
     data it stands for. ring is the software baseline: DMA engines around a ring, with a flag
     behind each chunk.
     """
@@ -98,8 +98,6 @@ def sweep(
     if is_block_scaled(data_type):
         raise InputError(f"dtype {dtype}: must be fp16 or bf16; --algo scin-inq quantizes")
     if "scin-inq" in algorithms:
-        if data_type != DataType.FP16:
-            raise InputError(f"dtype {dtype}: must be fp16 for --algo scin-inq")
         if not is_block_scaled(wire_type):
             raise InputError(f"inq-format {inq_format}: must be a block-scaled format")
         check_quantized(config, operation, wire_type, reduce_op)
@@ -159,6 +157,7 @@ def sweep(
                                 inputs,
                                 kind,
                                 reduce_op,
+                                tensor_type=data_type,
                                 synchronise=not no_sync,
                                 seed=seed,
                             )
@@ -183,7 +182,7 @@ def _simulated(
     wire_type: DataType,
 ) -> Measurement:
     """What the simulator says of an All-Reduce, in the terms of a measurement."""
-    item = predict(config, algorithm, size, Parameters(), wire_type)
+    item = predict(config, algorithm, size, Parameters(), wire_type, data_type)
     rate = config.link.gigabytes_per_second * config.system.switches
     return Measurement(
         op="allreduce",
@@ -209,4 +208,6 @@ def _simulated(
         wire=(wire_type if algorithm == SCIN_INQ else data_type).name.lower(),
         payload_flits_sent=None,
         payload_flits_received=None,
+        tensor_dtype=data_type.name.lower() if algorithm == SCIN_INQ else None,
+        agreement_cycles=round(item.agreement_cycles),
     )

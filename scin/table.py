@@ -74,12 +74,27 @@ class Table(TextTable):
         if item.error is not None:
             self.line(
                 f"# {item.wire}: {item.payload_flits_sent} payload flits from each endpoint, "
-                f"{item.payload_flits_received} to it; against the exact sum: largest error "
-                f"{item.error['maximum']:.4g}, rms {item.error['rms']:.4g}, "
-                f"SQNR {item.error['sqnr_db']:.2f} dB"
+                f"{item.payload_flits_received} to it"
+            )
+            self.line(f"# error of the result against the exact sum: {_accuracy(item.error)}")
+        if item.agreement_cycles:
+            self.line(
+                f"# {item.agreement_cycles} of the cycles: All-Reduce(max) of one value per rank, "
+                "by which the ranks agree on an exponent"
             )
         if item.status != "OK":
             self.line(f"# status {item.status}")
+
+
+def _accuracy(error: dict[str, float | int | None]) -> str:
+    """Largest and rms error, SQNR, and how many elements these leave out."""
+    nonfinite = f"{error['nonfinite']} elements infinite or NaN"
+    if error["maximum"] is None:
+        return f"{nonfinite}, none finite"
+    ratio = error["sqnr_db"]
+    found = "no noise or no signal" if ratio is None else f"SQNR {ratio:.2f} dB"
+    text = f"largest {error['maximum']:.4g}, rms {error['rms']:.4g}, {found}"
+    return f"{text} (finite elements; {nonfinite})" if error["nonfinite"] else text
 
 
 class Spinner:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import glob
 import io
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
 
-from hw.spec.instruction import DataType
+from hw.formats import is_block_scaled
+from hw.formats.data_type import DataType
 from scin.errors import InputError
 from scin.files import make_folder, write_file
 
@@ -26,16 +27,23 @@ FILE_TYPES = {
 
 @dataclass(frozen=True)
 class Tensors:
-    """One tensor per endpoint, as uint16 bit patterns, with the shape it came in."""
+    """One tensor per endpoint, with the shape it came in."""
 
-    bits: list[np.ndarray]
+    content: list[np.ndarray]
+    """Flat: uint16 bit patterns of ``tensor_type``, or bytes as uint8."""
     shape: tuple[int, ...]
     file_type: np.dtype
+    tensor_type: DataType | None
+    """FP16 or BF16; None for bytes of any type."""
 
 
-def read_tensors(pattern: str, data_type: DataType, endpoints: int) -> Tensors:
+def read_tensors(pattern: str, data_type: DataType | None, endpoints: int) -> Tensors:
     """One .npy file per endpoint, in the order of their names and the numbers in them; all
-    alike, of either byte order, and in the order of C or Fortran."""
+    alike, of either byte order, and in the order of C or Fortran.
+
+    FP16 is read from float16, BF16 from uint16 or two-byte void. A block-scaled ``data_type``
+    takes both, None takes files of any type as bytes.
+    """
     paths = sorted(glob.glob(pattern), key=natural_order)
     if len(paths) != endpoints:
         raise InputError(
@@ -47,24 +55,67 @@ def read_tensors(pattern: str, data_type: DataType, endpoints: int) -> Tensors:
             arrays.append(np.load(path, allow_pickle=False))
         except (OSError, ValueError, EOFError, MemoryError, BadZipFile) as error:
             raise InputError(f"{path}: not a readable .npy file: {error}") from error
-    arrays = [in_native_order(array) for array in arrays]
-    first = arrays[0]
-    allowed = FILE_TYPES[data_type]
+    if data_type is not None:
+        arrays = [in_native_order(array) for array in arrays]
     for path, array in zip(paths, arrays, strict=True):
-        if not isinstance(array, np.ndarray) or array.dtype not in allowed:
-            found = getattr(array, "dtype", "an archive")
-            names = " or ".join(str(entry) for entry in allowed)
-            raise InputError(
-                f"{path}: type {found}: must be {names} for dtype {data_type.name.lower()}"
-            )
+        if not isinstance(array, np.ndarray):
+            raise InputError(f"{path}: an archive: must be one array")
+        if data_type is not None:
+            _check_type(path, array.dtype, data_type)
+    first = arrays[0]
+    for path, array in zip(paths, arrays, strict=True):
         if array.shape != first.shape:
             raise InputError(f"{path}: shape {array.shape}: must equal {first.shape} of {paths[0]}")
         if array.dtype != first.dtype:
             raise InputError(f"{path}: type {array.dtype}: must equal {first.dtype} of {paths[0]}")
-    if first.size == 0:
+    if first.nbytes == 0:
         raise InputError(f"{paths[0]}: is empty: must hold at least one element")
+    if data_type is None:
+        contents = [np.frombuffer(array.tobytes(), dtype=np.uint8) for array in arrays]
+        return Tensors(contents, first.shape, first.dtype, None)
     bits = [np.ascontiguousarray(array).view(np.uint16).ravel() for array in arrays]
-    return Tensors(bits, first.shape, first.dtype)
+    return Tensors(bits, first.shape, first.dtype, _held_by(first.dtype))
+
+
+def as_floating(tensors: Tensors) -> Tensors:
+    """Bytes of float16 files as FP16; others as they are."""
+    if tensors.file_type != np.float16:
+        return tensors
+    bits = [part.view(np.uint16) for part in tensors.content]
+    return replace(tensors, content=bits, tensor_type=DataType.FP16)
+
+
+def _held_by(file_type: np.dtype) -> DataType | None:
+    """What a file of this type is taken for, if anything."""
+    return next((code for code, types in FILE_TYPES.items() if file_type in types), None)
+
+
+def _check_type(path: str, found: np.dtype, data_type: DataType) -> None:
+    """Raise :class:`InputError`, with a way out, for a file that ``data_type`` cannot take."""
+    name = data_type.name.lower()
+    quantized = is_block_scaled(data_type)
+    held = _held_by(found)
+    if held is not None if quantized else held == data_type:
+        return
+    taken = DataType if quantized else (data_type,)
+    allowed = [str(entry) for code in taken for entry in FILE_TYPES.get(code, ())]
+    problem = f"{path}: type {found}: must be {' or '.join(allowed)} for dtype {name}"
+    if quantized:
+        problem += f" ({name} is block-scaled: it quantizes FP16 or BF16 tensors)"
+    if held is not None:
+        hint = f"{found} is taken for {held.name}: dtype {held.name.lower()}"
+    elif found == np.int16:
+        hint = "BF16 bit patterns are read from uint16: save array.view(numpy.uint16)"
+    elif found.kind in "biu":
+        hint = (
+            "plain integers are not reduced, only copied by broadcast and allgather: "
+            "save array.astype(numpy.float16)"
+        )
+    elif found.kind == "f":
+        hint = "save array.astype(numpy.float16)"
+    else:
+        hint = "it is only copied by broadcast and allgather"
+    raise InputError(f"{problem}; {hint}")
 
 
 def natural_order(path: str) -> tuple[list[int | str], str]:
@@ -82,12 +133,20 @@ def in_native_order(array: Any) -> Any:
 
 
 def random_tensors(data_type: DataType, count: int, endpoints: int, seed: int) -> list[np.ndarray]:
-    """Normally distributed values, different on every endpoint."""
+    """Normally distributed values of FP16 or BF16, different on every endpoint."""
     generator = np.random.default_rng(seed)
     values = generator.standard_normal((endpoints, count), dtype=np.float32)
     if data_type == DataType.FP16:
         return list(values.astype(np.float16).view(np.uint16))
-    return list((values.view(np.uint32) >> 16).astype(np.uint16))
+    if data_type == DataType.BF16:
+        return list((values.view(np.uint32) >> 16).astype(np.uint16))
+    raise ValueError(f"data_type {data_type!r}: must be FP16 or BF16")
+
+
+def random_bytes(count: int, endpoints: int, seed: int) -> list[np.ndarray]:
+    """``count`` bytes, different on every endpoint."""
+    generator = np.random.default_rng(seed)
+    return list(generator.integers(0, 256, (endpoints, count), dtype=np.uint8))
 
 
 def output_shape(operation: str, shape: tuple[int, ...], endpoints: int) -> tuple[int, ...]:
