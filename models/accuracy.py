@@ -1,9 +1,10 @@
-"""How much quantization in the network costs: numerics of the switch against those of a ring."""
+"""How much quantization in the network costs: numerics of the switch against those of two
+shots and of a ring."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -13,17 +14,22 @@ from hw.formats.block import BlockFormat
 from hw.formats.data_type import DataType
 from hw.formats.element import IntegerElement
 from hw.formats.scale import FP16_SCALE
+from hw.spec.config import load
 from models.formats.block import Elements, GoldenBlockFormat
 from models.formats.codecs import FP16_SCALES
-from models.quantized_allreduce import around_ring, error, in_switch
+from models.formats.registry import golden_format
+from models.quantized_allreduce import around_ring, error, in_switch, in_two_shots
 from models.sentences import SENTENCES
 from models.transformer import Encoder
 
 ALGORITHMS: dict[str, Callable[[GoldenBlockFormat, list[np.ndarray]], np.ndarray]] = {
     "scin-inq": in_switch,
+    "two-shot-quantized": in_two_shots,
     "ring-quantized": around_ring,
 }
-BITS = (8, 4)
+INTEGERS = {"int8": 8, "int4": 4}
+"""Bits of the formats that are studied with blocks of any size."""
+FORMATS = (*INTEGERS, "mxint8", "mxfp8", "mxfp4", "nvfp4")
 BLOCKS = (32, 64, 128, 256, 512)
 RANKS = (2, 4, 8, 16, 32, 72)
 MODEL_RANKS = 8
@@ -43,8 +49,37 @@ def integer_format(bits: int, block: int) -> GoldenBlockFormat:
     return GoldenBlockFormat(layout, elements, FP16_SCALES)
 
 
+@dataclass(frozen=True)
+class Study:
+    """A format, as it is called, with its block."""
+
+    format: str
+    golden: GoldenBlockFormat
+
+    @property
+    def bits(self) -> int:
+        """Of an element."""
+        return self.golden.layout.element.bits
+
+    @property
+    def block(self) -> int:
+        """Elements that share a scale."""
+        return self.golden.layout.block
+
+
+def studies(formats: Sequence[str], blocks: Sequence[int]) -> list[Study]:
+    """INT8 and INT4 with each of ``blocks``, the others with their own."""
+    found = []
+    for name in formats:
+        if name in INTEGERS:
+            found += [Study(name, integer_format(INTEGERS[name], block)) for block in blocks]
+        else:
+            found.append(Study(name, golden_format(load("fpga4"), DataType[name.upper()])))
+    return found
+
+
 def theory_db(ranks: int) -> float:
-    """Margin of one rounding over many, for independent terms of equal size.
+    """Margin of one rounding over a ring's many, for independent terms of equal size.
 
     Noise power is that of the block's amplitude, so it grows with the number k of terms
     added: N roundings of single terms and one of the sum make 2 N units; a ring rounds
@@ -80,27 +115,37 @@ def model_tensors(encoder: Encoder, ranks: int, tokens: int = 64) -> list[list[n
 class Sqnr:
     data: str
     ranks: int
+    format: str
     bits: int
     block: int
     algo: str
-    sqnr_db: float
+    sqnr_db: float | None
+    """None where nothing is wrong, or nothing is left of the signal."""
     theory_margin_db: float
+    """Of the switch over the ring."""
 
 
-def sqnr_of(
-    data: str, sets: list[list[np.ndarray]], ranks: int, bits: int, block: int
-) -> Iterator[Sqnr]:
+def sqnr_of(data: str, sets: list[list[np.ndarray]], ranks: int, study: Study) -> Iterator[Sqnr]:
     """Against the exact sums, over all tensors together."""
-    golden = integer_format(bits, block)
     exact = np.concatenate([np.sum(tensors, axis=0).ravel() for tensors in sets])
     for algo, all_reduce in ALGORITHMS.items():
-        found = np.concatenate([all_reduce(golden, tensors).ravel() for tensors in sets])
-        yield Sqnr(data, ranks, bits, block, algo, error(exact, found).sqnr_db, theory_db(ranks))
+        found = np.concatenate([all_reduce(study.golden, tensors).ravel() for tensors in sets])
+        yield Sqnr(
+            data=data,
+            ranks=ranks,
+            format=study.format,
+            bits=study.bits,
+            block=study.block,
+            algo=algo,
+            sqnr_db=error(exact, found).sqnr_db,
+            theory_margin_db=theory_db(ranks),
+        )
 
 
 @dataclass(frozen=True)
 class Embedding:
     ranks: int
+    format: str
     bits: int
     block: int
     algo: str
@@ -111,24 +156,22 @@ class Embedding:
     pairs: int
 
 
-def embeddings_of(
-    encoder: Encoder, reference: np.ndarray, bits: int, block: int
-) -> Iterator[Embedding]:
+def embeddings_of(encoder: Encoder, reference: np.ndarray, study: Study) -> Iterator[Embedding]:
     """The whole model with every All-Reduce quantized, against ``reference`` without any."""
-    golden = integer_format(bits, block)
     for algo, all_reduce in ALGORITHMS.items():
 
         def reduce(partial: list[np.ndarray], all_reduce=all_reduce) -> np.ndarray:
             sent = [part.astype(np.float16).astype(np.float64) for part in partial]
-            return all_reduce(golden, sent).astype(np.float32)
+            return all_reduce(study.golden, sent).astype(np.float32)
 
         found = encoder.embed(list(SENTENCES), ranks=MODEL_RANKS, all_reduce=reduce)
         cosine = (found * reference).sum(axis=1)
         pairs = np.array(list(combinations(range(len(found)), 2)))
         yield Embedding(
             ranks=MODEL_RANKS,
-            bits=bits,
-            block=block,
+            format=study.format,
+            bits=study.bits,
+            block=study.block,
             algo=algo,
             cosine_min=float(cosine.min()),
             cosine_mean=float(cosine.mean()),

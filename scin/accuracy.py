@@ -1,4 +1,4 @@
-"""``scin accuracy``: what quantization costs in the switch and around a ring."""
+"""``scin accuracy``: what quantization costs in the switch, in two shots and around a ring."""
 
 from __future__ import annotations
 
@@ -13,14 +13,17 @@ from rich.table import Table as RichTable
 
 from hw.spec.config import load
 from models.accuracy import (
-    BITS,
+    ALGORITHMS,
     BLOCKS,
+    FORMATS,
+    INTEGERS,
     RANKS,
     Embedding,
     Sqnr,
     embeddings_of,
     model_tensors,
     sqnr_of,
+    studies,
     synthetic_tensors,
 )
 from models.sentences import SENTENCES
@@ -36,13 +39,17 @@ DATA = ("model", "synthetic")
 @click.command()
 @click.option("--data", "data_names", default=",".join(DATA), show_default=True, help="Tensors.")
 @click.option("--ranks", default=",".join(map(str, RANKS)), show_default=True, help="Numbers.")
-@click.option("--blocks", default=",".join(map(str, BLOCKS)), show_default=True, help="Sizes.")
+@click.option("--formats", default=",".join(FORMATS), show_default=True, help="Formats.")
+@click.option(
+    "--blocks", default=",".join(map(str, BLOCKS)), show_default=True, help="Of int8 and int4."
+)
 @plot_option("SQNR over ranks and over blocks")
 @json_option
 @seed_option("of synthetic data")
 @click.option("--quiet", is_flag=True, help="No table, no progress.")
 def accuracy(**options) -> None:
-    """SQNR of quantized All-Reduces, INT8 and INT4, and what they do to a real model.
+    """SQNR of quantized All-Reduces in the switch, in two shots and around a ring, and what
+    they do to a real model.
 
     Data: the partial sums of a sentence encoder (``model``; `make setup-example` installs its
     weights), and heavy-tailed activations with outlier channels (``synthetic``).
@@ -54,6 +61,7 @@ def accuracy(**options) -> None:
 def _accuracy(
     data_names: str,
     ranks: str,
+    formats: str,
     blocks: str,
     plot: str | None,
     json_path: str | None,
@@ -64,11 +72,16 @@ def _accuracy(
     for name in names:
         if name not in DATA:
             raise InputError(f"data {name!r}: must be among {', '.join(DATA)}")
+    for name in formats.split(","):
+        if name not in FORMATS:
+            raise InputError(f"formats {name!r}: must be among {', '.join(FORMATS)}")
     rank_list = _numbers("ranks", ranks, 2, 72)
     block_list = _numbers("blocks", blocks, 32, 4096)
     for block in block_list:
         if block & (block - 1):
             raise InputError(f"blocks {block}: must be a power of two")
+    if plot is not None and not set(INTEGERS) & set(formats.split(",")):
+        raise InputError(f"--plot draws {' and '.join(INTEGERS)}: formats must name one")
     encoder = None
     if "model" in names:
         try:
@@ -80,8 +93,8 @@ def _accuracy(
     sqnr: list[Sqnr] = []
     embeddings: list[Embedding] = []
     cases = list(itertools.product(names, rank_list))
-    studies = list(itertools.product(BITS, block_list))
-    total = len(cases) * len(studies) + (len(studies) if encoder is not None else 0)
+    studied = studies(formats.split(","), block_list)
+    total = len(cases) * len(studied) + (len(studied) if encoder is not None else 0)
     with Progress(console=Console(stderr=True), disable=quiet, transient=True) as progress:
         task = progress.add_task("quantizing", total=total)
         for name, count in cases:
@@ -90,13 +103,13 @@ def _accuracy(
                 if name == "model" and encoder is not None
                 else synthetic_tensors(count, seed)
             )
-            for bits, block in studies:
-                sqnr += sqnr_of(name, sets, count, bits, block)
+            for study in studied:
+                sqnr += sqnr_of(name, sets, count, study)
                 progress.advance(task)
         if encoder is not None:
             reference = encoder.embed(list(SENTENCES))
-            for bits, block in studies:
-                embeddings += embeddings_of(encoder, reference, bits, block)
+            for study in studied:
+                embeddings += embeddings_of(encoder, reference, study)
                 progress.advance(task)
     if not quiet:
         for name in names:
@@ -123,7 +136,8 @@ def _numbers(name: str, text: str, low: int, high: int) -> list[int]:
 
 def _sqnr_table(name: str, items: list[Sqnr]) -> RichTable:
     table = RichTable(
-        title=f"{name} data: SQNR of scin-inq in dB, and how far above ring-quantized",
+        title=f"{name} data: SQNR of scin-inq in dB, and how far above two-shot-quantized and "
+        "ring-quantized",
         box=box.SIMPLE,
         padding=(0, 1, 0, 0),
     )
@@ -132,18 +146,25 @@ def _sqnr_table(name: str, items: list[Sqnr]) -> RichTable:
     ranks = list(dict.fromkeys(item.ranks for item in items))
     for count in ranks:
         table.add_column(f"N = {count}", justify="right")
-    values = {(i.bits, i.block, i.ranks, i.algo): i.sqnr_db for i in items}
-    for bits, block in dict.fromkeys((item.bits, item.block) for item in items):
+    values = {(i.format, i.block, i.ranks, i.algo): i.sqnr_db for i in items}
+    for study, block in dict.fromkeys((item.format, item.block) for item in items):
         cells = []
         for count in ranks:
-            switch = values[bits, block, count, "scin-inq"]
-            ring = values[bits, block, count, "ring-quantized"]
-            cells.append(f"{switch:.1f} {switch - ring:+.1f}")
-        table.add_row(f"INT{bits}", str(block), *cells)
+            own, *others = (values[study, block, count, algo] for algo in ALGORITHMS)
+            margins = " ".join(_decibels(own, other) for other in others)
+            cells.append(f"{_decibels(own)} {margins}")
+        table.add_row(study, str(block), *cells)
     theory = {item.ranks: item.theory_margin_db for item in items}
     table.add_section()
-    table.add_row("theory", "", *(f"{theory[count]:+.1f}" for count in ranks))
+    table.add_row("theory", "", *(f"+0.0 {theory[count]:+.1f}" for count in ranks))
     return table
+
+
+def _decibels(value: float | None, below: float | None = None) -> str:
+    """A ratio, or how far it is above ``below``; a dash where there is none."""
+    if value is None:
+        return "-"
+    return f"{value:.1f}" if below is None else f"{value - below:+.1f}"
 
 
 def _embedding_table(items: list[Embedding]) -> RichTable:
@@ -157,7 +178,7 @@ def _embedding_table(items: list[Embedding]) -> RichTable:
         table.add_column(column, justify="left" if column == "algorithm" else "right")
     for item in items:
         table.add_row(
-            f"INT{item.bits}",
+            item.format,
             str(item.block),
             item.algo,
             f"{item.cosine_min:.6f}",

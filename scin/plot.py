@@ -5,9 +5,10 @@ from __future__ import annotations
 import io
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from hw.spec.config import Config
-from models.accuracy import Sqnr
+from models.accuracy import INTEGERS, Sqnr
 from models.simulator.explain import Span
 from scin.dma.measurement import DmaMeasurement
 from scin.files import write_file
@@ -173,13 +174,24 @@ def plot_dma(target: str, title: str, measurements: list[DmaMeasurement]) -> Non
 
 
 def plot_accuracy(target: str, items: list[Sqnr]) -> None:
-    """SQNR over the number of ranks (INT8, block 64) and over the block (8 ranks), or the
-    nearest that was measured; a line per data set, format and algorithm."""
+    """SQNR of INT8 and INT4 over the number of ranks (block 64) and over the block (8 ranks), or
+    the nearest that was measured; a line per data set, format and algorithm. Two shots are as
+    good as the switch, so they are marks around its points."""
+    items = [item for item in items if item.format in INTEGERS]
     blocks, ranks = {item.block for item in items}, {item.ranks for item in items}
     block = min(blocks, key=lambda value: abs(value - 64))
     count = min(ranks, key=lambda value: abs(value - 8))
     figure, (over_ranks, over_blocks) = _figure(2)
-    styles = {"scin-inq": "-", "ring-quantized": "--"}
+    styles: dict[str, dict[str, Any]] = {
+        "scin-inq": {"linestyle": "-", "marker": "o"},
+        "two-shot-quantized": {
+            "linestyle": "",
+            "marker": "s",
+            "markersize": 10,
+            "fillstyle": "none",
+        },
+        "ring-quantized": {"linestyle": "--", "marker": "o"},
+    }
     colours: dict[tuple[str, int], str] = {}
     for data, bits, algo in dict.fromkeys((i.data, i.bits, i.algo) for i in items):
         colour = colours.setdefault((data, bits), f"C{len(colours)}")
@@ -191,9 +203,8 @@ def plot_accuracy(target: str, items: list[Sqnr]) -> None:
             axes.plot(
                 [getattr(i, key) for i in fixed],
                 [i.sqnr_db for i in fixed],
-                styles[algo],
                 color=colour,
-                marker="o",
+                **styles[algo],
                 label=f"INT{bits} {algo}, {data}",
             )
     for axes, label, title in (
