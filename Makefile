@@ -46,13 +46,13 @@ lint: setup     ## format, lint, types
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-example: setup setup-example ## a real transformer, tensor-parallel, through RTL All-Reduces
+example: setup setup-example ## a real transformer, tensor-parallel, through RTL All-Reduces, FP16 and NVFP4
 	$(BIN)/python examples/transformer.py
 
 kv-example: setup ## a paged KV cache fetched by DMA, command by command and back to back
 	$(BIN)/python examples/kv_fetch.py
 
-accuracy: setup setup-example ## what quantization costs, in the switch and around a ring
+accuracy: setup setup-example ## what quantization costs, in the switch, in two shots and around a ring
 	@mkdir -p build
 	$(BIN)/scin accuracy --plot build/accuracy.svg
 

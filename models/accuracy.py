@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 import numpy as np
@@ -29,7 +29,9 @@ ALGORITHMS: dict[str, Callable[[GoldenBlockFormat, list[np.ndarray]], np.ndarray
 }
 INTEGERS = {"int8": 8, "int4": 4}
 """Bits of the formats that are studied with blocks of any size."""
-FORMATS = (*INTEGERS, "mxint8", "mxfp8", "mxfp4", "nvfp4")
+NVFP4_UP = "nvfp4-up"
+"""NVFP4 with scales that are rounded up, as the other formats' are, instead of to nearest."""
+FORMATS = (*INTEGERS, "mxint8", "mxfp8", "mxfp4", "nvfp4", NVFP4_UP)
 BLOCKS = (32, 64, 128, 256, 512)
 RANKS = (2, 4, 8, 16, 32, 72)
 MODEL_RANKS = 8
@@ -69,12 +71,17 @@ class Study:
 
 def studies(formats: Sequence[str], blocks: Sequence[int]) -> list[Study]:
     """INT8 and INT4 with each of ``blocks``, the others with their own."""
+    config = load("fpga4")
     found = []
     for name in formats:
         if name in INTEGERS:
             found += [Study(name, integer_format(INTEGERS[name], block)) for block in blocks]
+        elif name == NVFP4_UP:
+            golden = golden_format(config, DataType.NVFP4)
+            rounded_up = replace(golden.scales, nearest=False)
+            found.append(Study(name, replace(golden, scales=rounded_up)))
         else:
-            found.append(Study(name, golden_format(load("fpga4"), DataType[name.upper()])))
+            found.append(Study(name, golden_format(config, DataType[name.upper()])))
     return found
 
 
@@ -95,6 +102,12 @@ def synthetic_tensors(ranks: int, seed: int) -> list[list[np.ndarray]]:
     rng = np.random.default_rng(seed)
     channel = np.where(rng.random(1024) < 1 / 64, 20.0, 1.0)
     return [[rng.standard_t(3, (64, 1024)) * channel for _ in range(ranks)]]
+
+
+def normal_tensors(ranks: int, seed: int) -> list[list[np.ndarray]]:
+    """Normally distributed, as much as the synthetic ones."""
+    rng = np.random.default_rng(seed)
+    return [[rng.standard_normal((64, 1024)) for _ in range(ranks)]]
 
 
 def model_tensors(encoder: Encoder, ranks: int, tokens: int = 64) -> list[list[np.ndarray]]:

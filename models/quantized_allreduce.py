@@ -14,7 +14,7 @@ from models.formats.tensor_values import LARGEST
 HEADROOM = 1.25
 """How much a quantized tensor's largest magnitude may exceed the tensor's. The nearest element
 of a given scale is at most a fifth larger than the value (E2M1: 5 to 6), and never larger
-than the largest element times the scale, which a scale of NVFP4 exceeds by at most an eighth."""
+than the largest element times the scale, which for NVFP4 is at most an eighth too large."""
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from models.accuracy import (
     Sqnr,
     embeddings_of,
     model_tensors,
+    normal_tensors,
     sqnr_of,
     studies,
     synthetic_tensors,
@@ -33,7 +34,7 @@ from scin.options import InputError, exit_status, json_option, plot_option, seed
 from scin.plot import plot_accuracy
 from scin.toolchain import MissingToolError
 
-DATA = ("model", "synthetic")
+DATA = ("model", "synthetic", "normal")
 
 
 @click.command()
@@ -52,7 +53,8 @@ def accuracy(**options) -> None:
     they do to a real model.
 
     Data: the partial sums of a sentence encoder (``model``; `make setup-example` installs its
-    weights), and heavy-tailed activations with outlier channels (``synthetic``).
+    weights), heavy-tailed activations with outlier channels (``synthetic``), and normally
+    distributed ones (``normal``).
     """
     with exit_status():
         _accuracy(**options)
@@ -98,11 +100,12 @@ def _accuracy(
     with Progress(console=Console(stderr=True), disable=quiet, transient=True) as progress:
         task = progress.add_task("quantizing", total=total)
         for name, count in cases:
-            sets = (
-                model_tensors(encoder, count)
-                if name == "model" and encoder is not None
-                else synthetic_tensors(count, seed)
-            )
+            if name == "model" and encoder is not None:
+                sets = model_tensors(encoder, count)
+            elif name == "normal":
+                sets = normal_tensors(count, seed)
+            else:
+                sets = synthetic_tensors(count, seed)
             for study in studied:
                 sqnr += sqnr_of(name, sets, count, study)
                 progress.advance(task)

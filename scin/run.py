@@ -273,7 +273,7 @@ def run_tensors(
     *,
     tensor_type: DataType | None = None,
     synchronise: bool,
-    seed: int,
+    seed: int | None,
 ) -> tuple[Measurement, list[np.ndarray]]:
     """One collective of bit patterns (for a block-scaled type those of ``tensor_type``, FP16
     if none is named) or bytes, and per endpoint the bytes of the result."""
