@@ -52,7 +52,7 @@ def test_bfloat16_in_and_out(tmp_path, code):
     for written, held in ((arrays, "V2"), (arrays.view(np.uint16), "u2")):
         save(tmp_path, written)
         record, found = run(tmp_path, "allreduce", "--dtype", name)
-        assert (record["wrong"], record["tensor_dtype"]) == (0, "bf16")
+        assert (record["wrong"], record["dtype"]) == (0, "bf16")
         assert record["error"]["sqnr_db"] > 12
         for array in found:
             assert (array.dtype, array.shape) == (np.dtype(held), (3, 40))
@@ -135,7 +135,7 @@ def test_sweep_of_bfloat16():
     result = scin("sweep", "allreduce", *TINY, *given, "--json", "-")
     assert result.exit_code == 0, result.output
     plain, quantized = json.loads(result.stdout)["records"]
-    assert (plain["dtype"], quantized["dtype"], quantized["tensor_dtype"]) == ("bf16",) * 3
+    assert (plain["dtype"], quantized["dtype"]) == ("bf16",) * 2
     assert quantized["agreement_cycles"] > 0
 
 
@@ -194,7 +194,8 @@ def test_random_bytes(tmp_path):
 def test_aliases(alias, name):
     result = scin("run", "allreduce", *TINY, "--dtype", alias, "--size", "256", "--json", "-")
     assert result.exit_code == 0, result.output
-    assert json.loads(result.stdout)["records"][0]["dtype"] == name
+    sent = json.loads(result.stdout)["records"][0]["wire_format"]
+    assert sent.split("/")[0] == name
 
 
 def test_the_table_says_which_int8():

@@ -22,6 +22,7 @@ from fpga.design import SEEDS, Design, designs
 from fpga.ecp5.spread import empty_places
 from fpga.partition import Partition
 from fpga.tools import tool_path
+from scin.report.record import Result
 from scin.toolchain import BUILD_FOLDER
 from scin.verilate import BuildError, alone, digest
 
@@ -275,4 +276,21 @@ def _report(partition: Partition, design: Design, folder: Path) -> BuildReport:
 
 
 def as_records(reports: list[BuildReport]) -> list[dict[str, Any]]:
-    return [asdict(report) for report in reports]
+    """One record a device."""
+    return [
+        Result(status="OK").as_dict(
+            design=report.design,
+            board=report.board,
+            device=report.device,
+            users=list(report.users),
+            **asdict(report.utilisation),
+            fmax_MHz=report.reached_MHz,
+            target_MHz=report.clock_MHz,
+            path_ns=report.path_ns,
+            path_from=report.path_from,
+            path_to=report.path_to,
+            bitstream=report.bitstream,
+            bitstream_sha256=report.sha256,
+        )
+        for report in reports
+    ]

@@ -19,6 +19,7 @@ from hw.formats import block_formats
 from hw.isa.reduce import LANE_BITS
 from hw.phy.aurora import aurora_lanes
 from hw.spec.config import Config
+from scin.report.record import Result
 
 COSTS = Path(__file__).resolve().parent / "costs.csv"
 """Cells of each part of preset ``ecp5`` after synthesis for ECP5, as
@@ -126,6 +127,28 @@ def plan_records(partition: Partition) -> dict[str, Any]:
         "boards": boards,
         "cuts": cuts,
     }
+
+
+def as_records(plan: dict[str, Any]) -> list[dict[str, Any]]:
+    """Of :func:`plan_records`: a record a board, and one a cut."""
+    whole = {
+        "partition": plan["partition"],
+        "target_MHz": plan["clock_hz"] / 1e6,
+        "bitstreams": plan["bitstreams"],
+    }
+    cuts = [
+        {
+            **{name: cut[name] for name in ("link", "from", "to")},
+            "raw_Gbps": cut["raw_bits_per_second"] / 1e9,
+            "payload_GBps": cut["payload_bytes_per_second"] / 1e9,
+            "latency_s": cut["latency_seconds"],
+        }
+        for cut in plan["cuts"]
+    ]
+    return [
+        *(Result().as_dict(part="board", **whole, **board) for board in plan["boards"]),
+        *(Result().as_dict(part="cut", **whole, **cut) for cut in cuts),
+    ]
 
 
 def print_plan(partition: Partition, console: Console) -> None:

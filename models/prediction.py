@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from hw.formats import block_format
 from hw.formats.data_type import DataType
 from hw.spec.config import Config
 from models.baselines.algorithms import ALGORITHMS as BASELINES
+from models.baselines.algorithms import DIRECT, direct_shots
 from models.baselines.fabric import Fabric
 from models.baselines.parameters import Parameters
 from models.formats.registry import golden_format
 from models.quantized_allreduce import fixed_exponent
 from models.simulator.collective import allreduce, wire_bytes
+from models.wire import bus_factor, busiest_link_bytes
 
 SCIN, SCIN_INQ = "scin", "scin-inq"
 ELEMENT_BYTES = 2
@@ -20,12 +23,17 @@ ALGORITHMS = (SCIN, SCIN_INQ, *BASELINES)
 
 @dataclass(frozen=True)
 class Prediction:
-    """``size``: bytes of 16-bit elements per accelerator."""
+    """``size``: bytes of 16-bit elements per accelerator. ``wire_bytes``: what of them and of
+    their scales, or of copies of them, the busiest link carries; ``wire``: the format in which.
+    ``cycles``: of the simulated accelerator; None of a closed form."""
 
     algorithm: str
     size: int
     seconds: float
     accelerators: int
+    wire_bytes: int
+    wire: DataType
+    cycles: int | None = None
     agreement_cycles: float = 0.0
     """Part of ``seconds``: before a quantized All-Reduce, the one of a single value by which
     all ranks agree on an exponent."""
@@ -37,7 +45,7 @@ class Prediction:
 
     @property
     def busbw(self) -> float:
-        return self.algbw * 2 * (self.accelerators - 1) / self.accelerators
+        return self.algbw * bus_factor("allreduce", self.accelerators)
 
 
 def predict(
@@ -52,14 +60,30 @@ def predict(
     included."""
     endpoints = config.system.endpoints
     if algorithm in BASELINES:
-        seconds = BASELINES[algorithm](Fabric.of(config), parameters, size)
-        return Prediction(algorithm, size, seconds, endpoints)
-    if algorithm == SCIN:
-        return Prediction(algorithm, size, allreduce(config, size).seconds(config), endpoints)
-    duration = allreduce(config, wire_bytes(config, size, wire), wire)
-    agreement = agreement_cycles(config, wire, tensor_type)
+        fabric = Fabric.of(config)
+        seconds = BASELINES[algorithm](fabric, parameters, size)
+        sender = direct_shots(fabric, parameters, size) if algorithm == DIRECT else algorithm
+        moved = busiest_link_bytes("allreduce", sender, endpoints, size)
+        return Prediction(algorithm, size, seconds, endpoints, moved, tensor_type)
+    agreement, entry, data_type = 0.0, None, tensor_type
+    if algorithm == SCIN_INQ:
+        data_type, entry = wire, block_format(config, wire)
+        agreement = agreement_cycles(config, wire, tensor_type)
+    duration = allreduce(config, wire_bytes(config, size, data_type), data_type)
     total = replace(duration, cycles=duration.cycles + agreement)
-    return Prediction(algorithm, size, total.seconds(config), endpoints, agreement)
+    moved = busiest_link_bytes("allreduce", algorithm, endpoints, size, entry=entry)
+    if agreement:
+        moved += busiest_link_bytes("allreduce", SCIN, endpoints, ELEMENT_BYTES)
+    return Prediction(
+        algorithm,
+        size,
+        total.seconds(config),
+        endpoints,
+        moved,
+        data_type,
+        round(total.cycles),
+        agreement,
+    )
 
 
 def agreement_cycles(config: Config, wire: DataType, tensor_type: DataType) -> float:

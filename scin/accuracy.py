@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import asdict
+from typing import Any
 
 import click
 from rich import box
@@ -11,7 +12,6 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table as RichTable
 
-from hw.spec.config import load
 from models.accuracy import (
     ALGORITHMS,
     BLOCKS,
@@ -30,8 +30,19 @@ from models.accuracy import (
 from models.sentences import SENTENCES
 from models.transformer import Encoder
 from scin.files import takes_stdout
-from scin.options import InputError, exit_status, json_option, plot_option, seed_option, write_json
+from scin.options import (
+    InputError,
+    exit_status,
+    json_option,
+    parse_list,
+    plot_option,
+    refuse_options,
+    refuse_repetition,
+    seed_option,
+    write_json,
+)
 from scin.plot import plot_accuracy
+from scin.report.record import Result
 from scin.toolchain import MissingToolError
 
 DATA = ("model", "synthetic", "normal")
@@ -70,13 +81,10 @@ def _accuracy(
     seed: int,
     quiet: bool,
 ) -> None:
-    names = data_names.split(",")
-    for name in names:
-        if name not in DATA:
-            raise InputError(f"data {name!r}: must be among {', '.join(DATA)}")
-    for name in formats.split(","):
-        if name not in FORMATS:
-            raise InputError(f"formats {name!r}: must be among {', '.join(FORMATS)}")
+    names = parse_list("data", data_names, DATA)
+    parse_list("formats", formats, FORMATS)
+    if "synthetic" not in names:
+        refuse_options("only --data synthetic is drawn at random", "seed")
     rank_list = _numbers("ranks", ranks, 2, 72)
     block_list = _numbers("blocks", blocks, 32, 4096)
     for block in block_list:
@@ -121,9 +129,22 @@ def _accuracy(
             console.print(_embedding_table(embeddings))
     if plot is not None:
         plot_accuracy(plot, sqnr)
-    records = [{"study": "sqnr"} | asdict(item) for item in sqnr]
-    records += [{"study": "embedding"} | asdict(item) for item in embeddings]
-    write_json(json_path, "accuracy", load("fpga4"), records)
+    records = [_record("sqnr", item, seed if item.data == "synthetic" else None) for item in sqnr]
+    records += [_record("embedding", item, None) for item in embeddings]
+    write_json(json_path, "accuracy", None, records)
+
+
+def _record(study: str, item: Sqnr | Embedding, seed: int | None) -> dict[str, Any]:
+    own = asdict(item)
+    return Result(
+        op="allreduce",
+        algo=own.pop("algo"),
+        backend="numerics",
+        dtype="fp16",
+        redop="sum",
+        endpoints=own.pop("ranks"),
+        seed=seed,
+    ).as_dict(study=study, **own)
 
 
 def _numbers(name: str, text: str, low: int, high: int) -> list[int]:
@@ -131,6 +152,7 @@ def _numbers(name: str, text: str, low: int, high: int) -> list[int]:
         numbers = [int(part) for part in text.split(",")]
     except ValueError as error:
         raise InputError(f"{name} {text!r}: must be numbers separated by commas") from error
+    refuse_repetition(name, [str(number) for number in numbers])
     for number in numbers:
         if not low <= number <= high:
             raise InputError(f"{name} {number}: must be between {low} and {high}")

@@ -16,6 +16,11 @@ ROOT = 0
 OPERATIONS = ("allreduce", "reduce", "broadcast", "allgather", "reducescatter")
 
 
+def reduces(operation: str) -> bool:
+    """Whether elements are combined; the others copy, and have no use for an operator."""
+    return operation not in ("broadcast", "allgather")
+
+
 Pieces = list[tuple[int, int]]
 
 
@@ -39,15 +44,6 @@ class Program:
     operation: str
     instructions: list[Instruction] = field(repr=False)
     layout: Layout
-
-
-def bus_factor(operation: str, endpoints: int) -> float:
-    """busbw ÷ algbw, as nccl-tests defines it."""
-    if operation == "allreduce":
-        return 2 * (endpoints - 1) / endpoints
-    if operation in ("allgather", "reducescatter", "alltoall"):
-        return (endpoints - 1) / endpoints
-    return 1.0
 
 
 def build(

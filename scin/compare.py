@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-from typing import Any
-
 import click
 
 from hw.formats import is_block_scaled
@@ -13,8 +10,19 @@ from models.baselines.measured import measured
 from models.baselines.parameters import ParameterError, Parameters, parse
 from models.prediction import ALGORITHMS, SCIN_INQ, Prediction, predict
 from scin.files import takes_stdout
-from scin.options import InputError, common, parse_data_type, parse_sizes, plot_option, recorded
+from scin.options import (
+    InputError,
+    check_half_elements,
+    common,
+    parse_data_type,
+    parse_list,
+    parse_sizes,
+    plot_option,
+    recorded,
+    refuse_options,
+)
 from scin.plot import Line, Panel, Point, plot_panels
+from scin.report.predicted import result_of
 from scin.table import Column, TextTable
 
 DEFAULT = "scin,scin-inq,ring,nvls,twoshot"
@@ -47,7 +55,6 @@ def compare(
     texts: tuple[str, ...],
     plot: str | None,
     json_path: str | None,
-    seed: int,
     quiet: bool,
 ) -> None:
     """All-Reduce by several algorithms on one fabric: time, bandwidth, speed-up over ring.
@@ -59,9 +66,13 @@ def compare(
     wire = parse_data_type(inq_format)
     if not is_block_scaled(wire):
         raise InputError(f"inq-format {inq_format}: must be a block-scaled format")
-    if SCIN_INQ in algorithms and wire.name.lower() not in config.isa.block_formats:
+    if SCIN_INQ not in algorithms:
+        refuse_options(f"only --algo {SCIN_INQ} quantizes", "inq_format")
+    elif wire.name.lower() not in config.isa.block_formats:
         raise InputError(f"inq-format {inq_format}: not among isa.block_formats of {config.name}")
     sizes = parse_sizes(smallest, largest, factor)
+    for size in sizes:
+        check_half_elements(size)
     parameters = parse_parameters(texts)
     columns: list[Column] = [("size", "(B)", 12)]
     columns += [(name, "(us)", 11) for name in algorithms]
@@ -88,17 +99,13 @@ def compare(
                 ]
             )
             predictions += row
-            records += [_record(item) for item in row]
+            records += [result_of(config, item).as_dict() for item in row]
         if plot is not None:
             _plot(plot, config, predictions, parameters)
 
 
 def parse_algorithms(text: str) -> list[str]:
-    names = text.split(",")
-    for name in names:
-        if name not in ALGORITHMS:
-            raise InputError(f"algo {name!r}: must be among {', '.join(ALGORITHMS)}")
-    return names
+    return parse_list("algo", text, ALGORITHMS)
 
 
 def parse_parameters(texts: tuple[str, ...]) -> Parameters:
@@ -106,13 +113,6 @@ def parse_parameters(texts: tuple[str, ...]) -> Parameters:
         return parse(texts)
     except ParameterError as error:
         raise InputError(f"parameter {error}") from error
-
-
-def _record(item: Prediction) -> dict[str, Any]:
-    return dataclasses.asdict(item) | {
-        "algbw_GBps": item.algbw / 1e9,
-        "busbw_GBps": item.busbw / 1e9,
-    }
 
 
 def _plot(

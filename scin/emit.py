@@ -15,6 +15,7 @@ from hw.spec.config import Config
 from scin.files import OutputFolder, check_folder, make_folder, takes_stdout, write_file
 from scin.netlist import verilog_of
 from scin.options import InputError, common, write_json
+from scin.report.record import Result
 from scin.toolchain import REPOSITORY
 
 TOPS = ("system", "switch", "endpoint")
@@ -32,30 +33,28 @@ def emit(
     top: str,
     output: str | None,
     json_path: str | None,
-    seed: int,
     quiet: bool,
 ) -> None:
     """Write <config>_<top>.v and its manifest."""
-    del seed
     check_buildable(config)
     folder = Path(output) if output else REPOSITORY / "rtl" / "generated"
     name = f"{config.name}_{top}"
     check_folder("output", folder, [f"{name}.v", f"{name}.json"])
     text = verilog_of(part(config, top), name)
     make_folder(folder)
-    manifest: dict[str, Any] = {
+    figures: dict[str, Any] = {
         "top": name,
         "file": f"{name}.v",
         "lines": len(text.splitlines()),
         "sha256": hashlib.sha256(text.encode()).hexdigest(),
         "amaranth": version("amaranth"),
-        "config": config.as_dict(),
     }
+    manifest = figures | {"config": config.as_dict()}
     write_file(folder / f"{name}.v", text.encode())
     write_file(folder / f"{name}.json", (json.dumps(manifest, indent=2) + "\n").encode())
     if not quiet and not takes_stdout(json_path):
         click.echo(f"{folder / manifest['file']}: {manifest['lines']} lines")
-    write_json(json_path, "emit", config, [manifest])
+    write_json(json_path, "emit", config, [Result(status="OK").as_dict(**figures)])
 
 
 def part(config: Config, top: str) -> Any:

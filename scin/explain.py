@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
+from typing import Any
 
 import click
 
@@ -16,8 +16,17 @@ from models.simulator.simulation import simulate
 from models.simulator.work import Instruction
 from scin.driver import Driver
 from scin.files import takes_stdout
-from scin.options import InputError, common, parse_size, plot_option, write_json
+from scin.options import (
+    InputError,
+    check_half_elements,
+    common,
+    parse_size,
+    plot_option,
+    refuse_options,
+    write_json,
+)
 from scin.plot import plot_waterfall
+from scin.report.record import Result
 from scin.runner import CollectiveRunner
 from scin.simulator import Simulator
 from scin.table import Column, Spinner, TextTable
@@ -25,6 +34,7 @@ from scin.tensors import random_tensors
 
 BACKENDS = ("sim", "rtl")
 LARGEST = 64 << 20
+PARTS = ("links", "memory", "rows", "rest")
 COLUMNS: tuple[Column, ...] = (
     ("step", "", 46),
     ("from", "(cycle)", 9),
@@ -43,7 +53,7 @@ COLUMNS: tuple[Column, ...] = (
 @click.option("--size", default="4KiB", show_default=True, help="Bytes of FP16.")
 @click.option("--backend", default="sim", show_default=True, help="sim or rtl.")
 @plot_option("it as a waterfall")
-@common()
+@common(draws="of random data")
 def explain(
     *,
     config: Config,
@@ -62,8 +72,11 @@ def explain(
     if backend not in BACKENDS:
         raise InputError(f"backend {backend!r}: must be one of {', '.join(BACKENDS)}")
     message = parse_size(size)
-    if not 0 < message <= LARGEST:
-        raise InputError(f"size {message}: must be between 1 and {LARGEST} B")
+    check_half_elements(message)
+    if message > LARGEST:
+        raise InputError(f"size {message}: must be at most {LARGEST} B")
+    if backend == "sim":
+        refuse_options("the simulator has no data", "seed")
     table = TextTable(COLUMNS, quiet=quiet, error=takes_stdout(json_path, plot))
     length = plane_bytes(config, message)
     rows = -(-length // config.fabric.flit_bytes)
@@ -87,7 +100,7 @@ def explain(
     table.row(_cells(whole, total, cycle))
     if plot is not None:
         plot_waterfall(plot, f"All-Reduce of {message} B, {config.name}", spans)
-    records = [dataclasses.asdict(span) | {"cycles": span.cycles} for span in spans]
+    records = [_record(config, span, backend, message, seed) for span in spans]
     write_json(json_path, f"explain {operation}", config, records)
 
 
@@ -99,7 +112,7 @@ def _on_rtl(
         driver = Driver(simulator, config, progress=spinner)
         spinner.watch(simulator, f"allreduce {length} B")
         runner = CollectiveRunner(config, simulator, driver)
-        inputs = random_tensors(DataType.FP16, -(-length // 2), config.system.endpoints, seed)
+        inputs = random_tensors(DataType.FP16, length // 2, config.system.endpoints, seed)
         try:
             item = runner.run("allreduce", inputs, DataType.FP16, ReduceOp.SUM).measurement
         finally:
@@ -109,12 +122,32 @@ def _on_rtl(
     return measured_spans(config, item.arrived, item.counters[0], item.visible, rows)
 
 
+def _record(config: Config, span: Span, backend: str, size: int, seed: int) -> dict[str, Any]:
+    result = Result(
+        op="allreduce",
+        algo="scin",
+        backend=backend,
+        dtype="fp16",
+        redop="sum",
+        endpoints=config.system.endpoints,
+        cycles=span.cycles,
+        time_s=span.cycles / (config.isa.clock_MHz * 1e6),
+        status="OK",
+        sync_included=True,
+        seed=seed if backend == "rtl" else None,
+    )
+    parts = {f"{name}_cycles": getattr(span, name) for name in PARTS}
+    return result.as_dict(
+        step=span.name, message_bytes=size, start_cycle=span.start, end_cycle=span.end, **parts
+    )
+
+
 def _cells(span: Span, total: int, cycle: float) -> list[str]:
     return [
         span.name,
         str(span.start),
         str(span.cycles),
-        *(str(getattr(span, name)) for name in ("links", "memory", "rows", "rest")),
+        *(str(getattr(span, name)) for name in PARTS),
         f"{span.cycles * cycle:.1f}",
         f"{span.cycles / total:.1%}",
     ]

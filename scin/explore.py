@@ -27,11 +27,21 @@ from models.baselines.parameters import Parameters
 from models.prediction import ALGORITHMS, predict
 from models.simulator.timing import Timing
 from scin.files import OutputFile, place_of, reason, write_file
-from scin.options import InputError, exit_status, parse_size
+from scin.options import (
+    InputError,
+    check_half_elements,
+    exit_status,
+    json_option,
+    parse_size,
+    refuse_options,
+    refuse_repetition,
+    write_json,
+)
+from scin.report.predicted import result_of
 from scin.toolchain import REPOSITORY
 from scin.verilate import digest
 
-SOURCE_FOLDERS = (REPOSITORY / "hw", REPOSITORY / "models")
+SOURCE_FOLDERS = (REPOSITORY / "hw", REPOSITORY / "models", REPOSITORY / "scin" / "report")
 SOURCE_ENDINGS = (".py", ".csv", ".toml")
 KEYS = {"config", "sizes", "algorithms", "fields"}
 FORMATS = (".parquet", ".csv")
@@ -86,7 +96,7 @@ class Space:
             tree = config.as_dict()
             for size, algorithm in itertools.product(self.sizes, self.algorithms):
                 row = {"config": self.config, **changes}
-                yield Point(row | {"size_bytes": size, "algorithm": algorithm}, tree)
+                yield Point(row | {"size_bytes": size, "algo": algorithm}, tree)
 
 
 def read_space(path: Path) -> Space:
@@ -112,8 +122,10 @@ def read_space(path: Path) -> Space:
             raise InputError(f"{path}: fields.{name!r}: must be a list of values")
         fields[name] = tuple(values)
     sizes = tuple(parse_size(str(size)) for size in tree["sizes"])
-    if min(sizes) < 1:
-        raise InputError(f"{path}: size {min(sizes)}: must be at least 1")
+    for size in sizes:
+        check_half_elements(size)
+    refuse_repetition("size", [str(size) for size in sizes])
+    refuse_repetition("algorithm", tree["algorithms"])
     space = Space(str(tree["config"]), sizes, tuple(tree["algorithms"]), fields)
     try:
         for _, config in space.configurations():
@@ -130,16 +142,16 @@ def compute(points: list[Point]) -> list[dict[str, Any]]:
         tree = {name: values for name, values in point.tree.items() if name != "name"}
         config = from_dict(tree, name=point.tree["name"])
         row = point.row
-        item = predict(config, row["algorithm"], row["size_bytes"], Parameters())
-        results.append(
-            row
-            | {
-                "time_s": item.seconds,
-                "algbw_GBps": item.algbw / 1e9,
-                "busbw_GBps": item.busbw / 1e9,
-            }
-        )
+        item = predict(config, row["algo"], row["size_bytes"], Parameters())
+        results.append(row | result_of(config, item).as_dict())
     return results
+
+
+def as_record(row: dict[str, Any]) -> dict[str, Any]:
+    """A row of the output as a record: varied fields together, under ``set``."""
+    varied = {name: value for name, value in row.items() if "." in name}
+    record = {name: value for name, value in row.items() if "." not in name}
+    return record | {"set": varied}
 
 
 class Journal:
@@ -191,9 +203,16 @@ class Journal:
 )
 @click.option("--scheduler", metavar="tcp://HOST:PORT", help="Of a running Dask cluster.")
 @click.option("--workers", type=int, help="Local processes; default: one per core.")
+@json_option
 @click.option("--quiet", is_flag=True, help="No progress.")
 def explore(
-    *, description: Path, output: str, scheduler: str | None, workers: int | None, quiet: bool
+    *,
+    description: Path,
+    output: str,
+    scheduler: str | None,
+    workers: int | None,
+    json_path: str | None,
+    quiet: bool,
 ) -> None:
     """Predict every combination that FILE.toml describes.
 
@@ -202,6 +221,8 @@ def explore(
     """
     with exit_status():
         target = Path(output)
+        if scheduler is not None:
+            refuse_options("a cluster has its own", "workers")
         if workers is not None and workers < 1:
             raise InputError(f"workers {workers}: must be at least 1")
         space = read_space(description)
@@ -221,7 +242,9 @@ def explore(
                     known |= entries
                     journal.append(entries)
                     progress.advance(task, len(batch))
-        _write(target, [known[point.key] for point in points])
+        rows = [known[point.key] for point in points]
+        _write(target, rows)
+        write_json(json_path, "explore", None, [as_record(row) for row in rows])
         journal.remove()
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from rich.console import Console
 from rich.table import Table as RichTable
 
 from scin.driver import Driver
-from scin.files import STDOUT, OutputFolder, takes_stdout, write_file
+from scin.files import OutputFolder, takes_stdout
 from scin.options import (
     EXIT_WRONG,
     InputError,
@@ -21,6 +20,7 @@ from scin.options import (
     json_option,
     parse_size,
     seed_option,
+    write_json,
 )
 
 LEAST_BAUD, MOST_BAUD = 9600, 12_000_000
@@ -45,14 +45,14 @@ def _load(name: str) -> Any:
 @json_option
 def plan(partition: str, json_path: str | None) -> None:
     """What is on which board, what it will need, and what crosses between boards."""
-    from fpga.plan import plan_records, print_plan
+    from fpga.plan import as_records, plan_records, print_plan
 
     with exit_status():
         loaded = _load(partition)
         if not takes_stdout(json_path):
             print_plan(loaded, Console())
         if json_path is not None:
-            _write_json(json_path, plan_records(loaded))
+            write_json(json_path, "fpga plan", loaded.config, as_records(plan_records(loaded)))
 
 
 @fpga.command()
@@ -105,7 +105,7 @@ def build(
         reports = build_partition(loaded, progress=tell, only=board)
         _print_reports(reports)
         if json_path is not None:
-            _write_json(json_path, as_records(reports))
+            write_json(json_path, "fpga build", loaded.config, as_records(reports))
 
 
 def _check_built_here(partition: Any) -> None:
@@ -213,7 +213,7 @@ def run(
             return
         measurement = _all_reduce(system, loaded.config, size, dtype, seed, json_path)
         if json_path is not None:
-            _write_json(json_path, [measurement.as_dict()])
+            write_json(json_path, "fpga run", loaded.config, [measurement.as_dict()])
         if measurement.wrong or measurement.status != "OK":
             sys.exit(EXIT_WRONG)
 
@@ -263,11 +263,3 @@ def _all_reduce(
     )
     table.measurement(measurement)
     return measurement
-
-
-def _write_json(path: str, records: Any) -> None:
-    text = json.dumps(records, indent=2) + "\n"
-    if path == STDOUT:
-        click.echo(text, nl=False)
-    else:
-        write_file(path, text.encode())

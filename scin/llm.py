@@ -11,11 +11,19 @@ from models.llm.accelerator import Profile, ProfileError, Roofline
 from models.llm.inference import StepTime, Workload, step_time
 from models.llm.operators import PRECISIONS
 from models.llm.shape import ShapeError, load_shape
-from models.prediction import SCIN, SCIN_INQ
+from models.prediction import ALGORITHMS, SCIN, SCIN_INQ
 from scin.compare import parse_algorithms, parse_parameters
 from scin.files import takes_stdout
-from scin.options import InputError, common, plot_option, recorded
+from scin.options import (
+    InputError,
+    common,
+    parse_list,
+    plot_option,
+    recorded,
+    refuse_repetition,
+)
 from scin.plot import Bar, plot_bars
+from scin.report.predicted import result_of
 from scin.table import Column, TextTable
 
 REFERENCE = "ring"
@@ -69,7 +77,6 @@ def llm(
     texts: tuple[str, ...],
     plot: str | None,
     json_path: str | None,
-    seed: int,
     quiet: bool,
 ) -> None:
     """Prefill and decode of a language model, tensor-parallel over all accelerators.
@@ -82,12 +89,12 @@ def llm(
         if getattr(workload, name) < 1:
             option = name.replace("_", "-")
             raise InputError(f"{option} {getattr(workload, name)}: must be at least 1")
-    precisions = precision.split(",")
-    for name in precisions:
-        if name not in PRECISIONS:
-            raise InputError(f"precision {name!r}: must be among {', '.join(PRECISIONS)}")
+    precisions = parse_list("precision", precision, PRECISIONS)
+    refuse_repetition("model", models.split(","))
     baselines = parse_algorithms(against)
-    parse_algorithms(f"{prefill_algo},{decode_algo}")
+    for option, name in (("prefill-algo", prefill_algo), ("decode-algo", decode_algo)):
+        if name not in ALGORITHMS:
+            raise InputError(f"{option} {name!r}: must be one of {', '.join(ALGORITHMS)}")
     parameters = parse_parameters(texts)
     try:
         chosen = [load_shape(name) for name in models.split(",")]
@@ -123,7 +130,7 @@ def llm(
                                 model.name,
                                 name,
                                 phase,
-                                str(time.message),
+                                str(time.allreduce.size),
                                 algorithm,
                                 f"{time.compute / layers:.2f}",
                                 f"{time.communication / layers:.2f}",
@@ -133,18 +140,20 @@ def llm(
                             ]
                         )
                         records.append(
-                            {
-                                "model": model.name,
-                                "precision": name,
-                                "phase": phase,
-                                "algorithm": algorithm,
-                                "message_bytes": time.message,
-                                "compute_s": time.compute,
-                                "communication_s": time.communication,
-                                "communication_share": time.share,
-                                "total_s": time.total,
-                                "speedup_vs_ring": gain,
-                            }
+                            result_of(config, time.allreduce).as_dict(
+                                model=model.name,
+                                tp=config.system.endpoints,
+                                batch=step.sequences,
+                                prefill=step.prefill,
+                                precision=name,
+                                ttft_s=time.total if step.prefill else None,
+                                tpot_s=None if step.prefill else time.total,
+                                comm_share_prefill=time.share if step.prefill else None,
+                                comm_share_decode=None if step.prefill else time.share,
+                                compute_s=time.compute,
+                                communication_s=time.communication,
+                                speedup_vs_ring=gain,
+                            )
                         )
                         label = f"{model.name}, {name} {phase}, {algorithm}"
                         bars.append(Bar(label, time.compute / layers, time.communication / layers))

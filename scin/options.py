@@ -6,20 +6,22 @@ import functools
 import json
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from importlib.metadata import version
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from hw.spec.config import Config, ConfigError, load, parse_override
 from hw.spec.fault import Disturbance
 from hw.spec.instruction import DataType, ReduceOp
+from models.dma.platform import Platform
 from scin.collectives import OPERATIONS
 from scin.driver import HangError
 from scin.errors import EXIT_BAD_INPUT, EXIT_MISSING_TOOL, EXIT_WRONG, InputError
 from scin.files import STDOUT, OutputFile, option_name, write_file
+from scin.report.record import as_json, document
 from scin.runner import CapacityError
 from scin.simulator import BusError, Faults
 from scin.toolchain import MissingToolError
@@ -27,6 +29,9 @@ from scin.verilate import BuildError
 
 LARGEST_SEED = (1 << 31) - 1
 LARGEST_SIZE = 1 << 60
+
+ELEMENT_BYTES = 2
+"""Of an FP16 or BF16 number."""
 
 UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 
@@ -113,9 +118,12 @@ class Whole(click.ParamType):
         return number
 
 
-def seed_option(what: str = "of random data") -> Callable[[Callable], Callable]:
+def seed_option(what: str | None = "of random data") -> Callable[[Callable], Callable]:
+    """``what``: None where nothing is drawn, and the command refuses it with a reason."""
     kind = Whole(0, LARGEST_SEED)
-    return click.option("--seed", type=kind, default=1, show_default=True, help=f"Seed {what}.")
+    return click.option(
+        "--seed", type=kind, default=1, show_default=True, hidden=what is None, help=f"Seed {what}."
+    )
 
 
 def plot_option(what: str) -> Callable[[Callable], Callable]:
@@ -141,6 +149,8 @@ def parse_faults(texts: tuple[str, ...]) -> Faults:
         name, _, rate = text.partition("=")
         if name not in names:
             raise InputError(f"fault {name!r}: must be one of {', '.join(names)}")
+        if names[name] in faults:
+            raise InputError(f"fault {name!r}: is given more than once")
         try:
             value = float(rate)
         except ValueError as error:
@@ -157,8 +167,48 @@ def check_operation(text: str) -> str:
     return text
 
 
-def common(*, default: str = "fpga4") -> Callable[[Callable], Callable]:
-    """Options of every command that takes a configuration, ``default`` if none is named."""
+def is_given(name: str) -> bool:
+    """Whether the user wrote this option of the running command; ``name``: of its parameter."""
+    source = click.get_current_context().get_parameter_source(name)
+    return source not in (None, ParameterSource.DEFAULT, ParameterSource.DEFAULT_MAP)
+
+
+def refuse_options(why: str, *names: str) -> None:
+    """Refuse those of the options that the user wrote, for here they would do nothing."""
+    for item in click.get_current_context().command.params:
+        if item.name in names and is_given(item.name):
+            raise InputError(f"{item.opts[0]}: does nothing here: {why}")
+
+
+def parse_list(what: str, text: str, known: Iterable[str]) -> list[str]:
+    """Names separated by commas, each among ``known`` and written once."""
+    known, names = list(known), text.split(",")
+    for name in names:
+        if name not in known:
+            raise InputError(f"{what} {name!r}: must be among {', '.join(known)}")
+    refuse_repetition(what, names)
+    return names
+
+
+def refuse_repetition(what: str, names: Sequence[str]) -> None:
+    for name in names:
+        if names.count(name) > 1:
+            raise InputError(f"{what} {name!r}: is named {names.count(name)} times")
+
+
+def check_half_elements(size: int, element_bytes: int = ELEMENT_BYTES) -> None:
+    """A size is a positive number of whole elements."""
+    if size <= 0 or size % element_bytes:
+        raise InputError(
+            f"size {size}: must be a positive multiple of {element_bytes} B, the element size"
+        )
+
+
+def common(*, default: str = "fpga4", draws: str | None = None) -> Callable[[Callable], Callable]:
+    """Options of every command that takes a configuration, ``default`` if none is named.
+
+    ``draws``: of what the seed is; None if nothing is random: the command then refuses one.
+    """
 
     def decorate(command: Callable) -> Callable:
         @click.option(
@@ -178,11 +228,14 @@ def common(*, default: str = "fpga4") -> Callable[[Callable], Callable]:
         )
         @click.option("--show-config", is_flag=True, help="Print the full configuration and stop.")
         @json_option
-        @seed_option()
+        @seed_option(draws)
         @click.option("--quiet", is_flag=True, help="No table, no progress.")
         @functools.wraps(command)
         def wrapped(config_name: str, overrides: tuple[str, ...], show_config: bool, **rest: Any):
             with exit_status():
+                if draws is None:
+                    refuse_options("nothing is drawn at random", "seed")
+                    del rest["seed"]
                 config = load(config_name, dict(parse_override(text) for text in overrides))
                 if show_config:
                     click.echo(json.dumps(config.as_dict(), indent=2))
@@ -214,7 +267,9 @@ class exit_status:  # noqa: N801
 
 
 @contextmanager
-def recorded(path: str | None, command: str, config: Config | None) -> Iterator[list[dict]]:
+def recorded(
+    path: str | None, command: str, config: Config | Platform | None
+) -> Iterator[list[dict]]:
     """Records to be, written as JSON when the block ends, and also when it fails: what was
     computed by then is not lost."""
     records: list[dict] = []
@@ -230,17 +285,13 @@ def recorded(path: str | None, command: str, config: Config | None) -> Iterator[
     write_json(path, command, config, records)
 
 
-def write_json(path: str | None, command: str, config: Config | None, records: list[dict]) -> None:
-    """``config``: None where every record names its own."""
+def write_json(
+    path: str | None, command: str, config: Config | Platform | None, records: list[dict]
+) -> None:
+    """Nothing without a path; ``config`` as in :func:`scin.report.record.document`."""
     if path is None:
         return
-    document = {
-        "command": command,
-        "version": version("scin"),
-        "config": None if config is None else config.as_dict(),
-        "records": records,
-    }
-    text = json.dumps(document, indent=2) + "\n"
+    text = as_json(document(command, config, records))
     if path == STDOUT:
         click.echo(text, nl=False)
     else:

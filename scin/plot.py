@@ -12,7 +12,7 @@ from models.accuracy import INTEGERS, Sqnr
 from models.simulator.explain import Span
 from scin.dma.measurement import DmaMeasurement
 from scin.files import write_file
-from scin.runner import Measurement
+from scin.report.record import CollectiveResult
 
 FORMATS = ("png", "svg")
 DEFAULT_FORMAT = "svg"
@@ -127,12 +127,12 @@ def plot_waterfall(target: str, title: str, spans: list[Span]) -> None:
 
 
 def plot_bandwidth(
-    target: str, title: str, measurements: list[Measurement], config: Config
+    target: str, title: str, measurements: list[CollectiveResult], config: Config
 ) -> None:
     """algbw over size, a line per algorithm, with the link's rate."""
     figure, (axes,) = _figure(1)
-    for name in dict.fromkeys((item.algo, item.wire) for item in measurements):
-        line = [item for item in measurements if (item.algo, item.wire) == name]
+    for name in dict.fromkeys((item.algo, item.wire_format) for item in measurements):
+        line = [item for item in measurements if (item.algo, item.wire_format) == name]
         axes.plot(
             [item.size_bytes for item in line],
             [item.algbw_GBps for item in line],

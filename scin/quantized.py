@@ -20,6 +20,7 @@ from models.quantized_allreduce import (
     quantize_ranks,
     to_blocks,
 )
+from models.wire import busiest_link_bytes
 from scin.runner import CollectiveRunner, Measurement
 
 OPERATIONS = ("allreduce", "reduce", "reducescatter")
@@ -68,7 +69,8 @@ def run_quantized(
     ``tensors`` are uint16 bit patterns of ``tensor_type``, FP16 or BF16. Tensors, or the shards
     of a reduce-scatter, are filled up with zeros to whole blocks. Where the ranks must agree on
     an exponent first, the maximum of one value per rank is reduced by the switch beforehand,
-    and the time of that counts.
+    and the time of that counts. Type, size and count of the measurement are those of the tensors;
+    ``wire_format`` and ``wire_bytes`` say what crossed the fabric.
     """
     config = runner.config
     golden = golden_format(config, data_type)
@@ -110,9 +112,16 @@ def run_quantized(
         outputs.append(nearest_bits(np.ldexp(result, exponent).ravel()[:count], tensor_type))
         expected.append(exact[rank if shards > 1 else 0])
     found = values_of(np.concatenate(outputs), tensor_type)
+    size = tensors[0].nbytes
     measurement = replace(
         outcome.measurement,
-        tensor_dtype=tensor_type.name.lower(),
+        dtype=tensor_type.name.lower(),
+        size_bytes=size,
+        count=tensors[0].size,
+        wire_bytes=busiest_link_bytes(
+            operation, "scin-inq", config.system.endpoints, size, entry=golden.layout
+        ),
+        agreement_cycles=0,
         error=asdict(error(np.concatenate(expected), found)),
     )
     if agreement is not None:
@@ -137,22 +146,19 @@ def _agree(
 
 
 def _with_agreement(measurement: Measurement, agreement: Measurement) -> Measurement:
-    """``measurement`` with the All-Reduce before it: cycles, flits, records and errors of both."""
+    """``measurement`` with the All-Reduce before it: cycles, bytes, flits, records and errors of
+    both."""
 
     def both(name: str) -> int | None:
         first, second = getattr(agreement, name), getattr(measurement, name)
         return None if first is None or second is None else first + second
 
-    cycles = measurement.cycles + agreement.cycles
-    share = measurement.cycles / cycles if cycles else 1.0
     return replace(
         measurement,
-        cycles=cycles,
+        cycles=measurement.cycles + agreement.cycles,
         agreement_cycles=agreement.cycles,
         time_s=measurement.time_s + agreement.time_s,
-        algbw_GBps=measurement.algbw_GBps * share,
-        busbw_GBps=measurement.busbw_GBps * share,
-        util=measurement.util * share,
+        wire_bytes=both("wire_bytes"),
         wrong=both("wrong"),
         counters=agreement.counters + measurement.counters,
         payload_flits_sent=both("payload_flits_sent"),

@@ -15,6 +15,7 @@ from hw.formats.data_type import DataType
 from hw.spec.buildable import check_buildable
 from hw.spec.config import Config
 from hw.spec.instruction import ReduceOp
+from scin.collectives import reduces
 from scin.driver import Driver
 from scin.files import OutputFile, OutputFolder, check_folder, takes_stdout
 from scin.options import (
@@ -28,6 +29,7 @@ from scin.options import (
     parse_reduce_op,
     parse_size,
     recorded,
+    refuse_options,
 )
 from scin.quantized import OPERATIONS as QUANTIZED_OPERATIONS
 from scin.quantized import element_bytes, run_quantized
@@ -75,7 +77,7 @@ WHOLE_VECTOR = ("allgather", "reducescatter")
 @click.option("--steps", is_flag=True, help="Print the latency of each step, one-wave sizes.")
 @fault_option
 @click.option("--no-sync", is_flag=True, help="Time from the first read to the last response.")
-@common()
+@common(draws="of random data")
 def run(
     *,
     config: Config,
@@ -97,8 +99,8 @@ def run(
 
     The result is compared bit for bit with the golden model; #wrong counts elements that
     differ. A block-scaled dtype (int8, mxint8, mxfp8, mxfp4, nvfp4) takes FP16 or BF16 tensors,
-    quantizes them, reduces them quantized in the switch, and dequantizes the result; --size
-    then counts the bytes of quantized elements. --fault damages the links, and builds the system
+    quantizes them, reduces them quantized in the switch, and dequantizes the result; sizes and
+    bandwidths are those of the tensors. --fault damages the links, and builds the system
     with the link layer that repairs them.
 
     FP16 is read from float16 files, BF16 from uint16 bit patterns or two-byte void. broadcast and
@@ -107,6 +109,8 @@ def run(
     Exit status: 0 all right, 1 wrong or failed, 2 bad input, 3 a tool is missing.
     """
     check_operation(operation)
+    if not reduces(operation):
+        refuse_options(f"{operation} does not reduce", "redop")
     rates = parse_faults(faults)
     if UNREPAIRABLE & set(rates):
         names = ", ".join(kind.name.lower() for kind in UNREPAIRABLE & set(rates))
@@ -119,6 +123,8 @@ def run(
     if block_type is not None:
         check_quantized(config, operation, block_type, reduce_op)
     endpoints = config.system.endpoints
+    if pattern is not None and not rates:
+        refuse_options("the files are the data, and no fault is drawn", "seed")
     if pattern is not None and sizes:
         raise InputError("--input and --size exclude each other: the files decide the size")
     if output is not None and len(sizes) > 1:
@@ -134,13 +140,15 @@ def run(
             element_count(config, operation, tensors.content[0].nbytes, tensors.tensor_type)
     else:
         counts = [
-            element_count(config, operation, parse_size(text), data_type)
+            element_count(config, operation, parse_size(text), as_written(data_type, 1).tensor_type)
             for text in sizes or DEFAULT_SIZES
         ]
     for count in counts:
         # Before any tensor is made.
         size = collective_bytes(config, operation, data_type, count)
         check_capacity(config, operation, size, DataType.FP16 if data_type is None else data_type)
+        if steps:
+            check_steps(config, operation, data_type, size)
 
     like = tensors or as_written(data_type, counts[0])
     if output is not None:
@@ -210,13 +218,16 @@ def print_waveform(table: Table, waveform: Waveform) -> None:
         table.line("# FST needs lz4.h and zlib.h: apt-get install liblz4-dev zlib1g-dev")
 
 
-def print_steps(table: Table, config: Config, measurement: Measurement) -> None:
-    """Closed form beside measurement, where there is one."""
+def check_steps(config: Config, operation: str, data_type: DataType | None, size: int) -> None:
+    """There is a closed form only of what the accelerator does in one wave."""
     one_wave = min(config.isa.wave_bytes, config.fabric.max_payload_bytes)
-    unquantized = measurement.algo == "scin"
-    if measurement.op != "allreduce" or measurement.size_bytes > one_wave or not unquantized:
-        table.line(f"# --steps: only for an unquantized allreduce of at most {one_wave} B")
-        return
+    quantized = data_type is not None and is_block_scaled(data_type)
+    if operation != "allreduce" or quantized or size > one_wave:
+        raise InputError(f"--steps: only for an unquantized allreduce of at most {one_wave} B")
+
+
+def print_steps(table: Table, config: Config, measurement: Measurement) -> None:
+    """Closed form beside measurement."""
     table.line(f"# {'step':42} {'closed form':>16} {'cycles':>7} {'measured':>9}")
     for name, formula, expected, measured in measured_steps(config, measurement):
         table.line(f"# {name:42} {formula:>16} {expected:7} {measured:9}")
@@ -327,14 +338,12 @@ def element_count(config: Config, operation: str, size: int, data_type: DataType
     counts."""
     endpoints = config.system.endpoints
     if data_type is None:
-        unit, what, per_unit = 1, "a byte", 1
-    elif is_block_scaled(data_type):
-        entry = block_format(config, data_type)
-        unit, what, per_unit = entry.block_bytes, "the block", entry.block
+        element, what = 1, "a byte"
     else:
-        unit, what, per_unit = element_bits(config, data_type) // 8, "the element size", 1
+        element, what = element_bits(config, data_type) // 8, "the element size"
+    unit = element
     if operation in WHOLE_VECTOR:
-        unit, what, per_unit = unit * endpoints, f"endpoints x {what}", per_unit * endpoints
+        unit, what = unit * endpoints, f"endpoints x {what}"
     if size <= 0 or size % unit:
         raise InputError(f"size {size}: must be a positive multiple of {unit} B, {what}")
-    return size // unit * per_unit // (endpoints if operation == "allgather" else 1)
+    return size // element // (endpoints if operation == "allgather" else 1)

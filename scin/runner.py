@@ -2,81 +2,41 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field
 from typing import Protocol
 
 import numpy as np
 
-from hw.formats import block_format, element_bits, is_block_scaled
+from hw.formats import block_format, element_bits
 from hw.formats.data_type import DataType
 from hw.spec.config import AXI_BOUNDARY_BYTES, Config
 from hw.spec.instruction import Opcode, ReduceOp
 from hw.spec.status import Status
 from models.endpoint.endpoint import EndpointModel, Window
 from models.isa.isa import execute_program
-from scin.collectives import ROOT, build, bus_factor, collect, place
+from models.wire import busiest_link_bytes
+from scin.collectives import ROOT, build, collect, place, reduces
 from scin.driver import Driver, Instruction, Record
 from scin.memory import machine_bytes
+from scin.report.predicted import wire_format
+from scin.report.record import CollectiveResult
 
 BYTES = "bytes"
 """Type of what is only copied, on command lines and in records."""
 
 
-@dataclass
-class Measurement:
-    """One line of the table; the fields of a JSON record."""
+@dataclass(kw_only=True)
+class Measurement(CollectiveResult):
+    """A collective that was run; ``wrong`` counts elements."""
 
-    op: str
-    algo: str
-    backend: str
-    dtype: str
-    redop: str | None
-    endpoints: int
-    size_bytes: int
-    count: int
-    """Elements."""
     cycles: int
-    time_s: float
-    algbw_GBps: float  # noqa: N815
-    busbw_GBps: float  # noqa: N815
-    util: float
-    wrong: int | None
-    """Elements; None where nothing is computed."""
-    status: str
-    sync_included: bool
-    seed: int | None
-    counters: list[dict[str, int]]
+    counters: list[dict[str, int]] = field(default_factory=list)
     """Completion records: cycles of the accelerator's counter, in order of completion."""
-    arrived: int | None
-    visible: int | None
-    wire: str
-    """What crosses the fabric: the dtype, of a block-scaled one with its block."""
-    payload_flits_sent: int | None
-    payload_flits_received: int | None
+    arrived: int | None = None
+    visible: int | None = None
+    payload_flits_sent: int | None = None
+    payload_flits_received: int | None = None
     """Of the endpoint with most: flits that are no header or credit, from its counters."""
-    error: dict[str, float | int | None] | None = None
-    """Of a quantized collective: :class:`models.quantized_allreduce.Error` of the tensors
-    that come out, against the exact sum."""
-    tensor_dtype: str | None = None
-    """Of a quantized collective: what comes in and goes out, fp16 or bf16."""
-    agreement_cycles: int = 0
-    """Part of ``cycles``: the All-Reduce of one value per rank by which the ranks of a
-    quantized collective agree on a common exponent, where the format needs one."""
-
-    def as_dict(self) -> dict:
-        return asdict(self)
-
-    def standing_for(self, size: int, data_type: DataType) -> Measurement:
-        """The same run, told as that of the ``size`` bytes of ``data_type`` it stands for."""
-        gain = size / self.size_bytes
-        return replace(
-            self,
-            dtype=data_type.name.lower(),
-            size_bytes=size,
-            algbw_GBps=self.algbw_GBps * gain,
-            busbw_GBps=self.busbw_GBps * gain,
-            util=self.util * gain,
-        )
 
 
 @dataclass
@@ -204,23 +164,21 @@ class CollectiveRunner:
             for memory, model in zip(memories, golden, strict=True)
         )
         failed = [record for record in records if record.status != Status.OK]
-        time = cycles / (config.isa.clock_MHz * 1e6)
-        # An instruction that was refused took no time.
-        algbw = size / time / 1e9 if cycles else 0.0
+        algo = "scin" if scales is None else "scin-inq"
+        moved = size if scales is None else size + size // block_format(config, data_type).ratio
         measurement = Measurement(
             op=operation,
-            algo="scin" if scales is None else "scin-inq",
+            algo=algo,
             backend="rtl",
             dtype=BYTES if untyped else data_type.name.lower(),
-            redop=reduce_op.name.lower() if operation not in ("broadcast", "allgather") else None,
+            redop=reduce_op.name.lower() if reduces(operation) else None,
             endpoints=endpoints,
             size_bytes=size,
             count=size if untyped else 8 * size // element_bits(config, data_type),
             cycles=cycles,
-            time_s=time,
-            algbw_GBps=algbw,
-            busbw_GBps=algbw * bus_factor(operation, endpoints),
-            util=algbw / config.link.gigabytes_per_second,
+            time_s=cycles / (config.isa.clock_MHz * 1e6),
+            wire_bytes=busiest_link_bytes(operation, algo, endpoints, moved),
+            link_GBps=config.link.gigabytes_per_second,
             wrong=wrong,
             status=failed[0].status.name if failed else Status.OK.name,
             sync_included=timed,
@@ -228,7 +186,7 @@ class CollectiveRunner:
             counters=[asdict(record) | {"status": record.status.name} for record in records],
             arrived=arrived,
             visible=visible,
-            wire=BYTES if untyped else _wire_name(config, data_type),
+            wire_format=BYTES if untyped else wire_format(config, data_type),
             payload_flits_sent=sent,
             payload_flits_received=received,
         )
@@ -277,10 +235,3 @@ def _accelerator_cycles(records: list[Record]) -> int:
     if not ran:
         return 0
     return max(record.last_response for record in ran) - min(record.first_read for record in ran)
-
-
-def _wire_name(config: Config, data_type: DataType) -> str:
-    name = data_type.name.lower()
-    if not is_block_scaled(data_type):
-        return name
-    return f"{name}/{block_format(config, data_type).block}"

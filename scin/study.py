@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import click
 
 from hw.formats import block_formats
+from hw.formats.data_type import DataType
 from hw.spec.config import Config, from_dict
 from hw.spec.registers import FEATURE_BITS
 from models.baselines.parameters import Parameters
@@ -17,9 +17,12 @@ from models.prediction import SCIN, SCIN_INQ, predict
 from models.simulator.collective import plane_bytes
 from models.simulator.simulation import simulate
 from models.simulator.work import Instruction, Traffic
+from models.wire import busiest_link_bytes
 from scin.files import takes_stdout
 from scin.options import InputError, common, plot_option, recorded
 from scin.plot import Line, Panel, plot_panels
+from scin.report.predicted import ELEMENT_BYTES, result_of
+from scin.report.record import CollectiveResult, Result, shown
 from scin.table import Column, TextTable
 
 SMALL, MEDIUM, LARGE = 4 << 10, 256 << 10, 16 << 20
@@ -31,12 +34,16 @@ TRAFFIC_SIZE = 1 << 20
 
 @dataclass(frozen=True)
 class Point:
-    """Of a line of the plot: ``x``, and how long a collective of ``size`` bytes took."""
+    """Of a line of the plot, at ``x``."""
 
     line: str
     x: float
-    size: int
-    seconds: float
+    result: Result
+
+    @property
+    def seconds(self) -> float:
+        assert self.result.time_s is not None
+        return self.result.time_s
 
     @property
     def microseconds(self) -> float:
@@ -44,7 +51,8 @@ class Point:
 
     @property
     def gigabytes_per_second(self) -> float:
-        return self.size / self.seconds / 1e9
+        assert self.result.algbw_GBps is not None
+        return self.result.algbw_GBps
 
 
 @dataclass(frozen=True)
@@ -69,8 +77,10 @@ def _with(config: Config, section: str, **fields: Any) -> Config:
     return from_dict(tree, name=name)
 
 
-def _seconds(config: Config, algorithm: str, size: int) -> float:
-    return predict(config, algorithm, size, Parameters()).seconds
+def _result(
+    config: Config, algorithm: str, size: int, wire: DataType = DataType.INT8
+) -> CollectiveResult:
+    return result_of(config, predict(config, algorithm, size, Parameters(), wire))
 
 
 def _ablation(config: Config) -> Iterator[Point]:
@@ -83,7 +93,7 @@ def _ablation(config: Config) -> Iterator[Point]:
     for name, features in sets.items():
         changed = _with(config, "isa", **features)
         for size in SIZES:
-            yield Point(name, size, size, _seconds(changed, SCIN, size))
+            yield Point(name, size, _result(changed, SCIN, size))
 
 
 def _buffer(config: Config) -> Iterator[Point]:
@@ -94,7 +104,7 @@ def _buffer(config: Config) -> Iterator[Point]:
             if per_controller < 1:
                 continue
             changed = _with(config, "isa", waves=waves, wave_bytes=wave_bytes)
-            yield Point(f"{wave_bytes} B waves", waves, LARGE, _seconds(changed, SCIN, LARGE))
+            yield Point(f"{wave_bytes} B waves", waves, _result(changed, SCIN, LARGE))
 
 
 def _latency(config: Config) -> Iterator[Point]:
@@ -103,28 +113,23 @@ def _latency(config: Config) -> Iterator[Point]:
         for nanoseconds in (100, 200, 400, 800):
             cycles = max(6, round(nanoseconds * per_ns))
             changed = _with(config, "link", latency_cycles=cycles)
-            yield Point(
-                f"{algorithm}, {SMALL} B",
-                nanoseconds,
-                SMALL,
-                _seconds(changed, algorithm, SMALL),
-            )
+            yield Point(algorithm, nanoseconds, _result(changed, algorithm, SMALL))
 
 
 def _accelerators(config: Config) -> Iterator[Point]:
     for algorithm in (SCIN, *BASELINES):
         for count in (2, 4, 8, 16, 32, 72):
             changed = _with(config, "system", endpoints=count)
-            yield Point(algorithm, count, MEDIUM, _seconds(changed, algorithm, MEDIUM))
+            yield Point(algorithm, count, _result(changed, algorithm, MEDIUM))
 
 
 def _inq(config: Config) -> Iterator[Point]:
     for size in SIZES:
-        yield Point("fp16", size, size, _seconds(config, SCIN, size))
+        yield Point("fp16", size, _result(config, SCIN, size))
     for entry in block_formats(config):
         for size in SIZES:
-            seconds = predict(config, SCIN_INQ, size, Parameters(), entry.code).seconds
-            yield Point(entry.code.name.lower(), size, size, seconds)
+            result = _result(config, SCIN_INQ, size, entry.code)
+            yield Point(entry.code.name.lower(), size, result)
 
 
 def _interference(config: Config) -> Iterator[Point]:
@@ -138,7 +143,24 @@ def _interference(config: Config) -> Iterator[Point]:
             traffic = [Traffic(i, (i + 1) % endpoints, packet) for i in range(count)]
             item = Instruction(length, synchronised=False, start=TRAFFIC_START)
             cycles = simulate(config, [item], traffic).unsynchronised
-            yield Point(f"beside {packet} B packets", count, TRAFFIC_SIZE, cycles * cycle)
+            result = CollectiveResult(
+                op="allreduce",
+                algo=SCIN,
+                backend="sim",
+                dtype="fp16",
+                redop="sum",
+                endpoints=endpoints,
+                size_bytes=TRAFFIC_SIZE,
+                cycles=cycles,
+                time_s=cycles * cycle,
+                wire_bytes=busiest_link_bytes("allreduce", SCIN, endpoints, TRAFFIC_SIZE),
+                link_GBps=config.link.gigabytes_per_second * config.system.switches,
+                status="OK",
+                sync_included=False,
+                count=TRAFFIC_SIZE // ELEMENT_BYTES,
+                wire_format="fp16",
+            )
+            yield Point(f"beside {packet} B packets", count, result)
 
 
 BANDWIDTH = "algorithm bandwidth (GB/s)"
@@ -213,7 +235,6 @@ def study(
     name: str,
     plot: str | None,
     json_path: str | None,
-    seed: int,
     quiet: bool,
 ) -> None:
     """Ask the simulator: ablation, buffer, latency, accelerators, inq, or interference.
@@ -237,13 +258,13 @@ def study(
                 [
                     point.line,
                     f"{point.x:g}",
-                    str(point.size),
+                    shown(point.result.size_bytes),
                     f"{point.microseconds:.3f}",
                     f"{point.gigabytes_per_second:.2f}",
                     f"{gain:.3f}",
                 ]
             )
-            records.append(dataclasses.asdict(point) | {"vs_first": gain})
+            records.append(point.result.as_dict(line=point.line, x=point.x, vs_first=gain))
         if plot is not None:
             drawn = [Line(label, points) for label, points in lines.items()]
             panel = Panel(chosen.x_label, chosen.y_label, drawn, chosen.log_x, chosen.log_y)

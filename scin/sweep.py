@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import sys
+from collections.abc import Iterator
 
 import click
 
@@ -13,7 +14,9 @@ from hw.spec.buildable import check_buildable
 from hw.spec.config import Config
 from hw.spec.instruction import ReduceOp
 from models.baselines.parameters import Parameters
-from models.prediction import SCIN_INQ, predict
+from models.prediction import ALGORITHMS, SCIN_INQ, predict
+from scin.collectives import reduces
+from scin.dma.ring import ALGORITHM as DMA_RING
 from scin.dma.ring import RingRunner
 from scin.dma.runner import DmaRunner
 from scin.driver import Driver
@@ -24,12 +27,16 @@ from scin.options import (
     check_operation,
     common,
     parse_data_type,
+    parse_list,
     parse_reduce_op,
     parse_sizes,
     plot_option,
     recorded,
+    refuse_options,
 )
 from scin.plot import plot_bandwidth
+from scin.report.predicted import result_of
+from scin.report.record import CollectiveResult
 from scin.run import check_quantized, element_count, run_tensors
 from scin.runner import CollectiveRunner, Measurement, check_capacity
 from scin.simulator import Simulator
@@ -37,17 +44,20 @@ from scin.table import Spinner, Table
 from scin.tensors import random_tensors
 
 BACKENDS = ("rtl", "sim")
-ALGORITHMS = ("scin", "scin-inq", "ring")
+RTL_ALGORITHMS = ("scin", SCIN_INQ, DMA_RING)
 
 
 @click.command()
 @click.argument("operation", metavar="OP")
-@click.option("--backend", default="rtl", show_default=True, help="rtl or sim.")
+@click.option("--backend", default=None, help="rtl or sim; default: rtl where all --algo run.")
 @click.option("--min", "smallest", default="4K", show_default=True, help="Smallest size.")
 @click.option("--max", "largest", default="1M", show_default=True, help="Largest size.")
 @click.option("--factor", default=2, show_default=True, help="From one size to the next.")
 @click.option(
-    "--algo", default="scin", show_default=True, help="scin, scin-inq, ring; comma-separated."
+    "--algo",
+    default="scin",
+    show_default=True,
+    help=f"On RTL {', '.join(RTL_ALGORITHMS)}; in the simulator those of scin compare.",
 )
 @click.option("--dtype", default="fp16", show_default=True, help="fp16 or bf16.")
 @click.option(
@@ -59,12 +69,12 @@ ALGORITHMS = ("scin", "scin-inq", "ring")
 @click.option("--redop", default="sum", show_default=True, help="sum, max or min.")
 @plot_option("bandwidth over size")
 @click.option("--no-sync", is_flag=True, help="Time from the first read to the last response.")
-@common()
+@common(draws="of random data")
 def sweep(
     *,
     config: Config,
     operation: str,
-    backend: str,
+    backend: str | None,
     smallest: str,
     largest: str,
     factor: int,
@@ -83,131 +93,139 @@ def sweep(
     The backend sim predicts an All-Reduce instead of running it, at any size.
 
     scin-inq quantizes the same FP16 or BF16 tensors; its sizes and bandwidths are those of the
-    data it stands for. ring is the software baseline: DMA engines around a ring, with a flag
-    behind each chunk.
+    tensors. dma-ring is the software baseline on the same hardware: DMA engines around a ring,
+    with a flag behind each chunk; ring, nvls, direct and others are closed forms, see scin compare.
     """
     check_operation(operation)
-    if backend not in BACKENDS:
-        raise InputError(f"backend {backend!r}: must be one of {', '.join(BACKENDS)}")
     data_type, reduce_op = parse_data_type(dtype), parse_reduce_op(redop)
-    wire_type = parse_data_type(inq_format)
-    algorithms = algo.split(",")
-    for name in algorithms:
-        if name not in ALGORITHMS:
-            raise InputError(f"algo {name!r}: must be among {', '.join(ALGORITHMS)}")
-    if is_block_scaled(data_type):
-        raise InputError(f"dtype {dtype}: must be fp16 or bf16; --algo scin-inq quantizes")
-    if "scin-inq" in algorithms:
-        if not is_block_scaled(wire_type):
-            raise InputError(f"inq-format {inq_format}: must be a block-scaled format")
-        check_quantized(config, operation, wire_type, reduce_op)
-    if backend == "rtl":
+    algorithms = parse_list("algo", algo, ALGORITHMS)
+    backend = _backend(backend, algorithms)
+    wire_type = _check(config, operation, algorithms, data_type, inq_format, reduce_op)
+    if backend == "sim":
+        refuse_options("the simulator has no data", "seed")
+        if operation != "allreduce" or no_sync:
+            raise InputError("backend sim: only allreduce, with synchronisation")
+    else:
         check_buildable(config)
-    elif operation != "allreduce" or no_sync or "ring" in algorithms:
-        raise InputError(
-            "backend sim: allreduce with synchronisation, scin and scin-inq; for ring and other "
-            "baselines: scin compare"
-        )
-    if "ring" in algorithms and (operation != "allreduce" or no_sync):
-        raise InputError(f"algo ring: only allreduce, with synchronisation, not {operation}")
-    endpoints = config.system.endpoints
+        if DMA_RING in algorithms and (operation != "allreduce" or no_sync):
+            raise InputError(f"algo {DMA_RING}: only allreduce, with synchronisation")
     sizes = parse_sizes(smallest, largest, factor)
     for size in sizes:
         element_count(config, operation, size, data_type)
     table = Table(quiet=quiet, error=takes_stdout(json_path, plot))
+    where = "in the simulator" if backend == "sim" else "on RTL"
+    title = f"{operation} {where}, {config.name}, {config.system.endpoints} endpoints"
     if backend == "rtl":
         check_capacity(config, operation, sizes[-1])
-    measurements: list[Measurement] = []
+    results: list[CollectiveResult] = []
     with recorded(json_path, f"sweep {operation}", config) as records:
 
-        def keep(item: Measurement) -> None:
+        def keep(item: CollectiveResult) -> None:
+            table.group(item.algo, algorithms)
             table.measurement(item)
-            measurements.append(item)
+            results.append(item)
             records.append(item.as_dict())
 
         if backend == "sim":
-            table.head(f"{operation} in the simulator, {config.name}, {endpoints} endpoints")
+            table.head(title)
             for name, size in itertools.product(algorithms, sizes):
-                if len(algorithms) > 1 and size == sizes[0]:
-                    table.line(f"# {name}")
-                keep(_simulated(config, name, size, data_type, reduce_op, wire_type))
+                predicted = predict(config, name, size, Parameters(), wire_type, data_type)
+                keep(result_of(config, predicted, data_type=data_type, reduce_op=reduce_op))
         else:
+            kinds = {name: wire_type if name == SCIN_INQ else data_type for name in algorithms}
             spinner = Spinner(quiet=quiet)
             with Simulator(config, seed=seed, report=table.line) as simulator:
-                driver = Driver(simulator, config, progress=spinner)
-                runner = CollectiveRunner(config, simulator, driver)
-                ring = None
-                if "ring" in algorithms:
-                    ring = RingRunner(DmaRunner(config, simulator, driver))
-                table.head(f"{operation} on RTL, {config.name}, {endpoints} endpoints, seed {seed}")
-                try:
-                    for name, size in itertools.product(algorithms, sizes):
-                        if len(algorithms) > 1 and size == sizes[0]:
-                            table.line(f"# {name}")
-                        spinner.watch(simulator, f"{operation} {name} {size} B")
-                        count = element_count(config, operation, size, data_type)
-                        inputs = random_tensors(data_type, count, endpoints, seed)
-                        if name == "ring" and ring is not None:
-                            measurement = ring.run(inputs, data_type, reduce_op, seed=seed)
-                        else:
-                            kind = wire_type if name == "scin-inq" else data_type
-                            measurement, _ = run_tensors(
-                                runner,
-                                operation,
-                                inputs,
-                                kind,
-                                reduce_op,
-                                tensor_type=data_type,
-                                synchronise=not no_sync,
-                                seed=seed,
-                            )
-                        if name == "scin-inq":
-                            measurement = measurement.standing_for(size, data_type)
-                        spinner.stop()
-                        keep(measurement)
-                finally:
-                    spinner.stop()
+                table.head(f"{title}, seed {seed}")
+                for item in _on_rtl(
+                    simulator,
+                    operation,
+                    kinds,
+                    sizes,
+                    data_type,
+                    reduce_op,
+                    not no_sync,
+                    seed,
+                    spinner,
+                ):
+                    keep(item)
         if plot is not None:
-            plot_bandwidth(plot, f"{operation}, {config.name}", measurements, config)
-    if any(item.wrong or item.status != "OK" for item in measurements):
+            plot_bandwidth(plot, f"{operation}, {config.name}", results, config)
+    if any(item.wrong or item.status != "OK" for item in results):
         sys.exit(EXIT_WRONG)
 
 
-def _simulated(
+def _backend(asked: str | None, algorithms: list[str]) -> str:
+    """RTL where every algorithm runs there, if none was asked for."""
+    if asked is not None and asked not in BACKENDS:
+        raise InputError(f"backend {asked!r}: must be one of {', '.join(BACKENDS)}")
+    absent = [name for name in algorithms if name not in RTL_ALGORITHMS]
+    if asked == "rtl" and absent:
+        raise InputError(
+            f"algo {absent[0]!r} with backend rtl: RTL runs {', '.join(RTL_ALGORITHMS)}; "
+            "backend sim has closed forms of the others"
+        )
+    return asked or ("sim" if absent else "rtl")
+
+
+def _check(
     config: Config,
-    algorithm: str,
-    size: int,
+    operation: str,
+    algorithms: list[str],
+    data_type: DataType,
+    inq_format: str,
+    reduce_op: ReduceOp,
+) -> DataType:
+    """Whether the types fit the algorithms; what ``scin-inq`` quantizes to."""
+    wire_type = parse_data_type(inq_format)
+    if not reduces(operation):
+        refuse_options(f"{operation} does not reduce", "redop")
+    if is_block_scaled(data_type):
+        name = data_type.name.lower()
+        raise InputError(f"dtype {name}: must be fp16 or bf16; --algo {SCIN_INQ} quantizes")
+    if SCIN_INQ not in algorithms:
+        refuse_options(f"only --algo {SCIN_INQ} quantizes", "inq_format")
+        return wire_type
+    if not is_block_scaled(wire_type):
+        raise InputError(f"inq-format {inq_format}: must be a block-scaled format")
+    check_quantized(config, operation, wire_type, reduce_op)
+    return wire_type
+
+
+def _on_rtl(
+    simulator: Simulator,
+    operation: str,
+    kinds: dict[str, DataType],
+    sizes: list[int],
     data_type: DataType,
     reduce_op: ReduceOp,
-    wire_type: DataType,
-) -> Measurement:
-    """What the simulator says of an All-Reduce, in the terms of a measurement."""
-    item = predict(config, algorithm, size, Parameters(), wire_type, data_type)
-    rate = config.link.gigabytes_per_second * config.system.switches
-    return Measurement(
-        op="allreduce",
-        algo=algorithm,
-        backend="sim",
-        dtype=data_type.name.lower(),
-        redop=reduce_op.name.lower(),
-        endpoints=config.system.endpoints,
-        size_bytes=size,
-        count=element_count(config, "allreduce", size, data_type),
-        cycles=round(item.seconds * config.isa.clock_MHz * 1e6),
-        time_s=item.seconds,
-        algbw_GBps=item.algbw / 1e9,
-        busbw_GBps=item.busbw / 1e9,
-        util=item.algbw / 1e9 / rate,
-        wrong=None,
-        status="OK",
-        sync_included=True,
-        seed=None,
-        counters=[],
-        arrived=None,
-        visible=None,
-        wire=(wire_type if algorithm == SCIN_INQ else data_type).name.lower(),
-        payload_flits_sent=None,
-        payload_flits_received=None,
-        tensor_dtype=data_type.name.lower() if algorithm == SCIN_INQ else None,
-        agreement_cycles=round(item.agreement_cycles),
-    )
+    synchronise: bool,
+    seed: int,
+    spinner: Spinner,
+) -> Iterator[Measurement]:
+    """``kinds``: what each algorithm sends tensors of ``data_type`` as."""
+    config = simulator.config
+    driver = Driver(simulator, config, progress=spinner)
+    runner = CollectiveRunner(config, simulator, driver)
+    ring = RingRunner(DmaRunner(config, simulator, driver)) if DMA_RING in kinds else None
+    try:
+        for name, size in itertools.product(kinds, sizes):
+            spinner.watch(simulator, f"{operation} {name} {size} B")
+            count = element_count(config, operation, size, data_type)
+            inputs = random_tensors(data_type, count, config.system.endpoints, seed)
+            if name == DMA_RING and ring is not None:
+                measurement = ring.run(inputs, data_type, reduce_op, seed=seed)
+            else:
+                measurement, _ = run_tensors(
+                    runner,
+                    operation,
+                    inputs,
+                    kinds[name],
+                    reduce_op,
+                    tensor_type=data_type,
+                    synchronise=synchronise,
+                    seed=seed,
+                )
+            spinner.stop()
+            yield measurement
+    finally:
+        spinner.stop()

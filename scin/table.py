@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
+from scin.report.record import CollectiveResult, shown
 from scin.runner import Measurement
 from scin.simulator import Simulator
 
@@ -21,6 +22,7 @@ COLUMNS: tuple[Column, ...] = (
     ("time(us)", "", 11),
     ("algbw", "(GB/s)", 9),
     ("busbw", "(GB/s)", 9),
+    ("wire", "(GB/s)", 9),
     ("#wrong", "", 7),
     ("cycles", "", 10),
     ("util", "", 8),
@@ -32,11 +34,11 @@ class TextTable:
 
     def __init__(self, columns: Sequence[Column], *, quiet: bool, error: bool) -> None:
         self._columns = columns
-        self._quiet = quiet
+        self.quiet = quiet
         self._console = Console(stderr=error, highlight=False, soft_wrap=True)
 
     def line(self, text: str) -> None:
-        if not self._quiet:
+        if not self.quiet:
             self._console.print(text, markup=False)
 
     def head(self, title: str) -> None:
@@ -55,26 +57,32 @@ class Table(TextTable):
 
     def __init__(self, *, quiet: bool, error: bool) -> None:
         super().__init__(COLUMNS, quiet=quiet, error=error)
+        self._group: str | None = None
 
-    def measurement(self, item: Measurement) -> None:
+    def group(self, name: str, names: Sequence[str]) -> None:
+        """Name the lines that follow, where there are several ``names`` and this one is new."""
+        if len(names) > 1 and name != self._group:
+            self.line(f"# {name}")
+        self._group = name
+
+    def measurement(self, item: CollectiveResult) -> None:
         self.row(
             (
                 str(item.size_bytes),
                 str(item.count),
-                item.dtype,
+                item.dtype or "-",
                 item.redop or "none",
-                f"{item.time_s * 1e6:.3f}",
-                f"{item.algbw_GBps:.3f}",
-                f"{item.busbw_GBps:.3f}",
-                "-" if item.wrong is None else str(item.wrong),
-                str(item.cycles),
-                f"{item.util:.2%}",
+                shown(item.microseconds, ".3f"),
+                *(shown(v, ".3f") for v in (item.algbw_GBps, item.busbw_GBps, item.wire_GBps)),
+                shown(item.wrong),
+                shown(item.cycles),
+                shown(item.util, ".2%"),
             )
         )
-        if item.error is not None:
+        if isinstance(item, Measurement) and item.error is not None:
             self.line(
-                f"# {item.wire}: {item.payload_flits_sent} payload flits from each endpoint, "
-                f"{item.payload_flits_received} to it"
+                f"# {item.wire_format}: {item.payload_flits_sent} payload flits from each "
+                f"endpoint, {item.payload_flits_received} to it"
             )
             self.line(f"# error of the result against the exact sum: {_accuracy(item.error)}")
         if item.agreement_cycles:

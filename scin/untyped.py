@@ -44,13 +44,5 @@ def run_untyped(
         seed=seed,
         untyped=True,
     )
-    share = count / padded
-    measurement = replace(
-        outcome.measurement,
-        size_bytes=size,
-        count=size,
-        algbw_GBps=outcome.measurement.algbw_GBps * share,
-        busbw_GBps=outcome.measurement.busbw_GBps * share,
-        util=outcome.measurement.util * share,
-    )
+    measurement = replace(outcome.measurement, size_bytes=size, count=size)
     return measurement, [raw.reshape(-1, padded)[:, :count].ravel() for raw in outcome.outputs]

@@ -1,11 +1,10 @@
 """All-Reduce around a ring of DMA engines: the baseline on the same RTL."""
 
-import json
-
 import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from cocotb_tests.support.records import checked_records
 from hw.formats.data_type import DataType
 from hw.spec.config import load
 from hw.spec.instruction import ReduceOp
@@ -76,14 +75,14 @@ def test_ring_beside_the_switch():
         ],
     )
     assert result.exit_code == 0, result.output
-    scin, ring = json.loads(result.stdout)["records"]
-    assert (scin["algo"], ring["algo"]) == ("scin", "ring")
+    scin, ring = checked_records(result.stdout)
+    assert (scin["algo"], ring["algo"]) == ("scin", "dma-ring")
     assert ring["cycles"] > scin["cycles"]
 
 
 @pytest.mark.parametrize("arguments", [("allgather",), ("allreduce", "--no-sync")])
 def test_ring_is_for_allreduce(arguments):
-    result = CliRunner().invoke(main, ["sweep", *arguments, "--algo", "ring"])
+    result = CliRunner().invoke(main, ["sweep", *arguments, "--algo", "dma-ring"])
     assert result.exit_code == 2
     assert "only allreduce" in result.output
 

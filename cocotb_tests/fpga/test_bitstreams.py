@@ -11,6 +11,7 @@ from amaranth import Module
 from amaranth.hdl import Elaboratable
 from click.testing import CliRunner
 
+from cocotb_tests.support.records import checked_records
 from fpga.boards import load_board
 from fpga.build import (
     ROUTING_PATIENCE,
@@ -134,7 +135,7 @@ def test_endpoint_board(tmp_path):
     command = ["fpga", "build", "star5", "--board", "node0", "--quiet", "--json", str(path)]
     result = CliRunner().invoke(main, command)
     assert result.exit_code == 0, result.output
-    (record,) = json.loads(path.read_text())
+    (record,) = checked_records(path.read_text())
     (report,) = build(load_partition("star5"), progress=silent, only="node0")
     assert record == json.loads(json.dumps(as_records([report])))[0]
     check(report)

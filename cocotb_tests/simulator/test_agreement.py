@@ -1,11 +1,11 @@
 """The simulator against the RTL: the cases of ``scin validate``."""
 
-import json
 from dataclasses import replace
 
 import pytest
 from click.testing import CliRunner
 
+from cocotb_tests.support.records import checked_records
 from hw.spec.config import load
 from models.baselines.parameters import Parameters
 from models.prediction import predict as predict_time
@@ -64,10 +64,10 @@ def test_ring_of_dma_engines():
     """The closed form of the DMA ring within 10 % of the ring on RTL."""
     sizes = ("--min", "4K", "--max", "256K", "--factor", "8")
     result = CliRunner().invoke(
-        main, ["sweep", "allreduce", "--algo", "ring", *sizes, "--json", "-"]
+        main, ["sweep", "allreduce", "--algo", "dma-ring", *sizes, "--json", "-"]
     )
     assert result.exit_code == 0, result.output
-    records = json.loads(result.stdout)["records"]
+    records = checked_records(result.stdout)
     assert len(records) == 3
     for record in records:
         predicted = predict_time(load("fpga4"), "dma-ring", record["size_bytes"], Parameters())

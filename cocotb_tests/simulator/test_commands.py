@@ -2,13 +2,14 @@
 
 import csv
 import itertools
-import json
 
 import pyarrow.parquet
 import pytest
 from click.testing import CliRunner
 
+from cocotb_tests.support.records import checked_records
 from hw.spec.config import load
+from models.baselines.algorithms import ALGORITHMS as BASELINES
 from models.simulator.collective import allreduce
 from scin import explore
 from scin.main import main
@@ -22,20 +23,20 @@ def scin(*arguments):
 def records(*arguments):
     result = scin(*arguments, "--json", "-")
     assert result.exit_code == 0, result.output
-    return json.loads(result.stdout)["records"]
+    return checked_records(result.stdout)
 
 
 def test_compare(tmp_path):
     plot = tmp_path / "compare.svg"
-    algorithms = ["scin", "scin-inq", "ring", "oneshot", "twoshot", "nvls", "tree", "dma-ring"]
+    algorithms = ["scin", "scin-inq", *BASELINES]
     found = records(
         *("compare", "--algo", ",".join(algorithms), "--min", "1K", "--max", "64M"),
         *("--factor", "16", "--plot", plot),
     )
-    assert [item["algorithm"] for item in found[: len(algorithms)]] == algorithms
-    assert {item["size"] for item in found} == {1 << 10, 1 << 14, 1 << 18, 1 << 22, 1 << 26}
+    assert [item["algo"] for item in found[: len(algorithms)]] == algorithms
+    assert {item["size_bytes"] for item in found} == {1 << 10, 1 << 14, 1 << 18, 1 << 22, 1 << 26}
     for item in found:
-        assert item["algbw_GBps"] == pytest.approx(item["size"] / item["seconds"] / 1e9)
+        assert item["algbw_GBps"] == pytest.approx(item["size_bytes"] / item["time_s"] / 1e9)
         assert item["busbw_GBps"] == pytest.approx(item["algbw_GBps"] * 14 / 8)
     text = plot.read_text()
     assert all(label in text for label in ("size (B)", "algorithm bandwidth (GB/s)", "ring"))
@@ -45,7 +46,7 @@ def test_compare_beside_measured_gpus(tmp_path):
     plot = tmp_path / "measured.svg"
     parameters = ("--parameter", "software_us=6", "--plot", plot)
     found = records("compare", "--algo", "ring,nvls", "--max", "1M", *parameters)
-    assert all(item["seconds"] > 6e-6 for item in found)
+    assert all(item["time_s"] > 6e-6 for item in found)
     assert "measured" in plot.read_text()
 
 
@@ -54,19 +55,23 @@ def test_study(tmp_path, name):
     plot = tmp_path / "study.png"
     found = records("study", name, "--config", "fpga4", "--plot", plot)
     assert len({item["line"] for item in found}) > 1
-    assert all(item["seconds"] > 0 for item in found)
+    assert all(item["time_s"] > 0 for item in found)
     assert plot.stat().st_size > 10_000
 
 
 def test_llm(tmp_path):
     plot = tmp_path / "llm.svg"
     found = records("llm", "--model", "llama2-7b", "--plot", plot)
-    assert {(item["precision"], item["phase"]) for item in found} == {
-        (precision, phase) for precision in ("fp16", "fp8") for phase in ("prefill", "decode")
+    assert {(item["precision"], item["prefill"]) for item in found} == {
+        (precision, prefill) for precision in ("fp16", "fp8") for prefill in (True, False)
     }
     for item in found:
-        assert item["total_s"] == pytest.approx(item["compute_s"] + item["communication_s"])
-        if item["algorithm"].startswith("scin"):
+        total, other = item["ttft_s"], item["tpot_s"]
+        if not item["prefill"]:
+            total, other = other, total
+        assert total == pytest.approx(item["compute_s"] + item["communication_s"])
+        assert other is None
+        if item["algo"].startswith("scin"):
             assert item["speedup_vs_ring"] > 1
     assert "time (us)" in plot.read_text()
 
@@ -114,13 +119,13 @@ def test_explain(tmp_path, backend):
     found = records(
         *("explain", "allreduce", "--size", "1K", "--backend", backend, "--plot", plot),
     )
-    assert found[0]["start"] == 0
+    assert found[0]["start_cycle"] == 0
     for before, after in itertools.pairwise(found):
-        assert before["end"] == after["start"]
+        assert before["end_cycle"] == after["start_cycle"]
     for item in found:
-        parts = item["links"] + item["memory"] + item["rows"]
-        assert 0 <= parts <= item["cycles"] == item["end"] - item["start"]
-    assert found[-1]["end"] == allreduce(load("fpga4"), 1024).cycles
+        parts = item["links_cycles"] + item["memory_cycles"] + item["rows_cycles"]
+        assert 0 <= parts <= item["cycles"] == item["end_cycle"] - item["start_cycle"]
+    assert found[-1]["end_cycle"] == allreduce(load("fpga4"), 1024).cycles
     assert "cycles after the last arrival" in plot.read_text()
 
 
@@ -157,7 +162,7 @@ def test_explore_on_a_cluster(tmp_path):
     assert result.exit_code == 0, result.output
     rows = pyarrow.parquet.read_table(output).to_pylist()
     assert len(rows) == 16
-    varied = ("isa.waves", "link.latency_cycles", "size_bytes", "algorithm")
+    varied = ("isa.waves", "link.latency_cycles", "size_bytes", "algo")
     assert len({tuple(row[name] for name in varied) for row in rows}) == 16
     assert all(row["time_s"] > 0 for row in rows)
 
@@ -207,9 +212,9 @@ def test_explore_goes_on_after_an_interruption(tmp_path, monkeypatch):
         (("llm", "--prompt", "0"), "prompt 0: must be at least 1"),
         (("llm", "--profile", "absent.csv"), "profile absent.csv"),
         (("explain", "reduce"), "operation 'reduce': supported here is allreduce"),
-        (("explain", "allreduce", "--size", "0"), "size 0: must be between 1"),
+        (("explain", "allreduce", "--size", "0"), "size 0: must be a positive multiple of 2 B"),
         (("explain", "allreduce", "--backend", "x"), "backend 'x': must be one of sim, rtl"),
-        (("sweep", "reduce", "--backend", "sim"), "backend sim: allreduce with"),
+        (("sweep", "reduce", "--backend", "sim"), "backend sim: only allreduce, with"),
         (("validate", "--config", "dgx8"), "config 'dgx8': must be among fpga4, tiny, ecp5"),
         (("explore", "absent.toml", "--output", "x.csv"), "absent.toml"),
         (("explore", "absent.toml", "--output", "x.txt"), "must end in .parquet or .csv"),

@@ -51,6 +51,18 @@ def twoshot(fabric: Fabric, given: Parameters, size: int) -> float:
     return 2 * (fabric.step(given.fence) + data) + adding + given.software
 
 
+def direct_shots(fabric: Fabric, given: Parameters, size: int) -> str:
+    """Which of the two direct exchanges is faster."""
+    one, two = oneshot(fabric, given, size), twoshot(fabric, given, size)
+    return "oneshot" if one < two else "twoshot"
+
+
+def direct(fabric: Fabric, given: Parameters, size: int) -> float:
+    """One shot for small messages, two for large ones: whichever is faster, as inference engines
+    choose by size."""
+    return min(oneshot(fabric, given, size), twoshot(fabric, given, size))
+
+
 def nvls(fabric: Fabric, given: Parameters, size: int) -> float:
     """Barrier between accelerators; each loads S / N reduced (to the switch, to all memories,
     back to the switch, back to the caller) and stores it to all; barrier.
@@ -100,8 +112,11 @@ def dma_ring(fabric: Fabric, given: Parameters, size: int) -> float:
     return 2 * (n - 1) * step
 
 
+DIRECT = "direct"
+
 ALGORITHMS: dict[str, Callable[[Fabric, Parameters, int], float]] = {
     "ring": ring,
+    DIRECT: direct,
     "oneshot": oneshot,
     "twoshot": twoshot,
     "nvls": nvls,

@@ -9,7 +9,7 @@ from models.baselines.parameters import Parameters
 from models.llm.accelerator import Profile, Roofline
 from models.llm.operators import ACTIVATION_BYTES, Step, head, layer
 from models.llm.shape import ModelShape
-from models.prediction import predict
+from models.prediction import Prediction, predict
 
 ALLREDUCES_PER_LAYER = 2
 
@@ -36,11 +36,11 @@ class Workload:
 
 @dataclass(frozen=True)
 class StepTime:
-    """Seconds of all layers. ``message``: bytes of each All-Reduce."""
+    """Seconds of all layers. ``allreduce``: one of those that ``communication`` adds up."""
 
     compute: float
     communication: float
-    message: int
+    allreduce: Prediction
 
     @property
     def total(self) -> float:
@@ -66,9 +66,9 @@ def step_time(
     each = sum(accelerator.seconds(operator) for operator in operators)
     last = accelerator.seconds(head(model, step, parallel, precision))
     message = ACTIVATION_BYTES * step.tokens * model.hidden
-    allreduce = predict(config, algorithm, message, parameters).seconds
+    allreduce = predict(config, algorithm, message, parameters)
     return StepTime(
         model.layers * each + last,
-        model.layers * ALLREDUCES_PER_LAYER * allreduce,
-        message,
+        model.layers * ALLREDUCES_PER_LAYER * allreduce.seconds,
+        allreduce,
     )

@@ -13,7 +13,7 @@ from hw.spec.config import Config
 from models.dma.platform import Platform, PlatformError
 from models.dma.timing import VariantError, predict
 from models.dma.timing import shape as shape_of
-from scin.collectives import bus_factor
+from models.wire import busiest_link_bytes
 from scin.dma.collectives import OPERATIONS, build
 from scin.dma.host import HostModel
 from scin.dma.kvfetch import kvfetch
@@ -26,10 +26,12 @@ from scin.options import (
     EXIT_WRONG,
     InputError,
     common,
+    parse_list,
     parse_size,
     parse_sizes,
     plot_option,
     recorded,
+    refuse_options,
     write_json,
 )
 from scin.plot import plot_dma
@@ -61,7 +63,7 @@ Measure = Callable[[str, int, bool], DmaMeasurement]
 @click.option("--inline", is_flag=True, help="Commands go through the doorbell, unfetched.")
 @click.option("--block", default="128K", show_default=True, help="kvfetch: size of a block.")
 @plot_option("time over size")
-@common()
+@common(draws="of random data")
 def dma(
     *,
     config: Config,
@@ -88,39 +90,47 @@ def dma(
     parameters are in configs/dma/; kvfetch, a paged KV cache from another memory, is model only.
     """
     if operation == KVFETCH:
-        _kvfetch(config, platform or config.name, block, json_path, quiet)
+        refuse_options("kvfetch has lengths of its own", "smallest", "largest", "factor", "plot")
+        refuse_options("kvfetch compares its own", "variant", "prelaunch")
+        if backend == "rtl":
+            raise InputError("backend rtl: kvfetch is predicted by the timing model only")
+        _check_backend(backend)
+        model = _model_of(config, platform)
+        records = kvfetch(model, _block_bytes(block), quiet=quiet, error=takes_stdout(json_path))
+        write_json(json_path, "dma kvfetch", model, records)
         return
     if operation not in OPERATIONS:
         supported = ", ".join([*OPERATIONS, KVFETCH])
         raise InputError(f"operation {operation!r}: supported here are {supported}")
+    refuse_options("only kvfetch has blocks", "block")
     variants = _variants(operation, variant)
     if prelaunch not in PRELAUNCH:
         raise InputError(f"prelaunch {prelaunch!r}: must be one of {', '.join(PRELAUNCH)}")
     if inline and prelaunch != "off":
         raise InputError("inline: only with --prelaunch off")
-    platform = platform or config.name
-    backend = backend or ("rtl" if platform == config.name else "model")
-    if backend not in BACKENDS:
-        raise InputError(f"backend {backend!r}: must be one of {', '.join(BACKENDS)}")
+    backend = backend or ("rtl" if platform in (None, config.name) else "model")
+    _check_backend(backend)
     sizes = parse_sizes(smallest, largest, factor)
     for name, value in (("host-command", host_command), ("host-access", host_access)):
         if not 1 <= value <= 1e6:
             raise InputError(f"{name} {value}: must be between 1 and 1e6 ns")
-
     table = DmaTable(quiet=quiet, error=takes_stdout(json_path, plot))
-    with recorded(json_path, f"dma {operation}", config) as records:
+    cases: Cases = (variants, sizes, PRELAUNCH[prelaunch])
+    described: Config | Platform = config
+    if backend == "model":
+        described = model = _model_of(config, platform)
+        if not model.switched and variant is None:
+            cases = ([name for name in variants if name != "mcast"], *cases[1:])
+    else:
+        if platform not in (None, config.name):
+            raise InputError(f"platform {platform!r}: RTL runs --config {config.name}")
+        check_buildable(config)
+    name = described.name
+    with recorded(json_path, f"dma {operation}", described) as records:
         if backend == "model":
-            description = _platform(platform)
-            if not description.switched and variant is None:
-                variants = [name for name in variants if name != "mcast"]
-            measure = _model(description, operation)
-            cases = (variants, sizes, PRELAUNCH[prelaunch])
-            title = f"{operation} by the timing model, {platform}"
-            measurements = _sweep(measure, cases, table, title, records)
+            title = f"{operation} by the timing model, {name}"
+            measurements = _sweep(_model(model, operation), cases, table, title, records)
         else:
-            if platform != config.name:
-                raise InputError(f"platform {platform!r}: RTL runs --config {config.name}")
-            check_buildable(config)
             host = HostModel(host_command, host_access)
             spinner = Spinner(quiet=quiet)
             with Simulator(config, seed=seed, report=table.line) as simulator:
@@ -132,33 +142,41 @@ def dma(
                     plan = build(config, operation, name, size)
                     return runner.run(plan, prelaunch=ahead, seed=seed)
 
-                cases = (variants, sizes, PRELAUNCH[prelaunch])
                 title = (
-                    f"{operation} on RTL, {config.name}, {config.system.endpoints} endpoints, host "
+                    f"{operation} on RTL, {name}, {config.system.endpoints} endpoints, host "
                     f"{host_command:g} ns per command, {host_access:g} ns per poll, seed {seed}"
                 )
                 measurements = _sweep(measure, cases, table, title, records)
         if plot is not None:
-            plot_dma(plot, f"{operation}, {platform}, {backend}", measurements)
+            plot_dma(plot, f"{operation}, {name}, {backend}", measurements)
     if any(item.wrong or item.status != "OK" for item in measurements):
         sys.exit(EXIT_WRONG)
 
 
-def _kvfetch(config: Config, platform: str, block: str, json_path: str | None, quiet: bool) -> None:
-    block_bytes = parse_size(block)
-    if not MIN_BLOCK <= block_bytes <= MAX_BLOCK:
-        raise InputError(f"block {block_bytes}: must be between {MIN_BLOCK} and {MAX_BLOCK} B")
-    records = kvfetch(_platform(platform), block_bytes, quiet=quiet, error=takes_stdout(json_path))
-    write_json(json_path, "dma kvfetch", config, records)
+def _block_bytes(text: str) -> int:
+    size = parse_size(text)
+    if not MIN_BLOCK <= size <= MAX_BLOCK:
+        raise InputError(f"block {size}: must be between {MIN_BLOCK} and {MAX_BLOCK} B")
+    return size
+
+
+def _check_backend(name: str | None) -> None:
+    if name not in (None, *BACKENDS):
+        raise InputError(f"backend {name!r}: must be one of {', '.join(BACKENDS)}")
+
+
+def _model_of(config: Config, name: str | None) -> Platform:
+    """The platform that the timing model predicts; refuses what only RTL heeds."""
+    why = "the timing model knows platforms by the files in configs/dma/"
+    refuse_options(why, "overrides", "host_command", "host_access", "inline", "seed")
+    if name not in (None, config.name):
+        refuse_options("--platform names the platform", "config_name")
+    return _platform(name or config.name)
 
 
 def _variants(operation: str, text: str | None) -> list[str]:
     known = OPERATIONS[operation][1]
-    chosen = text.split(",") if text else list(known)
-    for name in chosen:
-        if name not in known:
-            raise InputError(f"variant {name!r}: {operation} has {', '.join(known)}")
-    return chosen
+    return list(known) if text is None else parse_list("variant", text, known)
 
 
 def _sweep(
@@ -203,7 +221,6 @@ def _model(platform: Platform, operation: str) -> Measure:
             raise InputError(str(error)) from error
         chunk = shape_of(platform, operation, variant, size).chunk
         whole = size if operation == "p2p" else chunk * platform.endpoints
-        algbw = whole / phases.total / 1e9
         return DmaMeasurement(
             op=operation,
             variant=variant,
@@ -212,14 +229,12 @@ def _model(platform: Platform, operation: str) -> Measure:
             platform=platform.name,
             endpoints=platform.endpoints,
             size_bytes=whole,
-            cycles=None,
             time_s=phases.total,
-            algbw_GBps=algbw,
-            busbw_GBps=algbw * bus_factor(operation, platform.endpoints),
-            util=algbw * 1e9 / (platform.bandwidth * 1e6),
-            wrong=None,
+            wire_bytes=busiest_link_bytes(
+                operation, "dma", platform.endpoints, whole, switched=platform.switched
+            ),
+            link_GBps=platform.bandwidth / 1e3,
             status="OK",
-            seed=None,
             phases=phases,
         )
 

@@ -7,6 +7,8 @@ from typing import Any
 
 from models.dma.platform import Platform
 from models.dma.timing import FETCHES, fetch_time
+from models.wire import busiest_link_bytes
+from scin.report.record import Result
 from scin.table import Column, TextTable
 
 
@@ -62,16 +64,31 @@ def kvfetch(
                     f"{times[0] / times[2]:.2f}",
                 ]
             )
-            records.append(
-                {
-                    "op": "kvfetch",
-                    "platform": platform.name,
-                    "backend": "model",
-                    "tokens": tokens,
-                    "hit_rate": hits,
-                    "blocks": blocks,
-                    "block_bytes": block_bytes,
-                    "time_s": dict(zip((how.name for how in FETCHES), times, strict=True)),
-                }
-            )
+            for how, time in zip(FETCHES, times, strict=True):
+                result = Result(
+                    op="kvfetch",
+                    algo="dma",
+                    backend="model",
+                    endpoints=platform.endpoints,
+                    size_bytes=blocks * block_bytes,
+                    time_s=time,
+                    wire_bytes=busiest_link_bytes(
+                        "kvfetch", "dma", platform.endpoints, blocks * block_bytes
+                    ),
+                    link_GBps=platform.bandwidth / 1e3,
+                    status="OK",
+                    sync_included=True,
+                )
+                records.append(
+                    result.as_dict(
+                        platform=platform.name,
+                        variant="b2b" if how.chained else "pcpy",
+                        prelaunch=how.prelaunch,
+                        speedup_vs_pcpy=times[0] / time,
+                        tokens=tokens,
+                        hit_rate=hits,
+                        blocks=blocks,
+                        block_bytes=block_bytes,
+                    )
+                )
     return records

@@ -2,40 +2,34 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 from models.dma.phases import Phases
+from scin.report.record import Result
 
 
-@dataclass(frozen=True)
-class DmaMeasurement:
-    """One DMA collective; the fields are those of the JSON records."""
+@dataclass(kw_only=True)
+class DmaMeasurement(Result):
+    """One DMA collective."""
 
     op: str
+    size_bytes: int
+    time_s: float
+    algo: str | None = "dma"
+    sync_included: bool | None = True
     variant: str
     prelaunch: bool
-    backend: str
     platform: str
-    endpoints: int
-    size_bytes: int
-    cycles: int | None
-    time_s: float
-    algbw_GBps: float  # noqa: N815
-    busbw_GBps: float  # noqa: N815
-    util: float
-    wrong: int | None
-    status: str
-    seed: int | None
     phases: Phases
     speedup_vs_pcpy: float | None = None
-    algo: str = "dma"
-    dtype: str | None = None
-    redop: str | None = None
-    sync_included: bool = True
     injected_flits: list[int] = field(default_factory=list)
 
-    def as_dict(self) -> dict[str, Any]:
-        record = asdict(self)
-        record["phases_s"] = record.pop("phases")
-        return record
+    def as_dict(self, **more: Any) -> dict[str, Any]:
+        record = super().as_dict(**more)
+        phases = record.pop("phases")
+        return record | {"phases_s": dict(zip(PHASES, phases.as_tuple(), strict=True))}
+
+
+PHASES = ("control", "schedule", "copy", "sync")
+"""In the order of :meth:`models.dma.phases.Phases.as_tuple`."""

@@ -20,7 +20,7 @@ from hw.spec.dma import Compare, SignalKind
 from hw.spec.instruction import ReduceOp
 from hw.spec.status import Status
 from models.formats.floating import reduce
-from scin.collectives import bus_factor
+from models.wire import busiest_link_bytes
 from scin.dma import commands as dma
 from scin.dma.collectives import LINE_BYTES, Layout
 from scin.dma.commands import Command, Place, Signal
@@ -28,6 +28,7 @@ from scin.dma.host import Timeline
 from scin.dma.runner import SETTLE_CYCLES, DmaRunner
 from scin.runner import CapacityError, Measurement
 
+ALGORITHM = "dma-ring"
 ELEMENT_BYTES = 2
 SLICES_PER_ENGINE = 2
 SMALLEST_SLICE = 4096
@@ -144,12 +145,10 @@ class RingRunner:
             for memory in self._simulator.memory
         )
         sent = [a - b for a, b in zip(self._runner.flits(), before, strict=True)]
-        time = cycles / (config.isa.clock_MHz * 1e6)
-        algbw = size / time / 1e9
         name = data_type.name.lower()
         return Measurement(
             op="allreduce",
-            algo="ring",
+            algo=ALGORITHM,
             backend="rtl",
             dtype=name,
             redop=reduce_op.name.lower(),
@@ -157,18 +156,14 @@ class RingRunner:
             size_bytes=size,
             count=ring.count,
             cycles=cycles,
-            time_s=time,
-            algbw_GBps=algbw,
-            busbw_GBps=algbw * bus_factor("allreduce", ring.endpoints),
-            util=algbw / config.link.gigabytes_per_second,
+            time_s=cycles / (config.isa.clock_MHz * 1e6),
+            wire_bytes=busiest_link_bytes("allreduce", ALGORITHM, ring.endpoints, size),
+            link_GBps=config.link.gigabytes_per_second,
             wrong=wrong,
             status=status.name,
             sync_included=True,
             seed=seed,
-            counters=[],
-            arrived=None,
-            visible=None,
-            wire=name,
+            wire_format=name,
             payload_flits_sent=max(sent),
             payload_flits_received=max(sent),
         )

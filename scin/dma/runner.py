@@ -11,7 +11,7 @@ from hw.spec.config import Config
 from hw.spec.dma import ENGINE, EngineState
 from hw.spec.status import Status
 from models.dma.phases import Phases
-from scin.collectives import bus_factor
+from models.wire import busiest_link_bytes
 from scin.dma.collectives import Layout, Plan, Work, launched_ahead
 from scin.dma.engine import EngineDriver, Moments
 from scin.dma.host import HostModel, Timeline
@@ -67,21 +67,19 @@ class DmaRunner:
         finished, released, origin, status = self._execute(plan, layout, prelaunch)
         injected = [now - then for now, then in zip(self.flits(), sent, strict=True)]
         cycles = round(max(finished))
-        time = cycles / (self.config.isa.clock_MHz * 1e6)
-        algbw = plan.size / time / 1e9
+        endpoints = self.config.system.endpoints
         return DmaMeasurement(
             op=plan.operation,
             variant=plan.variant,
             prelaunch=prelaunch,
             backend="rtl",
             platform=self.config.name,
-            endpoints=self.config.system.endpoints,
+            endpoints=endpoints,
             size_bytes=plan.size,
             cycles=cycles,
-            time_s=time,
-            algbw_GBps=algbw,
-            busbw_GBps=algbw * bus_factor(plan.operation, self.config.system.endpoints),
-            util=algbw / self.config.link.gigabytes_per_second,
+            time_s=cycles / (self.config.isa.clock_MHz * 1e6),
+            wire_bytes=busiest_link_bytes(plan.operation, "dma", endpoints, plan.size),
+            link_GBps=self.config.link.gigabytes_per_second,
             wrong=self._wrong(plan, before),
             status=status.name,
             seed=seed,

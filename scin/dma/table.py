@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from scin.dma.measurement import DmaMeasurement
+from scin.report.record import shown
 from scin.table import Column, TextTable
 
 COLUMNS: tuple[Column, ...] = (
@@ -11,6 +12,7 @@ COLUMNS: tuple[Column, ...] = (
     ("time(us)", "", 12),
     ("algbw", "(GB/s)", 9),
     ("busbw", "(GB/s)", 9),
+    ("wire", "(GB/s)", 9),
     ("#wrong", "", 7),
     ("cycles", "", 9),
     ("util", "", 8),
@@ -35,15 +37,14 @@ class DmaTable(TextTable):
             [
                 str(item.size_bytes),
                 item.variant + ("_pl" if item.prelaunch else ""),
-                f"{item.time_s * 1e6:.3f}",
-                f"{item.algbw_GBps:.3f}",
-                f"{item.busbw_GBps:.3f}",
-                "-" if item.wrong is None else str(item.wrong),
-                "-" if item.cycles is None else str(item.cycles),
-                f"{item.util:.2%}",
+                shown(item.microseconds, ".3f"),
+                *(shown(v, ".3f") for v in (item.algbw_GBps, item.busbw_GBps, item.wire_GBps)),
+                shown(item.wrong),
+                shown(item.cycles),
+                shown(item.util, ".2%"),
                 *(f"{1e6 * value:.3f}" for value in phases.as_tuple()),
                 f"{phases.non_copy_share:.1%}",
-                "-" if item.speedup_vs_pcpy is None else f"{item.speedup_vs_pcpy:.2f}",
+                shown(item.speedup_vs_pcpy, ".2f"),
             ]
         )
         if item.status != "OK":

@@ -34,7 +34,7 @@ COLUMNS = (
 @click.command()
 @click.option("--cycles", default=1_000_000, show_default=True, help="Of the system's clock.")
 @fault_option
-@common()
+@common(draws="of random data")
 def soak(
     *,
     config: Config,

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 from hw.spec.config import Config, replace_field
 from hw.spec.fault import Disturbance
 from scin.driver import Driver
+from scin.report.record import Result
 from scin.simulator import Faults, Simulator
 from scin.soak.load import SoakLoad
 from scin.verilate import Report
@@ -19,14 +20,12 @@ Progress = Callable[[str, int, int], None]
 """Called with what is going on, cycles done and cycles wanted."""
 
 
-@dataclass
-class SoakResult:
-    """One record."""
+@dataclass(kw_only=True)
+class SoakResult(Result):
+    """One record; ``wrong`` counts bytes."""
 
-    cycles: int
     rounds: int
     moved_bytes: int
-    wrong: int
     lost: int
     duplicated: int
     statuses: dict[str, int]
@@ -39,7 +38,6 @@ class SoakResult:
     faults: dict[str, float]
     happened: dict[str, int]
     """How often each fault struck."""
-    seed: int
 
     @property
     def repairable(self) -> bool:
@@ -52,9 +50,6 @@ class SoakResult:
             return False
         whole = not (self.lost or self.duplicated) and set(self.statuses) <= {"OK"}
         return whole or not self.repairable
-
-    def as_dict(self) -> dict:
-        return asdict(self)
 
 
 def with_faults(config: Config, faults: Faults) -> Config:
@@ -102,14 +97,22 @@ def soak(
     if set(tally.statuses) <= {"OK"}:
         kept = _clean_cycles(config, tally.rounds, seed, progress, report) / spent
     return SoakResult(
+        op="soak",
+        backend="rtl",
+        endpoints=config.system.endpoints,
         cycles=spent,
+        time_s=spent / (config.isa.clock_MHz * 1e6),
+        status=next((name for name in tally.statuses if name != "OK"), "OK"),
         rounds=tally.rounds,
         moved_bytes=tally.moved_bytes,
         wrong=tally.wrong,
         lost=tally.lost,
         duplicated=tally.duplicated,
         statuses=dict(tally.statuses),
-        **counters,
+        replays=counters["replays"],
+        damaged=counters["damaged"],
+        rejects=counters["rejects"],
+        drops=counters["drops"],
         throughput_kept=kept,
         faults={kind.name.lower(): rate for kind, rate in faults.items()},
         happened=happened,

@@ -9,10 +9,13 @@ from dataclasses import dataclass, replace
 
 import click
 
+from hw.formats import is_block_scaled
 from hw.spec.config import load
+from models.prediction import SCIN, SCIN_INQ
 from models.simulator.simulation import simulate
 from scin.files import takes_stdout
-from scin.options import EXIT_WRONG, InputError, exit_status, json_option, recorded
+from scin.options import EXIT_WRONG, exit_status, json_option, parse_list, recorded
+from scin.report.record import Result
 from scin.simulator import Simulator
 from scin.table import Column, Spinner, TextTable
 from scin.validation.cases import LARGEST, Case, cases
@@ -54,18 +57,29 @@ class Comparison:
         return abs(self.error) <= self.bound and self.rtl.status == 0
 
     def as_dict(self) -> dict:
-        return {
-            "config": self.case.config.name,
-            "case": self.case.what,
-            "improvements": self.case.switches,
-            "size_bytes": self.case.size,
-            "rtl_cycles": self.rtl.cycles,
-            "simulated_cycles": self.simulated,
-            "error_cycles": self.error,
-            "bound_cycles": self.bound,
-            "status": self.rtl.status.name,
-            "holds": self.holds,
-        }
+        config = self.case.config
+        quantized = is_block_scaled(self.case.instructions[0].data_type)
+        return Result(
+            op="allreduce",
+            algo=SCIN_INQ if quantized else SCIN,
+            backend="rtl",
+            dtype="fp16",
+            redop="sum",
+            endpoints=config.system.endpoints,
+            size_bytes=self.case.size,
+            cycles=self.rtl.cycles,
+            time_s=self.rtl.cycles / (config.isa.clock_MHz * 1e6),
+            status=self.rtl.status.name,
+            sync_included=self.case.synchronised,
+        ).as_dict(
+            config=config.name,
+            case=self.case.what,
+            improvements=self.case.switches,
+            simulated_cycles=self.simulated,
+            error_cycles=self.error,
+            bound_cycles=self.bound,
+            holds=self.holds,
+        )
 
 
 @click.command()
@@ -85,14 +99,12 @@ def validate(*, names: str, quick: bool, json_path: str | None, quiet: bool) -> 
     Fails if a case differs by more than 2 % and more than 8 cycles.
     """
     with exit_status():
-        for name in names.split(","):
-            if name not in LARGEST:
-                raise InputError(f"config {name!r}: must be among {', '.join(LARGEST)}")
+        chosen = parse_list("config", names, LARGEST)
         table = TextTable(COLUMNS, quiet=quiet, error=takes_stdout(json_path))
         table.head("All-Reduce on RTL and in the simulator")
         results = []
         with recorded(json_path, "validate", None) as records:
-            for name in names.split(","):
+            for name in chosen:
                 for item in compare(name, quick, table, quiet):
                     results.append(item)
                     records.append(item.as_dict())

@@ -1,0 +1,119 @@
+"""Bytes on the busiest link, as every command reports them, are those that the endpoints count."""
+
+import pytest
+
+from cocotb_tests.system.bench import open_system
+from hw.formats import block_format
+from hw.formats.data_type import DataType
+from hw.spec.config import load
+from hw.spec.instruction import ReduceOp
+from models.baselines.parameters import Parameters
+from models.prediction import ALGORITHMS, predict
+from models.wire import busiest_link_bytes
+from scin.collectives import OPERATIONS
+from scin.dma.collectives import OPERATIONS as DMA_OPERATIONS
+from scin.dma.collectives import build
+from scin.dma.ring import RingRunner
+from scin.dma.runner import DmaRunner
+from scin.driver import Driver
+from scin.quantized import OPERATIONS as QUANTIZED
+from scin.run import element_count, run_tensors
+from scin.runner import CollectiveRunner
+from scin.tensors import random_tensors
+
+SIZE = 16 << 10
+
+
+@pytest.fixture(scope="module")
+def runner():
+    with (opened := open_system()).simulator as simulator:
+        yield CollectiveRunner(opened.config, simulator, Driver(simulator, opened.config))
+
+
+def counted(runner, work):
+    """What ``work`` returns, and the bytes of payload on the busiest link meanwhile."""
+    driver = runner.driver
+    names = [
+        (endpoint, name)
+        for endpoint in range(runner.config.system.endpoints)
+        for name in ("PAYLOAD_TRANSMITTED", "PAYLOAD_RECEIVED")
+    ]
+    before = [driver.read_endpoint(*item) for item in names]
+    result = work()
+    flits = [driver.read_endpoint(*item) - old for item, old in zip(names, before, strict=True)]
+    return result, max(flits) * runner.config.fabric.flit_bytes
+
+
+CASES = [
+    *((operation, DataType.FP16) for operation in OPERATIONS),
+    *((operation, DataType.INT8) for operation in QUANTIZED),
+    *(("allreduce", kind) for kind in (DataType.MXFP8, DataType.MXFP4, DataType.NVFP4)),
+]
+
+
+@pytest.mark.parametrize(("operation", "data_type"), CASES, ids=lambda item: str(item).lower())
+def test_collectives(runner, operation, data_type):
+    endpoints = runner.config.system.endpoints
+    count = element_count(runner.config, operation, SIZE, DataType.FP16)
+    inputs = random_tensors(DataType.FP16, count, endpoints, seed=2)
+    (measurement, _), carried = counted(
+        runner,
+        lambda: run_tensors(
+            runner, operation, inputs, data_type, ReduceOp.SUM, synchronise=False, seed=2
+        ),
+    )
+    assert (measurement.wrong, measurement.size_bytes) == (0, SIZE)
+    assert measurement.wire_bytes == carried
+    assert 0 < measurement.util <= 1
+
+
+@pytest.mark.parametrize(
+    ("operation", "variant"),
+    [(name, variant) for name, (_, variants) in DMA_OPERATIONS.items() for variant in variants],
+)
+def test_dma(runner, operation, variant):
+    engines = DmaRunner(runner.config, runner.machine, runner.driver)
+    plan = build(runner.config, operation, variant, SIZE)
+    measurement, carried = counted(runner, lambda: engines.run(plan))
+    # Rings, signals and releases are payload as well.
+    assert measurement.wire_bytes <= carried <= measurement.wire_bytes + 512
+    assert 0 < measurement.util <= 1
+
+
+def test_dma_ring(runner):
+    ring = RingRunner(DmaRunner(runner.config, runner.machine, runner.driver))
+    inputs = random_tensors(DataType.FP16, SIZE // 2, runner.config.system.endpoints, seed=3)
+    measurement, carried = counted(
+        runner, lambda: ring.run(inputs, DataType.FP16, ReduceOp.SUM, seed=3)
+    )
+    assert measurement.wire_bytes <= carried <= measurement.wire_bytes + 512
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@pytest.mark.parametrize("preset", ["dgx8", "fpga4"])
+def test_never_more_than_the_link(algorithm, preset):
+    config = load(preset)
+    rate = config.link.gigabytes_per_second * 1e9 * config.system.switches
+    for size in (2, 1 << 10, 1 << 20, 1 << 30):
+        item = predict(config, algorithm, size, Parameters())
+        assert 0 < item.wire_bytes / item.seconds <= rate, size
+
+
+def test_by_hand():
+    """Four accelerators, 1 MiB."""
+    size = 1 << 20
+    int8 = block_format(load("fpga4"), DataType.INT8)
+    for operation, algorithm, expected in (
+        ("allreduce", "scin", size),
+        ("allreduce", "ring", 6 * size // 4),
+        ("allreduce", "oneshot", 3 * size),
+        ("allreduce", "nvls", 5 * size // 4),
+        ("allgather", "scin", size),
+        ("allgather", "dma", 3 * size // 4),
+        ("alltoall", "dma", 3 * size // 4),
+        ("p2p", "dma", size),
+    ):
+        assert busiest_link_bytes(operation, algorithm, 4, size) == expected, algorithm
+    assert busiest_link_bytes("alltoall", "dma", 4, size, switched=False) == size // 4
+    narrow = busiest_link_bytes("allreduce", "scin-inq", 4, size, entry=int8)
+    assert narrow == size // 2 + size // 2 // 64 * 2

@@ -1,0 +1,1 @@
+"""What commands say: records, and the schema they follow."""
