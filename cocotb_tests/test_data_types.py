@@ -198,6 +198,19 @@ def test_aliases(alias, name):
     assert sent.split("/")[0] == name
 
 
+@pytest.mark.parametrize("dtype", ["bf16", "int8"])
+def test_the_table_says_what_files_were_taken_for(tmp_path, dtype):
+    save(tmp_path, np.zeros((2, 64), np.uint16))
+    result = scin("run", "allreduce", *TINY, "--dtype", dtype, "--input", tmp_path / "rank*.npy")
+    assert "uint16 files are taken for BF16 bit patterns" in result.output
+
+
+def test_types_of_others_are_named():
+    result = scin("run", "allreduce", *TINY, "--dtype", "int32")
+    assert result.exit_code == 2
+    assert "broadcast and allgather copy it as dtype bytes" in result.output
+
+
 def test_the_table_says_which_int8():
     result = scin("run", "allreduce", *TINY, "--dtype", "int8", "--size", "256")
     assert "int8-block, not plain integers" in result.output

@@ -45,7 +45,8 @@ from scin.plot import plot_accuracy
 from scin.report.record import Result
 from scin.toolchain import MissingToolError
 
-DATA = ("model", "synthetic", "normal")
+RANDOM_DATA = ("synthetic", "normal")
+DATA = ("model", *RANDOM_DATA)
 
 
 @click.command()
@@ -57,7 +58,7 @@ DATA = ("model", "synthetic", "normal")
 )
 @plot_option("SQNR over ranks and over blocks")
 @json_option
-@seed_option("of synthetic data")
+@seed_option("of synthetic and normal data")
 @click.option("--quiet", is_flag=True, help="No table, no progress.")
 def accuracy(**options) -> None:
     """SQNR of quantized All-Reduces in the switch, in two shots and around a ring, and what
@@ -83,8 +84,8 @@ def _accuracy(
 ) -> None:
     names = parse_list("data", data_names, DATA)
     parse_list("formats", formats, FORMATS)
-    if "synthetic" not in names:
-        refuse_options("only --data synthetic is drawn at random", "seed")
+    if not set(RANDOM_DATA) & set(names):
+        refuse_options(f"only --data {','.join(RANDOM_DATA)} are drawn at random", "seed")
     rank_list = _numbers("ranks", ranks, 2, 72)
     block_list = _numbers("blocks", blocks, 32, 4096)
     for block in block_list:
@@ -129,7 +130,7 @@ def _accuracy(
             console.print(_embedding_table(embeddings))
     if plot is not None:
         plot_accuracy(plot, sqnr)
-    records = [_record("sqnr", item, seed if item.data == "synthetic" else None) for item in sqnr]
+    records = [_record("sqnr", item, seed if item.data in RANDOM_DATA else None) for item in sqnr]
     records += [_record("embedding", item, None) for item in embeddings]
     write_json(json_path, "accuracy", None, records)
 

@@ -72,12 +72,18 @@ DATA_TYPE_ALIASES = {
 }
 
 
+COPIED_TYPES = ("uint8", "int32", "uint32", "int64", "uint64", "float", "double", "float32",
+                "float64", "float8e4m3", "float8e5m2", "fp8_e4m3", "fp8_e5m2")  # fmt: skip
+"""What NCCL and its tests call types that the switch copies, but does not add."""
+
+
 def parse_data_type(text: str) -> DataType:
     """By its name, or by what other software calls it."""
     names = {entry.name.lower(): entry for entry in DataType}
     if text not in names | DATA_TYPE_ALIASES:
         also = ", ".join(DATA_TYPE_ALIASES)
-        raise InputError(f"dtype {text!r}: must be one of {', '.join(names)} (also {also})")
+        hint = "; broadcast and allgather copy it as dtype bytes" if text in COPIED_TYPES else ""
+        raise InputError(f"dtype {text!r}: must be one of {', '.join(names)} (also {also}){hint}")
     return (names | DATA_TYPE_ALIASES)[text]
 
 

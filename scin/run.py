@@ -178,6 +178,8 @@ def run(
             table.head(f"{operation} on RTL, {config.name}, {endpoints} endpoints, seed {seed}")
             if block_type is not None:
                 table.line(f"# {describe_quantized(config, block_type, like)}")
+            if tensors is not None and tensors.tensor_type == DataType.BF16:
+                table.line(f"# {tensors.file_type} files are taken for BF16 bit patterns")
             for count in counts:
                 inputs = (
                     tensors.content
@@ -266,12 +268,10 @@ def invented_content(
 
 
 def describe_quantized(config: Config, data_type: DataType, tensors: Tensors) -> str:
-    """What is on the wire, and what files were taken for: names that elsewhere mean others."""
+    """What is on the wire, by a name that elsewhere may mean something else."""
     name, entry = data_type.name.lower(), block_format(config, data_type)
     shown = "int8 (int8-block, not plain integers)" if data_type == DataType.INT8 else name
     source = "FP16" if tensors.tensor_type == DataType.FP16 else "BF16"
-    if tensors.file_type == np.uint16:
-        source += " (bit patterns in uint16)"
     return f"dtype {shown}: one scale per {entry.block} elements; tensors are {source}"
 
 
