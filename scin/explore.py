@@ -26,6 +26,7 @@ from hw.spec.config import Config, ConfigError, from_dict, load
 from models.baselines.parameters import Parameters
 from models.prediction import ALGORITHMS, predict
 from models.simulator.timing import Timing
+from scin.cache import digest
 from scin.files import OutputFile, place_of, reason, write_file
 from scin.options import (
     InputError,
@@ -39,7 +40,6 @@ from scin.options import (
 )
 from scin.report.predicted import result_of
 from scin.toolchain import REPOSITORY
-from scin.verilate import digest
 
 SOURCE_FOLDERS = (REPOSITORY / "hw", REPOSITORY / "models", REPOSITORY / "scin" / "report")
 SOURCE_ENDINGS = (".py", ".csv", ".toml")

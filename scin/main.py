@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from models.cache import lend_to_tools
 from scin.accuracy import accuracy
 from scin.compare import compare
 from scin.dma.cli import dma
@@ -29,6 +30,7 @@ class Commands(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         with orderly(), exit_status():
+            lend_to_tools()
             return super().invoke(ctx)
 
 

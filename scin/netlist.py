@@ -7,10 +7,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from amaranth._toolchain.yosys import YosysError
 from amaranth.back import rtlil
 from amaranth.back.verilog import _convert_rtlil_text as verilog_of_rtlil
 
 from scin.distinct import distinct
+from scin.errors import BuildError
 
 COLLECT_EVERY = 1_000_000
 """Objects. Amaranth makes millions that stay; to look through them every 700, which is Python's
@@ -37,4 +39,7 @@ def rtlil_of(component: Any, name: str, *, lines: bool = False) -> str:
 def verilog_of(component: Any, name: str, *, lines: bool = False) -> str:
     """Equal modules are written once, unless ``lines`` are asked for: then each is there."""
     text = rtlil_of(component, name, lines=lines)
-    return verilog_of_rtlil(text if lines else distinct(text))
+    try:
+        return verilog_of_rtlil(text if lines else distinct(text))
+    except YosysError as error:
+        raise BuildError(f"Yosys failed: {error}") from error

@@ -16,16 +16,16 @@ from click.core import ParameterSource
 from hw.spec.config import Config, ConfigError, load, parse_override
 from hw.spec.fault import Disturbance
 from hw.spec.instruction import DataType, ReduceOp
+from models.cache import CacheError
 from models.dma.platform import Platform
 from scin.collectives import OPERATIONS
 from scin.driver import HangError
-from scin.errors import EXIT_BAD_INPUT, EXIT_MISSING_TOOL, EXIT_WRONG, InputError
-from scin.files import STDOUT, OutputFile, option_name, write_file
+from scin.errors import EXIT_BAD_INPUT, EXIT_MISSING_TOOL, EXIT_WRONG, BuildError, InputError
+from scin.files import STDOUT, OutputFile, option_name, reason, write_file
 from scin.report.record import as_json, document
 from scin.runner import CapacityError
 from scin.simulator import BusError, Faults
 from scin.toolchain import MissingToolError
-from scin.verilate import BuildError
 
 LARGEST_SEED = (1 << 31) - 1
 LARGEST_SIZE = 1 << 60
@@ -257,7 +257,7 @@ class exit_status:  # noqa: N801
     """Turn the errors a user can cause or mend into a line and an exit status."""
 
     STATUS = (
-        ((InputError, ConfigError, CapacityError), EXIT_BAD_INPUT),
+        ((InputError, ConfigError, CapacityError, CacheError), EXIT_BAD_INPUT),
         ((MissingToolError,), EXIT_MISSING_TOOL),
         ((HangError, BusError, BuildError), EXIT_WRONG),
     )
@@ -270,6 +270,16 @@ class exit_status:  # noqa: N801
             if isinstance(error, errors):
                 click.echo(f"scin: {error}", err=True)
                 sys.exit(status)
+        if isinstance(error, BrokenPipeError):
+            return
+        if isinstance(error, OSError):
+            # A disk that is full, a folder that is gone: what no command could foresee.
+            where = f"{error.filename}: " if error.filename else ""
+            click.echo(f"scin: {where}{reason(error)}", err=True)
+            sys.exit(EXIT_BAD_INPUT)
+        if isinstance(error, MemoryError):
+            click.echo(f"scin: out of memory: {error}", err=True)
+            sys.exit(EXIT_BAD_INPUT)
 
 
 @contextmanager

@@ -6,7 +6,7 @@ import ctypes
 import os
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +14,11 @@ import numpy as np
 from hw.spec.config import Config
 from hw.spec.fault import Disturbance
 from hw.spec.registers import ENDPOINT, PAGE_BYTES, endpoint_page, extended
+from models.cache import cache_folder
 from scin.coverage import counters_argument, coverage_folder
 from scin.driver import check_words, read_register
 from scin.errors import InputError
+from scin.files import reason
 from scin.memory import machine_bytes
 from scin.verilate import Hardware, Report, described, simulator_library
 
@@ -60,11 +62,7 @@ class Simulator:
             )
         trace = wave.suffix.lstrip(".") if wave is not None else ""
         library = simulator_library(config, trace=trace, report=report, hardware=hardware)
-        # A library can be loaded once per path: each simulation gets a copy of its own.
-        self._folder = tempfile.TemporaryDirectory(prefix="scin-")
-        copy = Path(self._folder.name) / library.name
-        shutil.copy(library, copy)
-        self._library = _declare(ctypes.CDLL(str(copy)))
+        self._library = _declare(_loaded(library))
         self.config = config
         arguments = [
             b"scin",
@@ -135,7 +133,6 @@ class Simulator:
             self.memory = []
             self._library.scin_close(self._handle)
             self._handle = None
-            self._folder.cleanup()
 
     def load(self, footprint: int) -> None:
         """Nothing to do: ``memory`` is the simulation's own."""
@@ -177,6 +174,31 @@ class Simulator:
         if result < 0:
             raise BusError(f"read of register {address:#x} failed")
         return bool(result)
+
+
+def _folders_for_copies(library: Path) -> Iterator[Path]:
+    yield Path(tempfile.gettempdir())
+    yield library.parent
+    yield cache_folder()
+
+
+def _loaded(library: Path) -> ctypes.CDLL:
+    """A library can be loaded once per path, so each simulation loads a copy of its own, which is
+    needed no longer than that: in the folder for temporary files, or where that is full or runs
+    no programs, in the cache."""
+    failed = []
+    for parent in _folders_for_copies(library):
+        try:
+            with tempfile.TemporaryDirectory(prefix="scin-", dir=parent) as folder:
+                copy = Path(folder) / library.name
+                shutil.copyfile(library, copy)
+                return ctypes.CDLL(str(copy))
+        except OSError as error:
+            failed.append(f"{parent} ({reason(error)})")
+    raise InputError(
+        f"the simulator cannot be loaded from {', '.join(failed)}: set TMPDIR to a folder that "
+        "has room and may run programs"
+    )
 
 
 def _declare(library: ctypes.CDLL) -> ctypes.CDLL:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import importlib.util
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-REPOSITORY = Path(__file__).resolve().parents[1]
-BUILD_FOLDER = REPOSITORY / "build"
+from models.cache import REPOSITORY, cache_folder
+from scin.cache import behind_no_space
+
 MINIMUM_VERILATOR = (5, 36)
 """cocotb 2 asks for at least this version."""
 
@@ -22,9 +24,11 @@ MAKE_VARIABLES = {
     "CFG_LDLIBS_THREADS": "-pthread",
 }
 
-OBJECT_CACHE = " ".join(
-    [sys.executable, "-SE", str(REPOSITORY / "scin/object_cache.py"), str(BUILD_FOLDER / "objects")]
-)
+
+def object_cache() -> str:
+    """The words that Verilator's makefiles put in front of the compiler."""
+    program = str(REPOSITORY / "scin/object_cache.py")
+    return shlex.join([sys.executable, "-SE", program, str(cache_folder() / "objects")])
 
 
 def make_flags(**options: str) -> str:
@@ -42,9 +46,16 @@ class Verilator:
     root: Path | None
     version: str
 
+    def behind_no_space(self, folder: Path) -> Verilator:
+        """The same, for makefiles, which take no space in a path; links go into ``folder``."""
+        if self.root is None:
+            return self
+        root = behind_no_space(self.root, folder)
+        return replace(self, root=root, program=str(root / "bin" / "verilator"))
+
     def environment(self) -> dict[str, str]:
         environment = dict(os.environ)
-        environment.setdefault("OBJCACHE", OBJECT_CACHE)
+        environment.setdefault("OBJCACHE", object_cache())
         # An outer make would hand its job server to an inner one.
         environment.pop("MAKEFLAGS", None)
         if self.root is not None:

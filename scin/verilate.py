@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
-import subprocess
-import tempfile
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
-from filelock import FileLock
-
 from hw.spec.config import Config
 from hw.spec.fault import Disturbance
+from models.cache import cached
+from scin.cache import alone, behind_no_space, digest, place, work_folder
 from scin.coverage import OPTIONS as COVERAGE_OPTIONS
 from scin.coverage import counted_once, coverage_folder
+from scin.errors import BuildError
 from scin.netlist import verilog_of
+from scin.programs import run_program
 from scin.toolchain import (
-    BUILD_FOLDER,
     REPOSITORY,
     Verilator,
     find_verilator,
@@ -57,18 +55,6 @@ MAKE_OPTIONS = {"OPT_FAST": "-O1", "OPT_SLOW": "-O0"}
 """A fifth less to build than with -O2, a fiftieth slower to run."""
 
 
-class BuildError(RuntimeError):
-    """A build step failed; the message ends with the last lines it printed."""
-
-
-def digest(*parts: bytes) -> str:
-    result = hashlib.sha256()
-    for part in parts:
-        result.update(len(part).to_bytes(8, "little"))
-        result.update(part)
-    return result.hexdigest()[:20]
-
-
 def _hardware_key(config: Config) -> str:
     """Changes whenever the emitted Verilog might."""
     sources = [*sorted((REPOSITORY / "hw").rglob("*.py")), *EMITTER]
@@ -83,7 +69,7 @@ def emitted_verilog(config: Config, report: Report = print) -> Path:
     """Verilog of the simulated system, emitted unless an up-to-date copy is there."""
     # With the lines it comes from, if they are to be told apart.
     suffix = ".lines.v" if coverage_folder() else ".v"
-    target = BUILD_FOLDER / "verilog" / f"{_hardware_key(config)}{suffix}"
+    target = cached("verilog", f"{_hardware_key(config)}{suffix}")
     with alone(target):
         if not target.is_file():
             report(f"emitting Verilog of {config.name}")
@@ -92,24 +78,6 @@ def emitted_verilog(config: Config, report: Report = print) -> Path:
             lines = coverage_folder() is not None
             place(target, verilog_of(SimulatedSystem(config), TOP, lines=lines).encode())
     return target
-
-
-def alone(target: Path) -> FileLock:
-    """Held by the process that makes the file; others wait and find it made."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    return FileLock(target.with_suffix(".lock"))
-
-
-def place(target: Path, content: bytes) -> None:
-    """Write a file so that it is either whole or absent."""
-    handle, name = tempfile.mkstemp(dir=target.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        os.replace(name, target)
-    except BaseException:
-        os.unlink(name)
-        raise
 
 
 def described(config: Config, report: Report) -> list[Path]:
@@ -152,7 +120,7 @@ def simulator_library(
         *(path.read_bytes() for path in sources),
         json.dumps([options, MAKE_OPTIONS, verilator.version]).encode(),
     )
-    target = BUILD_FOLDER / "simulator" / key / "libscin.so"
+    target = cached("simulator", key, "libscin.so")
     with alone(target):
         if not target.is_file():
             report(f"building the simulator of {config.name} with {verilator.version}")
@@ -169,18 +137,18 @@ def _control(source: Path) -> Path:
 
 def build(verilator: Verilator, options: list[str], sources: list[Path], target: Path) -> None:
     """Verilate and compile; the product, named as ``target``, takes its place when it is done."""
-    work = Path(tempfile.mkdtemp(prefix="verilate-", dir=BUILD_FOLDER))
+    work = work_folder("verilate-")
     try:
+        verilator = verilator.behind_no_space(work)
+        sources = [behind_no_space(path, work) for path in sources]
         jobs = str(os.cpu_count() or 1)
         command = [verilator.program, *options, "--build", "-j", jobs, "--Mdir", str(work / "obj")]
         command += ["-MAKEFLAGS", make_flags(**MAKE_OPTIONS)]
         command += [str(path) for path in sources]
-        result = subprocess.run(
-            command, env=verilator.environment(), capture_output=True, text=True
-        )
+        result = run_program(command, env=verilator.environment())
         if result.returncode:
             tail = "\n".join((result.stdout + result.stderr).splitlines()[-20:])
             raise BuildError(f"verilator failed with status {result.returncode}:\n{tail}")
-        place(target, (work / "obj" / target.name).read_bytes())
+        place(target, (work / "obj" / target.name).read_bytes(), mode=0o777)
     finally:
         shutil.rmtree(work, ignore_errors=True)

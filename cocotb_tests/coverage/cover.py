@@ -20,10 +20,11 @@ from rich.table import Table
 from cocotb_tests.coverage.bins import CROSSES
 from cocotb_tests.coverage.plugin import events_in
 from cocotb_tests.coverage.points import collected
+from models.cache import cache_folder
 from scin.coverage import VARIABLE
-from scin.toolchain import BUILD_FOLDER, REPOSITORY
+from scin.toolchain import REPOSITORY
 
-FOLDER = BUILD_FOLDER / "coverage"
+FOLDER = cache_folder() / "coverage"
 REASONS = Path(__file__).with_name("holes.toml")
 SYSTEM = (
     "system/test_address_space",

@@ -117,7 +117,7 @@ def test_every_placement_is_tried_once(monkeypatch, tmp_path):
         tried.append(target)
         raise PlacementError(f"placement {len(tried)}")
 
-    monkeypatch.setattr("fpga.build.BITSTREAMS", tmp_path)
+    monkeypatch.setattr("fpga.build.cached", lambda *parts: tmp_path / parts[-1])
     monkeypatch.setattr("fpga.build._run", fail)
     partition = load_partition("star5")
     contents = Contents(partition.config, switch=False, endpoints=0)

@@ -15,10 +15,11 @@ from unittest import mock
 from cocotb_tools.runner import Verilator, get_results
 from filelock import FileLock
 
+from models.cache import cache_folder
 from scin.coverage import OPTIONS as COVERAGE_OPTIONS
 from scin.coverage import counted_once, counters_argument, coverage_folder
 from scin.netlist import verilog_of
-from scin.toolchain import BUILD_FOLDER, find_verilator, make_flags
+from scin.toolchain import find_verilator, make_flags
 from scin.verilate import WAIVED_WARNINGS
 
 TOP = "dut"
@@ -53,7 +54,7 @@ def simulate(component: Any, *, module: str, case: str, seed: int, **parameters:
     flags = make_flags(**MAKE_OPTIONS)
     made_from = "".join([tools.version, *options, flags, text])
     key = hashlib.sha256(made_from.encode()).hexdigest()[:20]
-    folder = BUILD_FOLDER / "cocotb" / key
+    folder = cache_folder() / "cocotb" / key
     environment = tools.environment() | {"COCOTB_ANSI_OUTPUT": "0", "MAKEFLAGS": flags}
     with mock.patch.dict(os.environ, environment):
         runner = _Runner()

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 from typing import Any
 
 import numba
 
+from models.cache import CacheError, cache_folder
+
 HERE = Path(__file__).resolve().parent
-CACHE = HERE.parents[1] / "build" / "numba"
 
 # numba's cache looks at the file of a function but not at those it calls, so every state of
 # the sources has a cache of its own.
@@ -17,10 +19,22 @@ _digest = hashlib.sha256(b"".join(path.read_bytes() for path in sorted(HERE.glob
 SOURCES = _digest.hexdigest()[:16]
 """Changes with the simulator."""
 
-setattr(numba.config, "CACHE_DIR", str(CACHE / SOURCES))  # noqa: B010
+
+def _cache() -> Path | None:
+    """Of numba's own variable if it is set; None where nothing can be kept."""
+    given = os.environ.get("NUMBA_CACHE_DIR")
+    try:
+        return (Path(given) if given else cache_folder() / "numba") / SOURCES
+    except CacheError:
+        return None
+
+
+CACHE = _cache()
+if CACHE is not None:
+    setattr(numba.config, "CACHE_DIR", str(CACHE))  # noqa: B010
 
 # Without reference counts: a function that allocates nothing needs none.
-_OPTIONS: dict[str, Any] = {"cache": True, "_nrt": False}
+_OPTIONS: dict[str, Any] = {"cache": CACHE is not None, "_nrt": False}
 
 compiled: Any = numba.njit(forceinline=True, **_OPTIONS)
 """For functions that work on the records they are given and allocate nothing. They end up in one
