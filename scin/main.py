@@ -8,6 +8,7 @@ import click
 
 from models.cache import lend_to_tools
 from scin.accuracy import accuracy
+from scin.build import build
 from scin.compare import compare
 from scin.dma.cli import dma
 from scin.doctor import doctor
@@ -43,7 +44,7 @@ def main() -> None:
 COMMANDS = (
     *(run, sweep, dma),
     *(compare, study, llm, explain, explore),
-    *(validate, soak, accuracy, emit, doctor, fpga),
+    *(validate, soak, accuracy, emit, build, doctor, fpga),
 )
 for command in COMMANDS:
     main.add_command(command)

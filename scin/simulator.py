@@ -36,7 +36,8 @@ class Simulator:
     ``jitter`` (cycles) and ``stall`` (per cent) make the memories irregular; one that ``repeats``
     is there at every multiple of its size. ``faults`` are rates of what is to go wrong, see
     :class:`hw.spec.fault.Disturbance`. ``wave`` is written in the format of its ending, .fst or
-    .vcd. ``hardware`` gives the Verilog, by default that of ``hw/``.
+    .vcd. ``hardware`` gives the Verilog, by default that of ``hw/``; ``library`` is one that is
+    built already, used instead.
     """
 
     common_clock = True
@@ -53,6 +54,7 @@ class Simulator:
         wave: Path | None = None,
         report: Report = print,
         hardware: Hardware = described,
+        library: Path | None = None,
     ) -> None:
         size = config.endpoint.memory_bytes
         if size > machine_bytes():
@@ -60,8 +62,9 @@ class Simulator:
                 f"endpoint.memory_bytes = {size}: must be at most {machine_bytes()}, the memory of "
                 "this machine"
             )
-        trace = wave.suffix.lstrip(".") if wave is not None else ""
-        library = simulator_library(config, trace=trace, report=report, hardware=hardware)
+        if library is None:
+            trace = wave.suffix.lstrip(".") if wave is not None else ""
+            library = simulator_library(config, trace=trace, report=report, hardware=hardware)
         self._library = _declare(_loaded(library))
         self.config = config
         arguments = [

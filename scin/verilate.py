@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -15,14 +20,15 @@ from models.cache import cached
 from scin.cache import alone, behind_no_space, digest, place, work_folder
 from scin.coverage import OPTIONS as COVERAGE_OPTIONS
 from scin.coverage import counted_once, coverage_folder
+from scin.effort import Effort, effort_asked, optimisation
 from scin.errors import BuildError
 from scin.netlist import verilog_of
 from scin.programs import run_program
 from scin.toolchain import (
+    MAKE_VARIABLES,
     REPOSITORY,
     Verilator,
     find_verilator,
-    make_flags,
     require_program,
 )
 
@@ -31,6 +37,7 @@ SHELL_SOURCES = tuple(
     for name in ("axi_memory.sv", "faulty_link.sv", "harness.cpp", "faults.cpp", "counters.vlt")
 )
 EMITTER = tuple(REPOSITORY / "scin" / name for name in ("netlist.py", "distinct.py"))
+TRAINING = REPOSITORY / "scin" / "training.py"
 TOP = "scin"
 WAIVED_WARNINGS = (
     # All from the emitter's style of Verilog, none from a mistake in the design.
@@ -50,9 +57,11 @@ WAIVED_WARNINGS = (
 
 Report = Callable[[str], None]
 Hardware = Callable[[Config, Report], list[Path]]
+Train = Callable[[Path], None]
+"""Runs the library at a path, in a process that ends."""
 
-MAKE_OPTIONS = {"OPT_FAST": "-O1", "OPT_SLOW": "-O0"}
-"""A fifth less to build than with -O2, a fiftieth slower to run."""
+OPTIMISE_SELDOM = "-O0"
+"""For code that runs once: most of what Verilator writes, little of what a simulation does."""
 
 
 def _hardware_key(config: Config) -> str:
@@ -91,20 +100,65 @@ def simulator_library(
     trace: str = "",
     report: Report = print,
     hardware: Hardware = described,
+    effort: Effort | None = None,
 ) -> Path:
-    """The shared library of a configuration.
+    """The shared library of a configuration, built unless an up-to-date one is there.
 
     ``trace``: the format of its waveforms, "fst" or "vcd", or "" for one that writes none.
-    ``hardware``: the Verilog files that it is made of.
+    ``hardware``: the Verilog files that it is made of. ``effort``: if None, what
+    ``SCIN_SIMULATOR`` names; without that a trained library if there is one, else a fast one.
     """
-    sources = hardware(config, report)
-    verilator = find_verilator()
-    require_program("make", "make")
-    require_program("g++", "g++")
-    require_program("perl", "perl")
+    effort = effort or effort_asked()
+    if trace or coverage_folder():
+        effort = Effort.QUICK
+    recipe = _recipe(config, trace, hardware(config, report))
+    if effort is None:
+        trained = recipe.target(Effort.TRAINED).is_file()
+        effort = Effort.TRAINED if trained else Effort.FAST
+    target = recipe.target(effort)
+    with alone(target):
+        if not target.is_file():
+            tool = recipe.verilator.version
+            report(f"building the {effort} simulator of {config.name} with {tool}")
+            recipe.build(config, effort)
+    return target
+
+
+@dataclass(frozen=True)
+class _Recipe:
+    """What the libraries of one design are made from."""
+
+    verilator: Verilator
+    options: list[str]
+    sources: list[Path]
+
+    def target(self, effort: Effort) -> Path:
+        flags = [*optimisation(effort), OPTIMISE_SELDOM]
+        made_from = [path.read_bytes() for path in self.sources]
+        if effort == Effort.TRAINED:
+            made_from.append(TRAINING.read_bytes())
+        key = digest(
+            *made_from,
+            json.dumps([self.options, effort, flags, self.verilator.version]).encode(),
+        )
+        return cached("simulator", key, "libscin.so")
+
+    def build(self, config: Config, effort: Effort) -> None:
+        train = partial(_train, config) if effort == Effort.TRAINED else None
+        build(
+            self.verilator,
+            self.options,
+            self.sources,
+            self.target(effort),
+            optimise=optimisation(effort),
+            train=train,
+        )
+
+
+def _recipe(config: Config, trace: str, hardware: list[Path]) -> _Recipe:
+    for program in ("make", "g++", "perl"):
+        require_program(program, program)
     options = ["--cc", "--exe", "--prefix", "Vscin", "--top-module", TOP, "-O3"]
-    # Parts that are there several times stay parts: less to compile, and no slower.
-    options += ["--inline-mult", "1"]
     options += ["--x-assign", "fast", "--x-initial", "fast", "--no-assert", "-Wall"]
     options += [f"-Wno-{name}" for name in WAIVED_WARNINGS]
     options += ["-CFLAGS", "-fPIC", "-LDFLAGS", "-shared", "-o", "libscin.so"]
@@ -114,18 +168,16 @@ def simulator_library(
         options += [f"--trace-{trace}", "-CFLAGS", f"-DSCIN_TRACE_{trace.upper()}"]
     if coverage_folder():
         options += [*COVERAGE_OPTIONS, "-CFLAGS", "-DSCIN_COVERAGE"]
-        sources = [_control(sources[0]), *sources]
-    sources += SHELL_SOURCES
-    key = digest(
-        *(path.read_bytes() for path in sources),
-        json.dumps([options, MAKE_OPTIONS, verilator.version]).encode(),
-    )
-    target = cached("simulator", key, "libscin.so")
-    with alone(target):
-        if not target.is_file():
-            report(f"building the simulator of {config.name} with {verilator.version}")
-            build(verilator, options, sources, target)
-    return target
+        hardware = [_control(hardware[0]), *hardware]
+    return _Recipe(find_verilator(), options, [*hardware, *SHELL_SOURCES])
+
+
+def _train(config: Config, library: Path) -> None:
+    """In a process of its own: a library writes down what it counted when its process ends."""
+    description = library.with_suffix(".config")
+    description.write_bytes(pickle.dumps(config))
+    command = [sys.executable, "-m", "scin.training", library, description]
+    _check(run_program(command, folder=REPOSITORY), "training")
 
 
 def _control(source: Path) -> Path:
@@ -135,20 +187,71 @@ def _control(source: Path) -> Path:
     return target
 
 
-def build(verilator: Verilator, options: list[str], sources: list[Path], target: Path) -> None:
-    """Verilate and compile; the product, named as ``target``, takes its place when it is done."""
+def build(
+    verilator: Verilator,
+    options: list[str],
+    sources: list[Path],
+    target: Path,
+    *,
+    optimise: tuple[str, ...] = optimisation(Effort.QUICK),
+    train: Train | None = None,
+) -> None:
+    """Verilate and compile; the product, named as ``target``, takes its place when it is done.
+
+    ``optimise``: flags for what runs in every cycle. ``train``: run a first product that counts
+    what it does; the compiler then does what is good for that.
+    """
     work = work_folder("verilate-")
     try:
         verilator = verilator.behind_no_space(work)
         sources = [behind_no_space(path, work) for path in sources]
-        jobs = str(os.cpu_count() or 1)
-        command = [verilator.program, *options, "--build", "-j", jobs, "--Mdir", str(work / "obj")]
-        command += ["-MAKEFLAGS", make_flags(**MAKE_OPTIONS)]
-        command += [str(path) for path in sources]
-        result = run_program(command, env=verilator.environment())
-        if result.returncode:
-            tail = "\n".join((result.stdout + result.stderr).splitlines()[-20:])
-            raise BuildError(f"verilator failed with status {result.returncode}:\n{tail}")
-        place(target, (work / "obj" / target.name).read_bytes(), mode=0o777)
+        objects, profile = work / "obj", work / "profile"
+        _run(verilator, [verilator.program, *options, "--Mdir", objects, *sources])
+        if train is not None:
+            counting = f"-fprofile-generate={profile}"
+            _compile(verilator, objects, (*optimise, counting), linking=counting)
+            train(objects / target.name)
+            _forget_optimised(objects)
+            # The profile of an object is found by its path, so this is in the same folder.
+            optimise += (f"-fprofile-use={profile}", "-fprofile-correction", *NO_PROFILE_IS_FINE)
+        _compile(verilator, objects, optimise)
+        place(target, (objects / target.name).read_bytes(), mode=0o777)
     finally:
         shutil.rmtree(work, ignore_errors=True)
+
+
+NO_PROFILE_IS_FINE = ("-Wno-missing-profile",)
+"""Some files have nothing that runs."""
+
+
+def _compile(
+    verilator: Verilator, objects: Path, optimise: tuple[str, ...], linking: str = ""
+) -> None:
+    variables = {
+        **MAKE_VARIABLES,
+        "OPT_FAST": " ".join(optimise),
+        "OPT_SLOW": OPTIMISE_SELDOM,
+        "USER_LDFLAGS": linking,
+    }
+    (makefile,) = set(objects.glob("V*.mk")) - set(objects.glob("*_classes.mk"))
+    jobs = str(os.cpu_count() or 1)
+    command = ["make", "-C", str(objects), "-f", makefile.name, "-j", jobs]
+    _run(verilator, [*command, *(f"{name}={value}" for name, value in variables.items())])
+
+
+def _forget_optimised(objects: Path) -> None:
+    """Have make compile anew what it compiled with ``optimise``, and nothing else."""
+    for pattern in ("*.o", "*.a", "*.so", "*.fast.gch"):
+        for path in objects.glob(pattern):
+            if not path.name.endswith("__Slow.o"):
+                path.unlink()
+
+
+def _run(verilator: Verilator, command: list[str | Path]) -> None:
+    _check(run_program(command, env=verilator.environment()), Path(command[0]).name)
+
+
+def _check(result: subprocess.CompletedProcess[str], name: str) -> None:
+    if result.returncode:
+        tail = "\n".join((result.stdout + result.stderr).splitlines()[-20:])
+        raise BuildError(f"{name} failed with status {result.returncode}:\n{tail}")

@@ -63,6 +63,14 @@ struct Simulation {
     dump(1);
     ++cycle;
   }
+
+  // Show the design what is now at its host port; it looks at nothing else of it.
+  void present() {
+    top->host_clk = 1;
+    top->eval();
+    top->host_clk = 0;
+    top->eval();
+  }
 };
 
 }  // namespace
@@ -160,15 +168,17 @@ int scin_write(Simulation* simulation, uint32_t address, uint32_t value) {
   top->HOST(wstrb) = 0xF;
   top->HOST(awvalid) = top->HOST(wvalid) = 1;
   top->HOST(bready) = 1;
-  top->eval();
+  simulation->present();
   for (int i = 0; i < kAnswerLimit; ++i) {
     const bool taken = top->HOST(awready) && top->HOST(wready);
     const bool answered = top->HOST(bvalid);
     const int response = top->HOST(bresp);
     simulation->step();
-    if (taken) top->HOST(awvalid) = top->HOST(wvalid) = 0;
+    if (taken) {
+      top->HOST(awvalid) = top->HOST(wvalid) = 0;
+      simulation->present();
+    }
     if (answered) return response;
-    top->eval();
   }
   return -1;
 }
@@ -188,7 +198,7 @@ int scin_write_many(Simulation* simulation, uint32_t address, const uint32_t* va
       top->HOST(awaddr) = address + 4 * sent;
       top->HOST(wdata) = values[sent];
     }
-    top->eval();
+    simulation->present();
     const bool taken = offers && top->HOST(awready) && top->HOST(wready);
     const bool done = top->HOST(bvalid);
     if (done && top->HOST(bresp) != 0) worst = top->HOST(bresp);
@@ -197,7 +207,7 @@ int scin_write_many(Simulation* simulation, uint32_t address, const uint32_t* va
     answered += done;
   }
   top->HOST(awvalid) = top->HOST(wvalid) = 0;
-  top->eval();
+  simulation->present();
   return answered == count ? worst : -1;
 }
 
@@ -206,16 +216,18 @@ int scin_read(Simulation* simulation, uint32_t address, uint32_t* value) {
   top->HOST(araddr) = address;
   top->HOST(arvalid) = 1;
   top->HOST(rready) = 1;
-  top->eval();
+  simulation->present();
   for (int i = 0; i < kAnswerLimit; ++i) {
     const bool taken = top->HOST(arready);
     const bool answered = top->HOST(rvalid);
     const int response = top->HOST(rresp);
     *value = top->HOST(rdata);
     simulation->step();
-    if (taken) top->HOST(arvalid) = 0;
+    if (taken) {
+      top->HOST(arvalid) = 0;
+      simulation->present();
+    }
     if (answered) return response;
-    top->eval();
   }
   return -1;
 }
