@@ -176,7 +176,7 @@ def _train(config: Config, library: Path) -> None:
     """In a process of its own: a library writes down what it counted when its process ends."""
     description = library.with_suffix(".config")
     description.write_bytes(pickle.dumps(config))
-    command = [sys.executable, "-m", "scin.training", library, description]
+    command = [sys.executable, "-m", "scin.training", str(library), str(description)]
     _check(run_program(command, folder=REPOSITORY), "training")
 
 
