@@ -57,7 +57,7 @@ def predict(
     tensor_type: DataType = DataType.FP16,
 ) -> Prediction:
     """``wire``: what ``scin-inq`` quantizes tensors of ``tensor_type`` to. Synchronisation
-    included."""
+    included, software as far as ``parameters`` count it; ``cycles`` are the hardware's alone."""
     endpoints = config.system.endpoints
     if algorithm in BASELINES:
         fabric = Fabric.of(config)
@@ -72,12 +72,14 @@ def predict(
     duration = allreduce(config, wire_bytes(config, size, data_type), data_type)
     total = replace(duration, cycles=duration.cycles + agreement)
     moved = busiest_link_bytes("allreduce", algorithm, endpoints, size, entry=entry)
+    calls = 1
     if agreement:
+        calls = 2
         moved += busiest_link_bytes("allreduce", SCIN, endpoints, ELEMENT_BYTES)
     return Prediction(
         algorithm,
         size,
-        total.seconds(config),
+        total.seconds(config) + calls * parameters.scin_software,
         endpoints,
         moved,
         data_type,

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import click
 
 from hw.formats import is_block_scaled
 from hw.spec.config import Config
 from models.baselines.measured import measured
 from models.baselines.parameters import ParameterError, Parameters, parse
-from models.prediction import ALGORITHMS, SCIN_INQ, Prediction, predict
+from models.prediction import ALGORITHMS, SCIN, SCIN_INQ, Prediction, predict
 from scin.files import takes_stdout
 from scin.options import (
     InputError,
@@ -30,6 +32,7 @@ REFERENCE = "ring"
 
 
 @click.command()
+@click.argument("operation", metavar="[OP]", default="allreduce")
 @click.option("--algo", default=DEFAULT, show_default=True, help="Comma-separated.")
 @click.option("--min", "smallest", default="1K", show_default=True, help="Smallest size.")
 @click.option("--max", "largest", default="1G", show_default=True, help="Largest size.")
@@ -47,6 +50,7 @@ REFERENCE = "ring"
 def compare(
     *,
     config: Config,
+    operation: str,
     algo: str,
     smallest: str,
     largest: str,
@@ -59,10 +63,13 @@ def compare(
 ) -> None:
     """All-Reduce by several algorithms on one fabric: time, bandwidth, speed-up over ring.
 
-    The accelerator is simulated cycle by cycle; ring, nvls, twoshot, oneshot, tree and
-    dma-ring are closed forms on the same links. Synchronisation is included.
+    The accelerator is simulated cycle by cycle; ring, direct, nvls, twoshot, oneshot, tree and
+    dma-ring are closed forms on the same links. Synchronisation is included. Beside scin-inq
+    and plain baselines, plain scin is shown as well.
     """
-    algorithms = parse_algorithms(algo)
+    if operation != "allreduce":
+        raise InputError(f"operation {operation!r}: supported here is allreduce")
+    algorithms = with_plain(parse_algorithms(algo))
     wire = parse_data_type(inq_format)
     if not is_block_scaled(wire):
         raise InputError(f"inq-format {inq_format}: must be a block-scaled format")
@@ -80,7 +87,7 @@ def compare(
     table = TextTable(columns, quiet=quiet, error=takes_stdout(json_path, plot))
     table.head(
         f"allreduce in the simulator, {config.name}, {config.system.endpoints} accelerators, "
-        f"{config.system.switches} switches"
+        f"{config.system.switches} switches; {software_text(parameters)}"
     )
     predictions: list[Prediction] = []
     with recorded(json_path, "compare", config) as records:
@@ -106,6 +113,28 @@ def compare(
 
 def parse_algorithms(text: str) -> list[str]:
     return parse_list("algo", text, ALGORITHMS)
+
+
+def with_plain(algorithms: Sequence[str]) -> list[str]:
+    """``algorithms``, and ``scin`` before ``scin-inq`` where baselines are plain: what quantizing
+    gains is told apart from what the switch gains."""
+    names = list(algorithms)
+    if SCIN_INQ in names and SCIN not in names and len(names) > 1:
+        names.insert(names.index(SCIN_INQ), SCIN)
+    return names
+
+
+def software_text(parameters: Parameters) -> str:
+    """What is counted beside the hardware's times."""
+    costs = {
+        "cores": parameters.software,
+        "scin": parameters.scin_software,
+        "DMA engines": parameters.engine_software,
+    }
+    if not any(costs.values()):
+        return "hardware alone, no software"
+    told = ", ".join(f"{name} {seconds * 1e6:.2f}" for name, seconds in costs.items())
+    return f"software in us per call: {told}"
 
 
 def parse_parameters(texts: tuple[str, ...]) -> Parameters:
@@ -136,13 +165,13 @@ def _plot(
                 (m.size, m.size / m.seconds / 1e9) for m in measured() if m.algorithm == name
             ]
             if name in names:
-                colour = names.index(name)
-                bandwidth.append(Line(f"{name}, 6 GPUs measured", marks, colour, marks_only=True))
+                style = names.index(name)
+                bandwidth.append(Line(f"{name}, 6 GPUs measured", marks, style, marks_only=True))
     plot_panels(
         target,
         f"All-Reduce, {config.name}, {config.system.endpoints} accelerators",
         [
-            Panel("size (B)", "algorithm bandwidth (GB/s)", bandwidth, log_y=True),
-            Panel("size (B)", f"speed-up over {REFERENCE}", speedup),
+            Panel("size", "algorithm bandwidth (GB/s)", bandwidth, log_y=True, sizes=True),
+            Panel("size", f"speed-up over {REFERENCE}", speedup, sizes=True),
         ],
     )

@@ -27,6 +27,7 @@ from scin.options import (
 )
 from scin.plot import plot_waterfall
 from scin.report.record import Result
+from scin.report.units import size_text
 from scin.runner import CollectiveRunner
 from scin.simulator import Simulator
 from scin.table import Column, Spinner, TextTable
@@ -88,7 +89,7 @@ def explain(
     total = spans[-1].end
     cycle = 1000 / config.isa.clock_MHz
     where = "in the simulator" if backend == "sim" else "on RTL"
-    table.head(f"allreduce of {message} B {where}, {config.name}")
+    table.head(f"allreduce of {size_text(message)} {where}, {config.name}")
     for span in spans:
         table.row(_cells(span, total, cycle))
     whole = Span(
@@ -99,7 +100,7 @@ def explain(
     )
     table.row(_cells(whole, total, cycle))
     if plot is not None:
-        plot_waterfall(plot, f"All-Reduce of {message} B, {config.name}", spans)
+        plot_waterfall(plot, f"All-Reduce of {size_text(message)}, {config.name}", spans)
     records = [_record(config, span, backend, message, seed) for span in spans]
     write_json(json_path, f"explain {operation}", config, records)
 

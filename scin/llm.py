@@ -10,9 +10,9 @@ from hw.spec.config import Config
 from models.llm.accelerator import Profile, ProfileError, Roofline
 from models.llm.inference import StepTime, Workload, step_time
 from models.llm.operators import PRECISIONS
-from models.llm.shape import ShapeError, load_shape
+from models.llm.shape import LARGEST, ShapeError, load_shape
 from models.prediction import ALGORITHMS, SCIN, SCIN_INQ
-from scin.compare import parse_algorithms, parse_parameters
+from scin.compare import parse_algorithms, parse_parameters, software_text, with_plain
 from scin.files import takes_stdout
 from scin.options import (
     InputError,
@@ -82,13 +82,14 @@ def llm(
     """Prefill and decode of a language model, tensor-parallel over all accelerators.
 
     Operators take what an H200 roofline says, or a measured --profile; All-Reduces what the
-    simulator says. Prefill by default quantizes in the network, decode does not.
+    simulator says. Prefill by default quantizes in the network, decode does not. Accelerators must
+    divide a model's heads; where they are more than its KV heads, those are replicated.
     """
     workload = Workload(prefill_batch, prompt, decode_batch, context)
     for name in ("prefill_batch", "prompt", "decode_batch", "context"):
-        if getattr(workload, name) < 1:
-            option = name.replace("_", "-")
-            raise InputError(f"{option} {getattr(workload, name)}: must be at least 1")
+        value, option = getattr(workload, name), name.replace("_", "-")
+        if not 1 <= value <= LARGEST:
+            raise InputError(f"{option} {value}: must be between 1 and {LARGEST}")
     precisions = parse_list("precision", precision, PRECISIONS)
     refuse_repetition("model", models.split(","))
     baselines = parse_algorithms(against)
@@ -98,13 +99,16 @@ def llm(
     parameters = parse_parameters(texts)
     try:
         chosen = [load_shape(name) for name in models.split(",")]
+        for model in chosen:
+            model.shard(config.system.endpoints)
         accelerator = Profile.load(Path(profile)) if profile else Roofline()
     except (ShapeError, ProfileError) as error:
         raise InputError(str(error)) from error
     table = TextTable(COLUMNS, quiet=quiet, error=takes_stdout(json_path, plot))
     table.head(
         f"tensor parallel over {config.system.endpoints} accelerators, {config.name}; prefill "
-        f"{prefill_batch} x {prompt} tokens, decode {decode_batch} with {context} cached"
+        f"{prefill_batch} x {prompt} tokens, decode {decode_batch} with {context} cached; "
+        f"{software_text(parameters)}"
     )
     bars: list[Bar] = []
     with recorded(json_path, "llm", config) as records:
@@ -115,7 +119,8 @@ def llm(
                     ("decode", workload.decode, decode_algo),
                 ):
                     times: dict[str, StepTime] = {}
-                    for algorithm in dict.fromkeys((REFERENCE, *baselines, ours)):
+                    chosen_algorithms = dict.fromkeys((REFERENCE, *baselines, ours))
+                    for algorithm in with_plain(list(chosen_algorithms)):
                         try:
                             times[algorithm] = step_time(
                                 config, model, step, name, algorithm, accelerator, parameters

@@ -1,11 +1,13 @@
-"""Plots with labelled axes."""
+"""Plots with labelled axes, told apart by colour, marker and dash."""
 
 from __future__ import annotations
 
 import io
+import itertools
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from hw.spec.config import Config
 from models.accuracy import INTEGERS, Sqnr
@@ -13,6 +15,7 @@ from models.simulator.explain import Span
 from scin.dma.measurement import DmaMeasurement
 from scin.files import write_file
 from scin.report.record import CollectiveResult
+from scin.report.units import size_text
 
 FORMATS = ("png", "svg")
 DEFAULT_FORMAT = "svg"
@@ -20,6 +23,21 @@ DEFAULT_FORMAT = "svg"
 
 LARGEST_PLAIN_TICK = 1024
 """Logarithmic axes up to here are labelled with the values themselves."""
+
+MOST_TICKS = 8
+
+COLOURS = (
+    *("#0072B2", "#D55E00", "#009E73", "#CC79A7"),
+    *("#E69F00", "#56B4E9", "#000000", "#8A7A00"),
+)
+"""Of Okabe and Ito, which readers with any colour vision tell apart; its yellow darkened, since
+lines stand on white."""
+
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<", ">")
+DASHES = ("-", "--", ":", "-.")
+
+SAME = 0.01
+"""Curves that are closer to each other than this share of their height lie on each other."""
 
 
 def plot_format(target: str) -> str:
@@ -33,53 +51,118 @@ Point = tuple[float, float]
 
 @dataclass(frozen=True)
 class Line:
-    """``colour``: number of the colour, the next one if None."""
+    """``style``: number of its colour and marker, its own place among the lines if None."""
 
     label: str
     points: list[Point]
-    colour: int | None = None
+    style: int | None = None
+    dash: int = 0
     marks_only: bool = False
 
 
 @dataclass(frozen=True)
 class Panel:
-    """One set of axes."""
+    """One set of axes. ``sizes``: x is in bytes."""
 
     x_label: str
     y_label: str
     lines: list[Line]
     log_x: bool = True
     log_y: bool = False
+    sizes: bool = False
+    level: tuple[str, float] | None = None
+    """A horizontal line, with its name."""
+    title: str = ""
 
 
 def plot_panels(target: str, title: str, panels: list[Panel]) -> None:
+    """Panels side by side. The legend is that of all of them, right of the last."""
     figure, all_axes = _figure(len(panels))
+    shown: dict[str, object] = {}
+    notes: dict[str, str] = {}
     for axes, panel in zip(all_axes, panels, strict=True):
-        for number, line in enumerate(panel.lines):
-            axes.plot(
-                [x for x, _ in line.points],
-                [y for _, y in line.points],
-                linestyle="none" if line.marks_only else "-",
-                marker="x" if line.marks_only else "o",
-                markersize=4,
-                color=f"C{number if line.colour is None else line.colour}",
-                label=line.label,
-            )
-        places = sorted({x for line in panel.lines for x, _ in line.points})
-        if panel.log_x:
-            axes.set_xscale("log", base=2)
-            if places[-1] < LARGEST_PLAIN_TICK:
-                axes.set_xticks(places, [f"{x:g}" for x in places], minor=False)
-        if panel.log_y:
-            axes.set_yscale("log")
-        else:
-            axes.set_ylim(bottom=0)
-        axes.set_xlabel(panel.x_label)
-        axes.set_ylabel(panel.y_label)
-        axes.grid(True, alpha=0.3)
-        axes.legend(fontsize="small")
+        shown = _draw(axes, panel) | shown
+        notes |= covered(panel.lines)
+    _legend(all_axes[-1], {label + notes.get(label, ""): item for label, item in shown.items()})
     figure.suptitle(title, fontsize="medium")
     _write(target, figure)
+
+
+def _draw(axes, panel: Panel) -> dict[str, object]:
+    """What the legend's labels stand for."""
+    handles: dict[str, object] = {}
+    for place, line in enumerate(panel.lines):
+        number = place if line.style is None else line.style
+        # What is drawn first is wider, so that it shows beside what comes to lie on it.
+        below = max(0, len(panel.lines) - 1 - place)
+        (drawn,) = axes.plot(
+            [x for x, _ in line.points],
+            [y for _, y in line.points],
+            linestyle="none" if line.marks_only else DASHES[line.dash % len(DASHES)],
+            linewidth=1.3 + 0.35 * min(below, 6),
+            marker="x" if line.marks_only else MARKERS[number % len(MARKERS)],
+            markersize=5 + 0.5 * min(below, 6),
+            markerfacecolor="none",
+            color=COLOURS[number % len(COLOURS)],
+        )
+        handles[line.label] = drawn
+    if panel.level is not None:
+        name, value = panel.level
+        handles[name] = axes.axhline(value, color="grey", linestyle=(0, (1, 3)))
+    _scale(axes, panel)
+    axes.set_xlabel(panel.x_label)
+    axes.set_ylabel(panel.y_label)
+    axes.set_title(panel.title, fontsize="medium")
+    axes.grid(True, alpha=0.3)
+    return handles
+
+
+def covered(lines: Sequence[Line]) -> dict[str, str]:
+    """Notes on lines that another one, drawn later, hides for at least half of their points, by
+    their labels."""
+    notes: dict[str, str] = {}
+    for line, other in itertools.combinations(lines, 2):
+        over = dict(other.points)
+        hidden = [
+            x in over and math.isclose(y, over[x], rel_tol=SAME, abs_tol=0) for x, y in line.points
+        ]
+        if hidden and 2 * sum(hidden) >= len(hidden):
+            notes.setdefault(line.label, f" (under {other.label})")
+    return notes
+
+
+def _scale(axes, panel: Panel) -> None:
+    places = sorted({x for line in panel.lines for x, _ in line.points})
+    if panel.log_x:
+        axes.set_xscale("log", base=2)
+        if panel.sizes:
+            _ticks(axes, places, [size_text(x) for x in places])
+        elif places[-1] < LARGEST_PLAIN_TICK:
+            _ticks(axes, places, [f"{x:g}" for x in places])
+    if panel.log_y:
+        axes.set_yscale("log")
+        axes.yaxis.set_major_formatter("{x:g}")
+    else:
+        axes.set_ylim(bottom=0)
+
+
+def _ticks(axes, places: list[float], labels: list[str]) -> None:
+    """At most so many that labels do not touch."""
+    step = -(-len(places) // MOST_TICKS)
+    axes.set_xticks(places[::step], labels[::step], minor=False, fontsize="small", rotation=30)
+    axes.set_xticks([], minor=True)
+
+
+def _legend(axes, shown: dict[str, object]) -> None:
+    """Beside the axes, where it covers nothing."""
+    axes.legend(
+        list(shown.values()),
+        list(shown),
+        fontsize="small",
+        loc="center left",
+        bbox_to_anchor=(1.02, 0.5),
+        borderaxespad=0,
+    )
 
 
 @dataclass(frozen=True)
@@ -91,134 +174,131 @@ class Bar:
 
 def plot_bars(target: str, title: str, x_label: str, bars: list[Bar]) -> None:
     """Communication behind compute, a bar per entry, the first on top."""
-    figure, (axes,) = _figure(1)
-    figure.set_size_inches(7, 1 + 0.45 * len(bars))
-    positions = range(len(bars))
-    compute = [bar.compute for bar in bars]
-    axes.barh(positions, compute, label="compute")
-    axes.barh(positions, [bar.communication for bar in bars], left=compute, label="All-Reduce")
-    axes.set_yticks(positions, [bar.label for bar in bars], fontsize="small")
-    axes.invert_yaxis()
-    axes.set_xlabel(x_label)
-    axes.set_title(title)
-    axes.grid(True, axis="x", alpha=0.3)
-    axes.legend(fontsize="small")
-    _write(target, figure)
+    rows = [
+        (bar.label, [("compute", bar.compute), ("All-Reduce", bar.communication)]) for bar in bars
+    ]
+    _stacked(target, title, x_label, [(label, 0.0, parts) for label, parts in rows])
 
 
 def plot_waterfall(target: str, title: str, spans: list[Span]) -> None:
     """A bar per step, from its start to its end, by what its cycles are spent on."""
+    names = ("links", "memory", "rows", "rest")
+    rows = [
+        (span.name, float(span.start), [(name, float(getattr(span, name))) for name in names])
+        for span in spans
+    ]
+    _stacked(target, title, "cycles after the last arrival", rows)
+
+
+HATCHES = ("", "////", "....", "xxxx")
+
+
+def _stacked(
+    target: str,
+    title: str,
+    x_label: str,
+    rows: list[tuple[str, float, list[tuple[str, float]]]],
+) -> None:
+    """Bars of parts, told apart by colour and hatching; each begins somewhere."""
     figure, (axes,) = _figure(1)
-    figure.set_size_inches(8, 1.2 + 0.45 * len(spans))
-    for position, span in enumerate(spans):
-        left = span.start
-        for number, part in enumerate(("links", "memory", "rows", "rest")):
-            width = getattr(span, part)
-            label = part if position == 0 else None
-            axes.barh(position, width, left=left, color=f"C{number}", label=label)
-            left += width
-    axes.set_yticks(range(len(spans)), [span.name for span in spans], fontsize="small")
+    figure.set_size_inches(8, 1.2 + 0.45 * len(rows))
+    shown: dict[str, object] = {}
+    for position, (_, start, parts) in enumerate(rows):
+        for number, (name, width) in enumerate(parts):
+            (bar,) = axes.barh(
+                position,
+                width,
+                left=start,
+                color=COLOURS[number],
+                hatch=HATCHES[number],
+                edgecolor="white",
+                linewidth=0,
+            )
+            shown.setdefault(name, bar)
+            start += width
+    axes.set_yticks(range(len(rows)), [label for label, _, _ in rows], fontsize="small")
     axes.invert_yaxis()
-    axes.set_xlabel("cycles after the last arrival")
-    axes.set_title(title)
+    axes.set_xlabel(x_label)
+    axes.set_title(title, fontsize="medium")
     axes.grid(True, axis="x", alpha=0.3)
-    axes.legend(fontsize="small")
+    _legend(axes, shown)
     _write(target, figure)
 
 
 def plot_bandwidth(
-    target: str, title: str, measurements: list[CollectiveResult], config: Config
+    target: str, title: str, results: Sequence[CollectiveResult], config: Config
 ) -> None:
     """algbw over size, a line per algorithm, with the link's rate."""
-    figure, (axes,) = _figure(1)
-    for name in dict.fromkeys((item.algo, item.wire_format) for item in measurements):
-        line = [item for item in measurements if (item.algo, item.wire_format) == name]
-        axes.plot(
-            [item.size_bytes for item in line],
-            [item.algbw_GBps for item in line],
-            marker="o",
-            label=" ".join(name),
-        )
-    axes.axhline(config.link.gigabytes_per_second, color="grey", linestyle="--", label="link")
-    axes.set_xscale("log", base=2)
-    axes.set_xlabel("size (B)")
-    axes.set_ylabel("algorithm bandwidth (GB/s)")
-    axes.set_title(title)
-    axes.grid(True, alpha=0.3)
-    axes.legend()
-    _write(target, figure)
+    lines = []
+    for algo, sent in dict.fromkeys((item.algo, item.wire_format) for item in results):
+        mine = [item for item in results if (item.algo, item.wire_format) == (algo, sent)]
+        points: list[Point] = [(item.size_bytes, item.algbw_GBps or 0.0) for item in mine]
+        lines.append(Line(f"{algo} {sent}", points))
+    rate = config.link.gigabytes_per_second * config.system.switches
+    panel = Panel(
+        "size",
+        "algorithm bandwidth (GB/s)",
+        lines,
+        sizes=True,
+        level=("link, one direction", rate),
+    )
+    plot_panels(target, title, [panel])
 
 
 def plot_dma(target: str, title: str, measurements: list[DmaMeasurement]) -> None:
     """Time over size, a line per variant; dashed what was launched ahead."""
-    figure, (axes,) = _figure(1)
     names = list(dict.fromkeys(item.variant for item in measurements))
+    lines = []
     for name, ahead in dict.fromkeys((i.variant, i.prelaunch) for i in measurements):
-        line = [i for i in measurements if (i.variant, i.prelaunch) == (name, ahead)]
-        axes.plot(
-            [item.size_bytes for item in line],
-            [item.time_s * 1e6 for item in line],
-            marker="o",
-            linestyle="--" if ahead else "-",
-            color=f"C{names.index(name)}",
-            label=name + (", launched ahead" if ahead else ""),
-        )
-    axes.set_xscale("log", base=2)
-    axes.set_yscale("log")
-    axes.set_xlabel("size (B)")
-    axes.set_ylabel("time (us)")
-    axes.set_title(title)
-    axes.grid(True, alpha=0.3)
-    axes.legend()
-    _write(target, figure)
+        mine = [i for i in measurements if (i.variant, i.prelaunch) == (name, ahead)]
+        points: list[Point] = [(item.size_bytes, item.time_s * 1e6) for item in mine]
+        label = name + (", launched ahead" if ahead else "")
+        lines.append(Line(label, points, style=names.index(name), dash=int(ahead)))
+    panel = Panel("size", "time (us)", lines, log_y=True, sizes=True)
+    plot_panels(target, title, [panel])
 
 
 def plot_accuracy(target: str, items: list[Sqnr]) -> None:
-    """SQNR of INT8 and INT4 over the number of ranks (block 64) and over the block (8 ranks), or
-    the nearest that was measured; a line per data set, format and algorithm. Two shots are as
-    good as the switch, so they are marks around its points."""
+    """SQNR over the number of ranks (block 64) and over the block (8 ranks), or the nearest that
+    was measured; a line per data set, format and algorithm. Two shots are as good as the switch,
+    which its label says."""
     items = [item for item in items if item.format in INTEGERS]
-    blocks, ranks = {item.block for item in items}, {item.ranks for item in items}
-    block = min(blocks, key=lambda value: abs(value - 64))
-    count = min(ranks, key=lambda value: abs(value - 8))
-    figure, (over_ranks, over_blocks) = _figure(2)
-    styles: dict[str, dict[str, Any]] = {
-        "scin-inq": {"linestyle": "-", "marker": "o"},
-        "two-shot-quantized": {
-            "linestyle": "",
-            "marker": "s",
-            "markersize": 10,
-            "fillstyle": "none",
-        },
-        "ring-quantized": {"linestyle": "--", "marker": "o"},
-    }
-    colours: dict[tuple[str, int], str] = {}
-    for data, bits, algo in dict.fromkeys((i.data, i.bits, i.algo) for i in items):
-        colour = colours.setdefault((data, bits), f"C{len(colours)}")
-        line = [i for i in items if (i.data, i.bits, i.algo) == (data, bits, algo)]
-        for axes, key, fixed in (
-            (over_ranks, "ranks", [i for i in line if i.block == block]),
-            (over_blocks, "block", [i for i in line if i.ranks == count]),
-        ):
-            axes.plot(
-                [getattr(i, key) for i in fixed],
-                [i.sqnr_db for i in fixed],
-                color=colour,
-                **styles[algo],
-                label=f"INT{bits} {algo}, {data}",
+    block = min((item.block for item in items), key=lambda value: abs(value - 64))
+    count = min((item.ranks for item in items), key=lambda value: abs(value - 8))
+    dashes = list(dict.fromkeys(item.algo for item in items))
+    styles = list(dict.fromkeys((item.data, item.format) for item in items))
+
+    def lines(key: str, chosen: Iterable[Sqnr]) -> list[Line]:
+        found: dict[tuple[str, str, str], list[Point]] = {}
+        for item in chosen:
+            points = found.setdefault((item.data, item.format, item.algo), [])
+            if item.sqnr_db is not None:
+                points.append((getattr(item, key), item.sqnr_db))
+        return [
+            Line(
+                f"{name} {algo}, {data}",
+                points,
+                style=styles.index((data, name)),
+                dash=dashes.index(algo),
             )
-    for axes, label, title in (
-        (over_ranks, "accelerators", f"block {block}"),
-        (over_blocks, "block (elements)", f"{count} accelerators"),
-    ):
-        axes.set_xscale("log", base=2)
-        axes.xaxis.set_major_formatter("{x:g}")
-        axes.set_xlabel(label)
-        axes.set_ylabel("SQNR (dB)")
-        axes.set_title(title)
-        axes.grid(True, alpha=0.3)
-    over_blocks.legend(fontsize="x-small", loc="center left", bbox_to_anchor=(1.02, 0.5))
-    _write(target, figure)
+            for (data, name, algo), points in found.items()
+        ]
+
+    panels = [
+        Panel(
+            "accelerators",
+            "SQNR (dB)",
+            lines("ranks", (item for item in items if item.block == block)),
+            title=f"block {block}",
+        ),
+        Panel(
+            "block (elements)",
+            "SQNR (dB)",
+            lines("block", (item for item in items if item.ranks == count)),
+            title=f"{count} accelerators",
+        ),
+    ]
+    plot_panels(target, "Quantized All-Reduce against the exact sum", panels)
 
 
 def _figure(count: int):
@@ -227,7 +307,7 @@ def _figure(count: int):
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    figure, axes = pyplot.subplots(1, count, figsize=(7 if count == 1 else 11, 4.5), squeeze=False)
+    figure, axes = pyplot.subplots(1, count, figsize=(7 if count == 1 else 12, 4.5), squeeze=False)
     return figure, tuple(axes[0])
 
 

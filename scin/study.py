@@ -23,6 +23,7 @@ from scin.options import InputError, common, plot_option, recorded
 from scin.plot import Line, Panel, plot_panels
 from scin.report.predicted import ELEMENT_BYTES, result_of
 from scin.report.record import CollectiveResult, Result, shown
+from scin.report.units import size_text
 from scin.table import Column, TextTable
 
 SMALL, MEDIUM, LARGE = 4 << 10, 256 << 10, 16 << 20
@@ -66,6 +67,8 @@ class Study:
     value: Callable[[Point], float]
     relative: bool = False
     log_x: bool = True
+    sizes: bool = False
+    """``x`` is in bytes."""
     log_y: bool = False
 
 
@@ -169,11 +172,12 @@ TIME = "time (us)"
 STUDIES = {
     "ablation": Study(
         "each improvement alone, all but each, and all together, over size",
-        "size (B)",
+        "size",
         "speed-up over all off",
         _ablation,
         lambda point: point.seconds,
         relative=True,
+        sizes=True,
     ),
     "buffer": Study(
         "waves and bytes per wave of a table, at 16 MiB",
@@ -200,10 +204,11 @@ STUDIES = {
     ),
     "inq": Study(
         "wire formats of in-network quantization, over size",
-        "size (B)",
+        "size",
         BANDWIDTH,
         _inq,
         lambda point: point.gigabytes_per_second,
+        sizes=True,
     ),
     "interference": Study(
         "endpoints that also send ordinary traffic, 1 MiB",
@@ -257,7 +262,7 @@ def study(
             table.row(
                 [
                     point.line,
-                    f"{point.x:g}",
+                    size_text(point.x) if chosen.sizes else f"{point.x:g}",
                     shown(point.result.size_bytes),
                     f"{point.microseconds:.3f}",
                     f"{point.gigabytes_per_second:.2f}",
@@ -267,5 +272,12 @@ def study(
             records.append(point.result.as_dict(line=point.line, x=point.x, vs_first=gain))
         if plot is not None:
             drawn = [Line(label, points) for label, points in lines.items()]
-            panel = Panel(chosen.x_label, chosen.y_label, drawn, chosen.log_x, chosen.log_y)
+            panel = Panel(
+                chosen.x_label,
+                chosen.y_label,
+                drawn,
+                chosen.log_x,
+                chosen.log_y,
+                sizes=chosen.sizes,
+            )
             plot_panels(plot, f"{chosen.doc}; {config.name}", [panel])

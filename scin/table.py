@@ -49,7 +49,9 @@ class TextTable:
 
     def row(self, cells: Sequence[str], prefix: str = " ") -> None:
         widths = [width for _, _, width in self._columns]
-        self.line(prefix + "".join(c.rjust(w) for c, w in zip(cells, widths, strict=True)))
+        # A cell that is too long moves the others, but never touches its neighbour.
+        first, *others = (c.rjust(w - 1) for c, w in zip(cells, widths, strict=True))
+        self.line(" ".join([f"{prefix}{first}", *others]).rstrip())
 
 
 class Table(TextTable):

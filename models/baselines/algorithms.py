@@ -109,7 +109,7 @@ def dma_ring(fabric: Fabric, given: Parameters, size: int) -> float:
     n = fabric.accelerators
     chunk = size / n
     step = given.dma_start_ns * 1e-9 + fabric.step("endpoint") + chunk / fabric.rate()
-    return 2 * (n - 1) * step
+    return 2 * (n - 1) * step + given.engine_software
 
 
 DIRECT = "direct"

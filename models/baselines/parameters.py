@@ -7,6 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+SCIN_SOFTWARE_US = 0.13
+"""32 cycles of fpga4 (250 MHz), by :mod:`scin.software_cost`."""
+
 FENCES = ("none", "switch", "endpoint")
 """Who acknowledges the data before a flag may follow it."""
 
@@ -30,11 +33,25 @@ class Parameters:
         "the one whose ring is 8.7 times slower than the published accelerator on small messages",
     )
     software_us: float = parameter(
-        "launch and software barrier of an accelerator-driven collective, per call",
+        "launch and software barrier of a collective that the accelerators' cores run, per call",
         0.0,
         unit="us",
         source="off: hardware-level times; NCCL with CUDA graphs measures about 6 us from 128 B "
         "to 64 KB on 2 H100 (NVIDIA/nccl issue 1259)",
+    )
+    scin_software_us: float | None = parameter(
+        "what the in-switch accelerator costs its hosts, per call: writing an instruction, "
+        "arriving, and seeing the flag; counted as soon as `software_us` is above 0",
+        None,
+        unit="us",
+        source=f"{SCIN_SOFTWARE_US} us: register accesses on fpga4, as `python -m "
+        "scin.software_cost` measures them on RTL; a host far from its registers pays the way too",
+    )
+    every_us: float = parameter(
+        "added to every algorithm, per call, on top of the others: what a framework costs",
+        0.0,
+        unit="us",
+        source="off",
     )
     nvls_outstanding_bytes: int = parameter(
         "reduced bytes an accelerator's ld_reduce instructions have under way",
@@ -59,8 +76,21 @@ class Parameters:
 
     @property
     def software(self) -> float:
-        """Seconds."""
-        return self.software_us * 1e-6
+        """Seconds per call, of what the cores run."""
+        return (self.software_us + self.every_us) * 1e-6
+
+    @property
+    def engine_software(self) -> float:
+        """Seconds per call, of DMA engines that were launched ahead."""
+        return self.every_us * 1e-6
+
+    @property
+    def scin_software(self) -> float:
+        """Seconds per call, of the in-switch accelerator."""
+        own = self.scin_software_us
+        if own is None:
+            own = SCIN_SOFTWARE_US if self.software_us else 0.0
+        return (own + self.every_us) * 1e-6
 
     def adding(self, size: float) -> float:
         """Seconds to add ``size`` received bytes."""
@@ -71,7 +101,7 @@ class Parameters:
             raise ParameterError(f"fence = {self.fence!r}: must be one of {', '.join(FENCES)}")
         for item in dataclasses.fields(self):
             value = getattr(self, item.name)
-            if isinstance(item.default, str):
+            if isinstance(item.default, str) or value is item.default is None:
                 continue
             low = 0 if item.name.endswith(("_us", "_ns")) else 1
             number = isinstance(value, int | float) and not isinstance(value, bool)
@@ -94,7 +124,10 @@ def parse(texts: tuple[str, ...]) -> Parameters:
         name, separator, value = text.partition("=")
         if not separator or name not in known:
             raise ParameterError(f"{text!r}: must be NAME=VALUE, NAME among {', '.join(known)}")
-        kind: Callable[[str], Any] = type(known[name].default)  # type: ignore[assignment]
+        default = known[name].default
+        kind: Callable[[str], Any] = float if default is None else type(default)
+        if name in values:
+            raise ParameterError(f"{name!r}: is given more than once")
         try:
             values[name] = kind(value)
         except ValueError as error:

@@ -36,21 +36,16 @@ class Operator:
     operations: float
     bytes: float
 
-    @property
-    def is_product(self) -> bool:
-        return self.operations > 0
-
 
 def layer(model: ModelShape, step: Step, parallel: int, precision: str) -> Iterator[Operator]:
     """In order; two All-Reduces of tokens x hidden follow ``out`` and ``down``."""
     t, h = step.tokens, model.hidden
-    share = model.hidden // parallel
-    kv = max(1, model.kv_width // parallel)
-    ffn = model.ffn // parallel
+    shard = model.shard(parallel)
+    ffn = shard.ffn
     yield _elementwise("norm", f"{t}x{h}", 4 * t * h)
-    yield _product("qkv", t, h, share + 2 * kv, precision)
-    yield _attention(step, share, kv)
-    yield _product("out", t, share, h, precision)
+    yield _product("qkv", t, h, shard.queries + 2 * shard.keys, precision)
+    yield _attention(step, shard.queries, shard.keys)
+    yield _product("out", t, shard.queries, h, precision)
     yield _elementwise("norm", f"{t}x{h}", 4 * t * h)
     yield _product("gate_up", t, h, 2 * ffn, precision)
     yield _elementwise("silu", f"{t}x{ffn}", 3 * t * ffn)
