@@ -53,14 +53,18 @@ class CommandCheck(wiring.Component):
             | (copies & (command.signal_kind == SignalKind.WRITE) & (command.signal % 4 != 0))
         )
 
-        def overlaps(node, address, name):
-            end = Signal(ADDRESS_BITS + 1, name=f"{name}_end")
-            source_end = Signal(ADDRESS_BITS + 1, name=f"{name}_source_end")
-            m.d.comb += [
-                end.eq(address + command.length),
-                source_end.eq(command.source + command.length),
-            ]
-            return node & (address < source_end) & (command.source < end)
+        ends = {
+            name: Signal(ADDRESS_BITS + 1, name=f"{name}_end")
+            for name in ("source", "destination", "second")
+        }
+        m.d.comb += [end.eq(command[name] + command.length) for name, end in ends.items()]
+
+        def overlaps(node, name):
+            return node & (command[name] < ends["source"]) & (command.source < ends[name])
+
+        def beyond(name):
+            """Does it pass the last address?"""
+            return ends[name] > 1 << ADDRESS_BITS
 
         same_node = Mux(
             opcode == DmaOpcode.MULTICAST,
@@ -70,15 +74,20 @@ class CommandCheck(wiring.Component):
         first = Signal()
         second = Signal()
         m.d.comb += [
-            first.eq(overlaps(same_node, command.destination, "first")),
+            first.eq(overlaps(same_node, "destination")),
             second.eq(
                 (opcode == DmaOpcode.BROADCAST)
-                & overlaps(command.source_node == command.second_node, command.second, "second")
+                & overlaps(command.source_node == command.second_node, "second")
             ),
             self.descending.eq(
                 (opcode == DmaOpcode.COPY) & first & (command.destination > command.source)
             ),
         ]
+        outside = copies & (
+            beyond("source")
+            | beyond("destination")
+            | ((opcode == DmaOpcode.BROADCAST) & beyond("second"))
+        )
         overlapping = copies & (opcode != DmaOpcode.COPY) & (first | second)
 
         unknown = (
@@ -98,4 +107,6 @@ class CommandCheck(wiring.Component):
             m.d.comb += self.status.eq(Status.MISALIGNED)
         with m.Elif(overlapping):
             m.d.comb += self.status.eq(Status.OVERLAP)
+        with m.Elif(outside):
+            m.d.comb += self.status.eq(Status.WINDOW_VIOLATION)
         return m

@@ -27,7 +27,8 @@ class Cutter(wiring.Component):
     clock : in, what a timestamp writes
     windows : in, memory windows: the engine keeps to them in its own memory too
     tenant : in, whose commands these are
-    stop : in, leave the rest of the command; ``busy`` : out
+    stop : in, a level: leave the rest of the command, at most one more segment and its second
+        destination are handed out; ``busy`` : out
 
     A segment never crosses a multiple of the largest payload in its source, so reading it is
     one packet, or one AXI4 burst; the last segments come first where a copy moves up over

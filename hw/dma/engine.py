@@ -38,8 +38,11 @@ class Engine(wiring.Component):
 
     Commands are carried out in order: copies overlap in time, but each finds in memory what
     the ones before it wrote, and signals, fences, atomics and timestamps come after all
-    before them. A failure halts the engine: commands that were begun end, no signal is given
-    any more, other engines go on. It comes back with a reset.
+    before them. A failure halts the engine: what was read, or asked for, is still written where
+    windows allow, nothing more is asked for and no signal is given any more; other engines go
+    on. From the first refusal to the report it takes as long as the packets under way, at most
+    ``3 * dma.segments`` of them and their answers, however long the copy was. The engine comes
+    back with a reset.
 
     Throughput: one flit or beat per cycle.
     """
@@ -150,7 +153,7 @@ class Engine(wiring.Component):
             cutter.windows.eq(windows),
             cutter.clock.eq(clock),
             cutter.word_done.eq(writer.word_done),
-            cutter.stop.eq(outcome.resetting | outcome.abort),
+            cutter.stop.eq(stopped | outcome.abort),
             landing.beat_segment.eq(local.beat_segment),
             landing.beat_last.eq(local.beat_last),
             landing.row.eq(realign.row),

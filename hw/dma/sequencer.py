@@ -1,19 +1,19 @@
 """Takes commands in order, checks them, waits where they must wait, starts them."""
 
-from amaranth import Module, Signal
+from amaranth import Module, Mux, Signal
 from amaranth.hdl import ValueLike
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.dma.check import CommandCheck
 from hw.dma.hazard import Hazard
-from hw.dma.jobs import NUMBER_BITS
+from hw.dma.jobs import ITEM_BITS, NUMBER_BITS
 from hw.spec.config import Config
 from hw.spec.dma import Command, Compare, DmaOpcode
 from hw.spec.packet import ADDRESS_BITS, WORD_BITS
 from hw.spec.status import Status
 
-STARTED_LAYOUT = data.StructLayout({"command": Command, "number": NUMBER_BITS, "descending": 1})
+STARTED_LAYOUT = data.StructLayout({"command": Command, "number": ITEM_BITS, "descending": 1})
 
 
 class Sequencer(wiring.Component):
@@ -27,6 +27,9 @@ class Sequencer(wiring.Component):
     halt : in, start nothing more
     failure, number : out, OK or why command ``number`` failed
     started : pulse, a command was begun; ``busy`` : out, one is being looked at
+
+    At most ``2 ** ITEM_BITS - 1`` commands are begun before everything is visible once, so that
+    the low bits of its number tell which of them failed.
 
     A command is given out 3 cycles after it is taken, unless it reads what an earlier one
     still writes, or a malformed command waits for all before it. Polls look every
@@ -76,10 +79,17 @@ class Sequencer(wiring.Component):
         met = self._compare(m, command)
         with m.If(self.flush):
             m.d.sync += number.eq(0)
+        # Commands begun since everything was visible.
+        unsettled = Signal(ITEM_BITS)
+        settled = Signal()
 
         with m.FSM() as states:
             with m.State("idle"):
-                m.d.comb += self.i.ready.eq(~self.halt & ~hazard.busy)
+                m.d.comb += [
+                    settled.eq(self.drained & ~hazard.busy),
+                    self.i.ready.eq(~self.halt & ~hazard.busy & ~unsettled.all()),
+                ]
+                m.d.sync += unsettled.eq(Mux(settled, 0, unsettled) + self.started)
                 with m.If(self.i.valid & self.i.ready):
                     m.d.comb += self.started.eq(1)
                     m.d.sync += [command.eq(self.i.payload), number.eq(number + 1)]

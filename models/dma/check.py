@@ -6,9 +6,11 @@ from typing import Any
 
 from hw.spec.config import Config
 from hw.spec.dma import COPIES, Compare, DmaOpcode, SignalKind
+from hw.spec.packet import ADDRESS_BITS
 from hw.spec.status import Status
 
 WORD_OPCODES = {DmaOpcode.ATOMIC_ADD: 8, DmaOpcode.TIMESTAMP: 8, DmaOpcode.FENCE: 4}
+ADDRESS_SPACE = 1 << ADDRESS_BITS
 SIGNAL_BYTES = {SignalKind.ADD: 8, SignalKind.WRITE: 4}
 
 
@@ -66,4 +68,7 @@ def check(config: Config, command: dict[str, Any], identity: int) -> Status:
         second = opcode == DmaOpcode.BROADCAST and overlap(command, "second")
         if overlap(command) or second:
             return Status.OVERLAP
+    starts = ["source", "destination"] + ["second"] * (opcode == DmaOpcode.BROADCAST)
+    if copies and any(command.get(name, 0) + command["length"] > ADDRESS_SPACE for name in starts):
+        return Status.WINDOW_VIOLATION
     return Status.OK

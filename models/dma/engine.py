@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -42,12 +42,16 @@ class Outcome:
 
     status: Status = Status.OK
     failed: int | None = None
+    undefined: list[tuple[int, int, int]] = field(default_factory=list)
+    """Where a failed copy may write before it stops: (endpoint, address, length) of each of its
+    segments that windows allow. In memory is what it copies; hardware may have left any of
+    them as they were."""
 
 
 @dataclass
 class EngineModel:
-    """One engine of endpoint ``identity``. A failed command is carried out as far as its
-    segments allow; nothing after it is."""
+    """One engine of endpoint ``identity``. A failed command is carried out as far as windows
+    allow, see :attr:`Outcome.undefined`; nothing after it is."""
 
     config: Config
     identity: int
@@ -84,7 +88,9 @@ class EngineModel:
         if opcode == DmaOpcode.TIMESTAMP:
             return self._store(node, address, 0, 8)
         assert opcode in COPIES
-        status = self._copy(command, opcode)
+        status, written = self._copy(command, opcode)
+        if status != Status.OK:
+            outcome.undefined = written
         kind = command.get("signal_kind", SignalKind.NONE)
         if status != Status.OK or kind == SignalKind.NONE:
             return status
@@ -117,8 +123,11 @@ class EngineModel:
         self.endpoints[node].add(address, operand)
         return Status.OK
 
-    def _copy(self, command: Command, opcode: DmaOpcode) -> Status:
-        status = Status.OK
+    def _copy(
+        self, command: Command, opcode: DmaOpcode
+    ) -> tuple[Status, list[tuple[int, int, int]]]:
+        """How it ends, and (endpoint, address, length) of what it writes."""
+        status, written = Status.OK, []
         targets = self._targets(command, opcode)
         source_node, source = command.get("source_node", 0), command.get("source", 0)
         for offset, length in self._segments(command, opcode):
@@ -141,9 +150,10 @@ class EngineModel:
             for (_, (node, address)), content in zip(moves, contents, strict=True):
                 if self.endpoints[node].writable(address, length, self.requester):
                     self.endpoints[node].write(address, content)
+                    written.append((node, address, length))
                 else:
                     status = status or Status.WINDOW_VIOLATION
-        return status
+        return status, written
 
     def _targets(self, command: Command, opcode: DmaOpcode) -> list[tuple[int, int]]:
         address = command.get("destination", 0)
