@@ -93,3 +93,32 @@ async def check_counts(dut):
         outstanding = sum(1 << c for c in range(CONTEXTS) if count[c])
         assert int(dut.outstanding.value) == outstanding
     assert min(seen.values()) > 20, seen
+
+
+def test_dead_endpoint():
+    simulate(WriteTracker(CONFIG), module=__name__, case="check_many_abandoned", seed=1)
+
+
+@cocotb.test()
+async def check_many_abandoned(dut):
+    """After 65,536 answers that never came a late one is still a late one, not a stray."""
+    rng, codec = random.Random(cocotb.RANDOM_SEED), FlitCodec(CONFIG)
+    for name in ("open", "expect", "abandon", "i__valid"):
+        getattr(dut, name).value = 0
+    await start_clock(dut)
+    for context in (0, 1):
+        dut.expect.value, dut.expect_context.value, dut.expect_count.value = 1, context, 1 << 15
+        await RisingEdge(dut.clk)
+        dut.expect.value, dut.abandon.value = 0, 1 << context
+        await RisingEdge(dut.clk)
+        dut.abandon.value = 0
+        await RisingEdge(dut.clk)
+    tag = pack(write_tag_layout(CONFIG), {"context": 0, "generation": 7})
+    header = codec.noise(rng) | {"message_class": MessageClass.WRITE_RESPONSE, "tag": tag}
+    dut.i__payload.value = codec.flits(header)[0]
+    for _ in range(3):
+        dut.i__valid.value = 1
+        await RisingEdge(dut.clk)
+        dut.i__valid.value = 0
+        await RisingEdge(dut.clk)
+        assert (int(dut.late.value), int(dut.error.value)) == (1, 0)

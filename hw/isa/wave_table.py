@@ -5,6 +5,7 @@ from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.fabric.packets import header_of
+from hw.isa.abandoned import count_abandoned
 from hw.isa.jobs import index_bits
 from hw.spec.config import Config
 from hw.spec.instruction import read_tag_layout
@@ -99,8 +100,8 @@ class WaveTable(wiring.Component):
         scale_length = table(LENGTH_BITS, "scale_length")
         failure = table(Status, "failure")
         # Answers that will come for nobody: counted, and since the last cycle.
-        abandoned = Signal(16)
         given_up = Signal(range(packets + scale_packets + 1))
+        abandoned = count_abandoned(m, "abandoned", more=given_up, less=self.late)
 
         # The response now arriving.
         packet = Signal(LENGTH_BITS)
@@ -261,7 +262,6 @@ class WaveTable(wiring.Component):
             m.d.sync += active[self.free_entry].eq(0)
             with m.If(self.abandon & begun):
                 m.d.sync += filling.eq(0)
-        m.d.sync += abandoned.eq(abandoned + given_up - self.late)
 
         each = config.waves_per_controller
         for c in range(config.isa.wave_controllers):

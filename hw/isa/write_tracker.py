@@ -5,6 +5,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.fabric.packets import header_of
+from hw.isa.abandoned import count_abandoned
 from hw.isa.jobs import index_bits
 from hw.spec.config import Config
 from hw.spec.instruction import write_tag_layout
@@ -64,7 +65,8 @@ class WriteTracker(wiring.Component):
         )
         counts = Array(Signal(COUNT_BITS, name=f"count_{c}") for c in range(contexts))
         # Answers that will come for nobody: counted, and since the last cycle.
-        abandoned, given_up = Signal(COUNT_BITS), Signal(COUNT_BITS)
+        given_up, drop_late = Signal(COUNT_BITS), Signal()
+        abandoned = count_abandoned(m, "abandoned", more=given_up, less=drop_late)
 
         responses = self.i
         if self._config.fabric.registered:
@@ -74,7 +76,6 @@ class WriteTracker(wiring.Component):
         come = responses.valid & responses.payload.first
         current = generation[tag.context] == tag.generation
         counted = Signal()
-        drop_late = Signal()
         m.d.comb += [
             responses.ready.eq(1),
             counted.eq(come & current & (counts[tag.context] != 0)),
@@ -112,5 +113,5 @@ class WriteTracker(wiring.Component):
             m.d.sync += some.eq(left & ~self.abandon[c])
             m.d.comb += self.outstanding[c].eq(some | reporting)
             abandons += Mux(self.abandon[c], (count + more - less)[:COUNT_BITS], 0)
-        m.d.sync += [given_up.eq(abandons), abandoned.eq(abandoned + given_up - drop_late)]
+        m.d.sync += given_up.eq(abandons)
         return m
