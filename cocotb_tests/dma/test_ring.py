@@ -8,6 +8,7 @@ from cocotb_tests.support.records import checked_records
 from hw.formats.data_type import DataType
 from hw.spec.config import load
 from hw.spec.instruction import ReduceOp
+from models.endpoint.endpoint import Window
 from scin.dma.ring import Ring, RingRunner, around_ring
 from scin.dma.runner import DmaRunner
 from scin.driver import Driver
@@ -53,6 +54,21 @@ def test_ring_sums(endpoints):
             )
             size = sum(np.abs(x.view(np.float16).astype(np.float64)) for x in inputs)
             assert (np.abs(order - exact) <= endpoints * 2.0**-11 * size + 1e-7).all()
+
+
+def test_a_refused_copy_ends_the_ring():
+    """Nobody goes on waiting for what does not come; the next run is whole."""
+    config = load("tiny", {"dma.engines": 2})
+    with Simulator(config) as simulator:
+        driver = Driver(simulator, config)
+        runner = RingRunner(DmaRunner(config, simulator, driver))
+        inputs = random_tensors(DataType.FP16, 5000, 2, seed=1)
+        driver.set_window(1, 0, Window(0, 4096))
+        assert runner.run(inputs, DataType.FP16, ReduceOp.SUM, seed=1).status == "WINDOW_VIOLATION"
+        assert simulator.cycle < 20_000
+        driver.open_whole_memory()
+        item = runner.run(inputs, DataType.FP16, ReduceOp.SUM, seed=1)
+        assert (item.status, item.wrong) == ("OK", 0)
 
 
 def test_ring_beside_the_switch():

@@ -25,7 +25,7 @@ from scin.dma import commands as dma
 from scin.dma.collectives import LINE_BYTES, Layout
 from scin.dma.commands import Command, Place, Signal
 from scin.dma.host import Timeline
-from scin.dma.runner import SETTLE_CYCLES, DmaRunner
+from scin.dma.runner import SETTLE_CYCLES, STATE_EVERY, DmaRunner
 from scin.runner import CapacityError, Measurement
 
 ALGORITHM = "dma-ring"
@@ -137,8 +137,14 @@ class RingRunner:
             Adder(self._runner, timeline, ring, rank, data_type, reduce_op).start(0.0)
         timeline.run(limit=1 << 40)
         cycles = timeline.now
-        outcomes = [engine.wait() for engine in self._runner.engines.values()]
-        status = next((o.status for o in outcomes if o.status != Status.OK), Status.OK)
+        engines, status = self._runner.engines.values(), self._runner.failure()
+        if status == Status.OK:
+            ends = [driver.wait().status for driver in engines]
+            status = next((end for end in ends if end != Status.OK), Status.OK)
+        if status != Status.OK:
+            # The others would wait for ever for what does not come.
+            for driver in engines:
+                driver.reset()
         expected = around_ring(ring, inputs, data_type, reduce_op)
         wrong = sum(
             int((memory[:size].view(np.uint16) != expected).sum())
@@ -209,12 +215,14 @@ class Adder:
         steps = ring.endpoints - 1
         self._waiting = [(step, piece) for step in range(steps) for piece in range(ring.slices)]
         self._last = [(ring.steps - 1, piece) for piece in range(ring.slices)]
+        self._looks = 0
 
     def start(self, time: float) -> None:
         self._timeline.at(time, partial(self._look, time))
 
     def _look(self, time: float) -> None:
-        """Take the first slice that is there; without any, look again soon."""
+        """Take the first slice that is there; without any, look again soon, unless an engine
+        has failed."""
         there = next((item for item in self._waiting if self._arrived(*item)), None)
         if there is not None:
             self._waiting.remove(there)
@@ -223,6 +231,9 @@ class Adder:
             ready = time + ADDER_LATENCY + -(-length // flit)
             self._timeline.at(ready, partial(self._add, *there, ready))
         elif not (not self._waiting and all(self._arrived(*item) for item in self._last)):
+            self._looks += 1
+            if self._looks % STATE_EVERY == 0 and self._runner.failure() != Status.OK:
+                return
             self.start(time + WATCH_CYCLES)
 
     def _add(self, step: int, piece: int, time: float) -> None:

@@ -180,6 +180,13 @@ class DmaRunner:
         second = 1 / (self.config.isa.clock_MHz * 1e6)
         return Phases(*((after - b) * second for b, after in itertools.pairwise(marks)))
 
+    def failure(self, endpoint: int | None = None) -> Status:
+        """Of the first engine that has failed, anywhere or at one endpoint; OK if none has."""
+        for (place, _), engine in self.engines.items():
+            if endpoint in (None, place) and engine.read("STATE") & 3 == EngineState.HALTED:
+                return engine.wait().status
+        return Status.OK
+
     def store(self, endpoint: int, address: int, value: int) -> None:
         """Write a 64-bit word as a host does, at once."""
         self.simulator.memory[endpoint][address : address + 8].view("<u8")[0] = value
@@ -217,13 +224,8 @@ class Waiter:
             if not self._signals:
                 self.finished = time
                 return
-        elif self._polls % STATE_EVERY == 0 and self._halted():
-            return
+        elif self._polls % STATE_EVERY == 0:
+            self.status = self._runner.failure(self._endpoint)
+            if self.status != Status.OK:
+                return
         self.start(time + self.interval)
-
-    def _halted(self) -> bool:
-        for (endpoint, _), engine in self._runner.engines.items():
-            if endpoint == self._endpoint and engine.read("STATE") & 3 == EngineState.HALTED:
-                self.status = engine.wait().status
-                return True
-        return False
