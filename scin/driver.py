@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
 
-from hw.spec.config import Config
+from hw.spec.config import MAX_ENDPOINTS, Config
 from hw.spec.instruction import RECORD_TIMES, Completion, instruction_layout
+from hw.spec.packet import ADDRESS_BITS, TENANT_BITS
 from hw.spec.packing import pack, unpack
 from hw.spec.registers import (
     COUNTER_WORDS,
@@ -27,6 +28,14 @@ from hw.spec.registers import (
 )
 from hw.spec.status import Status
 from models.endpoint.endpoint import Window
+
+_WINDOW_BITS = {
+    "base": ADDRESS_BITS,
+    "bytes": ADDRESS_BITS,
+    "refused_sources": MAX_ENDPOINTS,
+    "refused_tenants": 1 << TENANT_BITS,
+}
+"""How much of each field of a window its registers hold."""
 
 Instruction = dict[str, Any]
 Progress = Callable[[], None]
@@ -114,6 +123,9 @@ class Driver:
         self.write_switch("BARRIER_TIMEOUT", isa.barrier_timeout_cycles)
 
     def set_window(self, endpoint: int, index: int, window: Window) -> None:
+        for name, bits in _WINDOW_BITS.items():
+            if not 0 <= getattr(window, name) < 1 << bits:
+                raise ValueError(f"window: {name} = {getattr(window, name)} exceeds {bits} bits")
         permissions = (WINDOW_READ if window.read else 0) | (WINDOW_WRITE if window.write else 0)
         words = (
             window.base & 0xFFFFFFFF,

@@ -14,6 +14,7 @@ from cocotb.triggers import RisingEdge
 from cocotb_tests.support.build import simulate
 from cocotb_tests.support.streams import start_clock
 from hw.csr.bus import CsrBus, Decoder
+from hw.spec.config import load
 from hw.spec.dma import ENGINE
 from hw.spec.host import BOARD
 from hw.spec.instruction import RECORD_TIMES, Completion
@@ -29,7 +30,8 @@ from hw.spec.registers import (
     state,
     tally,
 )
-from scin.driver import check_words, read_register
+from models.endpoint.endpoint import Window
+from scin.driver import Driver, check_words, read_register
 
 MAPS = {"switch": SWITCH, "endpoint": ENDPOINT, "engine": ENGINE, "board": BOARD}
 LARGEST = (1 << 32) - 1
@@ -108,6 +110,25 @@ def test_driver_reads_whole_counters():
 def test_driver_writes_no_cut_value(value):
     with pytest.raises(ValueError, match="must fit a register of 32 bits"):
         check_words([0, value])
+
+
+@pytest.mark.parametrize(
+    "window",
+    [
+        Window(1 << 48, 64),
+        Window(0, 1 << 48),
+        Window(-1, 64),
+        Window(0, 64, refused_sources=1 << 16),
+        Window(0, 64, refused_tenants=1 << 4),
+    ],
+)
+def test_driver_cuts_no_window(window):
+    with pytest.raises(ValueError, match=r"window: .* exceeds"):
+        Driver(NoBus(), load("tiny")).set_window(0, 0, window)
+
+
+class NoBus:
+    """Nothing may reach it."""
 
 
 class Page(wiring.Component):

@@ -205,7 +205,7 @@ class SoakLoad:
             address = self.driver.endpoint_address(endpoint, "TRAFFIC_ANSWERED")
             answered = self.driver.bus.read(address)
             while answered < expected and self.driver.bus.wait_while(
-                address, 0xFFFFFFFF, answered, limit=self.config.isa.timeout_cycles
+                address, 0xFFFFFFFF, answered & 0xFFFFFFFF, limit=self.config.isa.timeout_cycles
             ):
                 answered = self.driver.bus.read(address)
             self.tally.lost += max(0, expected - answered)

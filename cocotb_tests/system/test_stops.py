@@ -1,0 +1,72 @@
+"""What fails, stops: an instruction that is refused ends soon, however long it was to be."""
+
+import numpy as np
+import pytest
+
+from cocotb_tests.system.bench import collective, open_system, quantized
+from hw.formats.data_type import DataType
+from hw.spec.instruction import MAX_LENGTH, ReduceOp
+from hw.spec.status import Status
+from models.endpoint.endpoint import Window
+
+LENGTHS = (256, 4096, 64 << 10, 1 << 20, MAX_LENGTH)
+MOST_CYCLES = 800
+"""From the submission to the record: a round trip, and the waves that are under way by then."""
+BAD = 1 << 32
+CAUSES = {"window": Status.WINDOW_VIOLATION, "memory": Status.POISONED}
+WHERE = {"source": 0, "destination": 1}
+
+
+@pytest.fixture(scope="module")
+def system():
+    system = open_system()
+    with system.simulator:
+        yield system
+
+
+def prepare(system, cause):
+    """Windows as long as the memories, or longer."""
+    system.fill(np.random.default_rng(3), 4096)
+    size = system.config.endpoint.memory_bytes
+    for endpoint in range(2):
+        reach = 1 << 40 if cause == "memory" else size
+        system.driver.set_window(endpoint, 0, Window(0, reach))
+
+
+def cycles_to_fail(system, parts, status):
+    start = system.simulator.cycle
+    for part in parts:
+        system.driver.submit(part)
+    record = system.driver.wait_completion()
+    assert record.status == status
+    return system.simulator.cycle - start
+
+
+@pytest.mark.parametrize("cause", CAUSES)
+@pytest.mark.parametrize("where", WHERE)
+def test_instruction(system, where, cause):
+    """A copy from one endpoint to the other, of which one is refused."""
+    prepare(system, cause)
+    for length in LENGTHS:
+        addresses = [0, 0]
+        addresses[WHERE[where]] = BAD
+        refused = collective(
+            system.config,
+            length,
+            sources=0b01,
+            destinations=0b10,
+            addresses=addresses,
+            reduce_op=ReduceOp.BYPASS,
+        )
+        taken = cycles_to_fail(system, [refused], CAUSES[cause])
+        assert taken <= MOST_CYCLES, (length, taken)
+        assert system.run(collective(system.config, 256)).status == Status.OK
+
+
+def test_quantized(system):
+    prepare(system, "window")
+    for blocks in (64, 1 << 14, 1 << 24):
+        parts = quantized(system.config, DataType.INT8, blocks, BAD, BAD << 2)
+        taken = cycles_to_fail(system, parts, CAUSES["window"])
+        assert taken <= MOST_CYCLES, (blocks, taken)
+        assert system.run(collective(system.config, 256)).status == Status.OK
