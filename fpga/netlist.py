@@ -23,8 +23,9 @@ from hw.switch.switch import Switch
 from models.cache import cached
 from scin.cache import alone, digest, place
 from scin.netlist import rtlil_of, verilog_of
+from scin.progress import Report, stage
 from scin.toolchain import REPOSITORY
-from scin.verilate import TOP, Report
+from scin.verilate import TOP
 
 NETLIST = "switch_netlist"
 CELLS = REPOSITORY / "rtl/cells"
@@ -60,8 +61,10 @@ def switch_netlist(config: Config, report: Report = print) -> Path:
     target = cached("fpga", "verilog", f"{digest(design, cell, SCRIPT.encode())}.v")
     with alone(target):
         if not target.is_file():
-            report(f"synthesising the switch of {config.name}")
-            with tempfile.TemporaryDirectory(prefix="netlist-") as name:
+            with (
+                stage(report, f"synthesising the switch of {config.name}"),
+                tempfile.TemporaryDirectory(prefix="netlist-") as name,
+            ):
                 folder = Path(name)
                 (folder / "design.il").write_bytes(design)
                 (folder / MULTIPLIER).write_bytes(cell)

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
 from fpga.boards.board import Device
@@ -20,6 +19,7 @@ from hw.isa.reduce import LANE_BITS
 from hw.phy.aurora import aurora_lanes
 from hw.spec.config import Config
 from scin.report.record import Result
+from scin.terminal import Console
 
 COSTS = Path(__file__).resolve().parent / "costs.csv"
 """Cells of each part of preset ``ecp5`` after synthesis for ECP5, as
@@ -169,7 +169,7 @@ def print_plan(partition: Partition, console: Console) -> None:
             ", ".join(board["instances"]),
             *(f"{board[name]} ({board['shares'][name]:.0%})" for name in RESOURCES),
         )
-    console.print(table)
+    console.table(table)
     table = Table()
     for heading in ("cut", "from", "to", "raw Mb/s", "payload MB/s", "latency ns"):
         table.add_column(heading)
@@ -182,7 +182,7 @@ def print_plan(partition: Partition, console: Console) -> None:
             f"{cut['payload_bytes_per_second'] / 1e6:.1f}",
             f"{cut['latency_seconds'] * 1e9:.0f}",
         )
-    console.print(table)
+    console.table(table)
 
 
 def wiring_tables(partition: Partition) -> str:

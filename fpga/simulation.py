@@ -13,7 +13,6 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -26,6 +25,7 @@ from fpga.tools import run_tool
 from hw.host.uart import LEAST_DIVISOR
 from models.cache import cached
 from scin.cache import alone, digest, place
+from scin.progress import Report, stage
 from scin.simulator import BusError
 from scin.toolchain import REPOSITORY, find_verilator, require_program
 from scin.verilate import WAIVED_WARNINGS, build
@@ -45,8 +45,6 @@ WAIVED = (
     "UNDRIVEN",
     "UNSIGNED",
 )
-
-Report = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -92,8 +90,8 @@ def boards_verilog(
         )
     sources = {}
     for design in designs(partition):
-        report(f"emitting Verilog of {design.name}")
-        sources[design.name] = _design_verilog(partition, design)
+        with stage(report, f"emitting Verilog of {design.name}"):
+            sources[design.name] = _design_verilog(partition, design)
     return _wrapper(partition, surroundings, sources), sources
 
 
@@ -242,8 +240,8 @@ def simulator_program(
     target = cached("fpga", "simulator", key, TOP)
     with alone(target):
         if not target.is_file():
-            report(f"building the simulation of {partition.name} with {verilator.version}")
-            with tempfile.TemporaryDirectory(prefix="boards-") as work:
+            text = f"building the simulation of {partition.name} with {verilator.version}"
+            with stage(report, text), tempfile.TemporaryDirectory(prefix="boards-") as work:
                 files = []
                 for name, text in {TOP: wrapper, **sources}.items():
                     path = Path(work) / f"{name}.sv"

@@ -12,6 +12,7 @@ from fpga.xilinx.top import XilinxTop
 from hw.phy.aurora import LANE_BITS, aurora_lanes
 from scin.files import make_folder, write_file
 from scin.netlist import rare_collection
+from scin.progress import Report, stage
 
 BLACK_BOXES = "black_boxes.v"
 
@@ -56,14 +57,16 @@ def _link_core(partition: Partition) -> Core:
     return aurora(lanes, lanes * LANE_BITS)
 
 
-def write_project(partition: Partition, folder: Path) -> list[Path]:
+def write_project(partition: Partition, folder: Path, *, report: Report = print) -> list[Path]:
     """Verilog, constraints and Tcl of every board with an AMD device; the files written."""
     wanted = [item for item in partition.boards if item.board.technology == "vivado"]
     if not wanted:
         raise PartitionError(f"{partition.name}: no board of it has an AMD device")
     written = []
     for item in _distinct(wanted):
-        for name, content in _files(partition, item).items():
+        with stage(report, f"emitting the project of {item.name}"):
+            files = _files(partition, item)
+        for name, content in files.items():
             path = folder / item.name / name
             make_folder(path.parent)
             write_file(path, content.encode())

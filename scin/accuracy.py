@@ -8,7 +8,6 @@ from typing import Any
 
 import click
 from rich import box
-from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table as RichTable
 
@@ -43,6 +42,7 @@ from scin.options import (
 )
 from scin.plot import plot_accuracy
 from scin.report.record import Result
+from scin.terminal import Console
 from scin.toolchain import MissingToolError
 
 RANDOM_DATA = ("synthetic", "normal")
@@ -100,7 +100,7 @@ def _accuracy(
         except ImportError as missing:
             raise MissingToolError(str(missing)) from missing
 
-    console = Console(stderr=takes_stdout(json_path, plot), highlight=False)
+    console = Console(stderr=takes_stdout(json_path, plot))
     sqnr: list[Sqnr] = []
     embeddings: list[Embedding] = []
     cases = list(itertools.product(names, rank_list))
@@ -125,9 +125,9 @@ def _accuracy(
                 progress.advance(task)
     if not quiet:
         for name in names:
-            console.print(_sqnr_table(name, [item for item in sqnr if item.data == name]))
+            console.table(_sqnr_table(name, [item for item in sqnr if item.data == name]))
         if embeddings:
-            console.print(_embedding_table(embeddings))
+            console.table(_embedding_table(embeddings))
     if plot is not None:
         plot_accuracy(plot, sqnr)
     records = [_record("sqnr", item, seed if item.data in RANDOM_DATA else None) for item in sqnr]

@@ -7,6 +7,7 @@ import click
 from hw.spec.buildable import check_buildable
 from hw.spec.config import load, parse_override
 from scin.effort import Effort
+from scin.progress import Stages
 from scin.verilate import simulator_library
 
 
@@ -34,10 +35,5 @@ def build(*, config: str, overrides: tuple[str, ...], trained: bool, quiet: bool
     """
     description = load(config, dict(parse_override(text) for text in overrides))
     check_buildable(description)
-
-    def report(text: str) -> None:
-        if not quiet:
-            click.echo(text, err=True)
-
     effort = Effort.TRAINED if trained else Effort.FAST
-    click.echo(simulator_library(description, effort=effort, report=report))
+    click.echo(simulator_library(description, effort=effort, report=Stages(quiet=quiet)))

@@ -12,11 +12,15 @@ import click
 
 from hw.spec.buildable import check_buildable
 from hw.spec.config import Config
+from models.cache import cached
+from scin.cache import alone, digest, place
 from scin.files import OutputFolder, check_folder, make_folder, takes_stdout, write_file
 from scin.netlist import verilog_of
 from scin.options import InputError, common, write_json
+from scin.progress import Report, Stages, stage
 from scin.report.record import Result
 from scin.toolchain import REPOSITORY
+from scin.verilate import hardware_key
 
 TOPS = ("system", "switch", "endpoint")
 
@@ -40,7 +44,7 @@ def emit(
     folder = Path(output) if output else REPOSITORY / "rtl" / "generated"
     name = f"{config.name}_{top}"
     check_folder("output", folder, [f"{name}.v", f"{name}.json"])
-    text = verilog_of(part(config, top), name)
+    text = _verilog(config, top, name, Stages(quiet=quiet))
     make_folder(folder)
     figures: dict[str, Any] = {
         "top": name,
@@ -55,6 +59,18 @@ def emit(
     if not quiet and not takes_stdout(json_path):
         click.echo(f"{folder / manifest['file']}: {manifest['lines']} lines")
     write_json(json_path, "emit", config, [Result(status="OK").as_dict(**figures)])
+
+
+def _verilog(config: Config, top: str, name: str, report: Report) -> str:
+    """Emitted unless an up-to-date copy is kept."""
+    component = part(config, top)
+    key = digest(hardware_key(config).encode(), top.encode(), name.encode())
+    target = cached("verilog", f"{key}.v")
+    with alone(target):
+        if not target.is_file():
+            with stage(report, f"emitting Verilog of {name}"):
+                place(target, verilog_of(component, name).encode())
+    return target.read_text(encoding="utf-8")
 
 
 def part(config: Config, top: str) -> Any:

@@ -26,6 +26,7 @@ from scin.options import (
     write_json,
 )
 from scin.plot import plot_waterfall
+from scin.progress import Stages
 from scin.report.record import Result
 from scin.report.units import size_text
 from scin.runner import CollectiveRunner
@@ -109,7 +110,7 @@ def _on_rtl(
     config: Config, length: int, rows: int, seed: int, table: TextTable, quiet: bool
 ) -> list[Span]:
     spinner = Spinner(quiet=quiet)
-    with Simulator(config, seed=seed, report=table.line) as simulator:
+    with Simulator(config, seed=seed, report=Stages(quiet=quiet)) as simulator:
         driver = Driver(simulator, config, progress=spinner)
         spinner.watch(simulator, f"allreduce {length} B")
         runner = CollectiveRunner(config, simulator, driver)

@@ -19,7 +19,6 @@ import click
 import pyarrow
 import pyarrow.csv
 import pyarrow.parquet
-from rich.console import Console
 from rich.progress import Progress
 
 from hw.spec.config import Config, ConfigError, from_dict, load
@@ -39,6 +38,7 @@ from scin.options import (
     write_json,
 )
 from scin.report.predicted import result_of
+from scin.terminal import Console
 from scin.toolchain import REPOSITORY
 
 SOURCE_FOLDERS = (REPOSITORY / "hw", REPOSITORY / "models", REPOSITORY / "scin" / "report")

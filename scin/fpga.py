@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
 from rich.table import Table as RichTable
 
 from scin.driver import Driver
@@ -22,6 +22,8 @@ from scin.options import (
     seed_option,
     write_json,
 )
+from scin.progress import Stages, elapsed
+from scin.terminal import Console
 
 LEAST_BAUD, MOST_BAUD = 9600, 12_000_000
 """The slowest and the fastest serial port that a partition may have."""
@@ -87,20 +89,20 @@ def build(
     with exit_status():
         loaded = _load(partition)
         if vivado is not None:
-            for path in write_project(loaded, Path(vivado)):
+            for path in write_project(loaded, Path(vivado), report=Stages(quiet=quiet)):
                 click.echo(path)
             return
         _check_built_here(loaded)
         names = {item.name for item in loaded.boards}
         if board is not None and board not in names:
             raise InputError(f"board {board!r}: {partition} has {', '.join(sorted(names))}")
-        console = Console(stderr=True)
+        stages, start = Stages(quiet=quiet), time.monotonic()
         seen: dict[str, str] = {}
 
         def tell(design: str, what: str) -> None:
-            if seen.get(design) != what and not quiet:
+            if seen.get(design) != what:
                 seen[design] = what
-                console.log(f"{design}: {what}")
+                stages(f"{design}: {what} after {elapsed(start)}")
 
         reports = build_partition(loaded, progress=tell, only=board)
         _print_reports(reports)
@@ -131,8 +133,7 @@ def _print_reports(reports: list[Any]) -> None:
             f"{report.reached_MHz:.1f} MHz",
             report.sha256[:16],
         )
-    console = Console(width=160) if not sys.stdout.isatty() else Console()
-    console.print(table)
+    Console().table(table)
     for report in reports:
         click.echo(f"{report.design}: {report.bitstream}")
         click.echo(
@@ -149,7 +150,7 @@ def simulate(partition: str, seed: int) -> None:
 
     with exit_status():
         loaded = _load(partition)
-        report = Console(stderr=True).log
+        report = Stages(quiet=False)
         with SimulatedBoards(loaded, Surroundings(seed=seed), report=report) as boards:
             ports = " ".join(f"--port {name}={url}" for name, url in boards.ports.items())
             click.echo(f"scin fpga run {partition} --baud {serial_baud(loaded)} {ports}")
@@ -197,11 +198,10 @@ def run(
     with exit_status(), ExitStack() as stack:
         loaded = _load(partition)
         given = _parse_ports(ports, loaded, simulated)
-        console = Console(stderr=True)
         timeout = 5.0
         if simulated:
             boards = stack.enter_context(
-                SimulatedBoards(loaded, Surroundings(seed=seed), report=console.log)
+                SimulatedBoards(loaded, Surroundings(seed=seed), report=Stages(quiet=False))
             )
             given, baud, timeout = boards.ports, serial_baud(loaded), 120.0
         system = stack.enter_context(BoardSystem(loaded, given, baud=baud, timeout=timeout))

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any, NoReturn
 
 import click
+from amaranth.hdl import UnusedElaboratable
 
 from scin.terminal import write_any_sign
 
@@ -68,6 +70,8 @@ def _flush() -> None:
 
 
 def _end(what: str, number: int) -> NoReturn:
+    # Hardware that was not emitted any more is no mistake in its description.
+    warnings.simplefilter("ignore", UnusedElaboratable)
     with suppress(BrokenPipeError):
         click.echo(f"scin: {what}", err=True)
     sys.exit(SIGNALLED + number)

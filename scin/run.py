@@ -31,6 +31,7 @@ from scin.options import (
     recorded,
     refuse_options,
 )
+from scin.progress import Stages
 from scin.quantized import OPERATIONS as QUANTIZED_OPERATIONS
 from scin.quantized import element_bytes, run_quantized
 from scin.runner import BYTES, CollectiveRunner, Measurement, check_capacity
@@ -169,7 +170,7 @@ def run(
                     seed=seed,
                     faults=rates,
                     wave=waveform.scratch if waveform else None,
-                    report=table.line,
+                    report=Stages(quiet=quiet),
                 )
             )
             stack.callback(spinner.stop)

@@ -35,6 +35,7 @@ from scin.options import (
     refuse_options,
 )
 from scin.plot import plot_bandwidth
+from scin.progress import Stages
 from scin.report.predicted import result_of
 from scin.report.record import CollectiveResult
 from scin.run import check_quantized, element_count, run_tensors
@@ -134,7 +135,7 @@ def sweep(
         else:
             kinds = {name: wire_type if name == SCIN_INQ else data_type for name in algorithms}
             spinner = Spinner(quiet=quiet)
-            with Simulator(config, seed=seed, report=table.line) as simulator:
+            with Simulator(config, seed=seed, report=Stages(quiet=quiet)) as simulator:
                 table.head(f"{title}, seed {seed}")
                 for item in _on_rtl(
                     simulator,

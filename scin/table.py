@@ -5,11 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-from rich.console import Console
-
 from scin.report.record import CollectiveResult, shown
 from scin.runner import Measurement
 from scin.simulator import Simulator
+from scin.terminal import Console
 
 Column = tuple[str, str, int]
 """Name, unit, width."""
@@ -35,7 +34,7 @@ class TextTable:
     def __init__(self, columns: Sequence[Column], *, quiet: bool, error: bool) -> None:
         self._columns = columns
         self.quiet = quiet
-        self._console = Console(stderr=error, highlight=False, soft_wrap=True)
+        self._console = Console(stderr=error)
 
     def line(self, text: str) -> None:
         if not self.quiet:

@@ -53,9 +53,12 @@ class Console(RichConsole):
 
     def table(self, table: RichTable) -> None:
         """As wide as its cells, whatever the terminal; a narrower one wraps its lines."""
-        wide = self.options.update(width=WIDEST, max_width=WIDEST)
-        width = self.measure(table, options=wide).maximum
-        self.print(table, width=width, no_wrap=True, overflow="ignore", crop=False)
+        before = self._width
+        try:
+            self.width = WIDEST
+            self.print(table)
+        finally:
+            self._width = before
 
 
 WIDEST = 1000

@@ -24,6 +24,7 @@ from scin.effort import Effort, effort_asked, optimisation
 from scin.errors import BuildError
 from scin.netlist import verilog_of
 from scin.programs import run_program
+from scin.progress import Report, stage
 from scin.toolchain import (
     MAKE_VARIABLES,
     REPOSITORY,
@@ -55,7 +56,6 @@ WAIVED_WARNINGS = (
     "SYMRSVDWORD",
 )
 
-Report = Callable[[str], None]
 Hardware = Callable[[Config, Report], list[Path]]
 Train = Callable[[Path], None]
 """Runs the library at a path, in a process that ends."""
@@ -64,7 +64,7 @@ OPTIMISE_SELDOM = "-O0"
 """For code that runs once: most of what Verilator writes, little of what a simulation does."""
 
 
-def _hardware_key(config: Config) -> str:
+def hardware_key(config: Config) -> str:
     """Changes whenever the emitted Verilog might."""
     sources = [*sorted((REPOSITORY / "hw").rglob("*.py")), *EMITTER]
     return digest(
@@ -78,14 +78,14 @@ def emitted_verilog(config: Config, report: Report = print) -> Path:
     """Verilog of the simulated system, emitted unless an up-to-date copy is there."""
     # With the lines it comes from, if they are to be told apart.
     suffix = ".lines.v" if coverage_folder() else ".v"
-    target = cached("verilog", f"{_hardware_key(config)}{suffix}")
+    target = cached("verilog", f"{hardware_key(config)}{suffix}")
     with alone(target):
         if not target.is_file():
-            report(f"emitting Verilog of {config.name}")
             from hw.simulation import SimulatedSystem
 
             lines = coverage_folder() is not None
-            place(target, verilog_of(SimulatedSystem(config), TOP, lines=lines).encode())
+            with stage(report, f"emitting Verilog of {config.name}"):
+                place(target, verilog_of(SimulatedSystem(config), TOP, lines=lines).encode())
     return target
 
 
@@ -119,8 +119,9 @@ def simulator_library(
     with alone(target):
         if not target.is_file():
             tool = recipe.verilator.version
-            report(f"building the {effort} simulator of {config.name} with {tool}")
-            recipe.build(config, effort)
+            text = f"building the {effort} simulator of {config.name} with {tool}"
+            with stage(report, text):
+                recipe.build(config, effort)
     return target
 
 

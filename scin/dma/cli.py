@@ -35,6 +35,7 @@ from scin.options import (
     write_json,
 )
 from scin.plot import plot_dma
+from scin.progress import Stages
 from scin.simulator import Simulator
 from scin.table import Spinner
 
@@ -133,7 +134,7 @@ def dma(
         else:
             host = HostModel(host_command, host_access)
             spinner = Spinner(quiet=quiet)
-            with Simulator(config, seed=seed, report=table.line) as simulator:
+            with Simulator(config, seed=seed, report=Stages(quiet=quiet)) as simulator:
                 driver = Driver(simulator, config, progress=spinner)
                 driver.configure()
                 runner = DmaRunner(config, simulator, driver, host=host, inline=inline)

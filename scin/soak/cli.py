@@ -5,16 +5,17 @@ from __future__ import annotations
 import sys
 
 import click
-from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from hw.spec.buildable import check_buildable
 from hw.spec.config import Config
 from scin.files import takes_stdout
 from scin.options import EXIT_WRONG, InputError, common, fault_option, parse_faults, write_json
+from scin.progress import Stages
 from scin.soak.run import soak as run_soak
 from scin.soak.run import with_faults
 from scin.table import TextTable
+from scin.terminal import Console
 
 COLUMNS = (
     ("cycles", "", 12),
@@ -75,7 +76,7 @@ def soak(
             bar.update(task, description=what, completed=done, total=wanted)
 
         result = run_soak(
-            config, rates, cycles=cycles, seed=seed, progress=progress, report=table.line
+            config, rates, cycles=cycles, seed=seed, progress=progress, report=Stages(quiet=quiet)
         )
     table.head(f"soak on RTL, {config.name}, faults {named}, seed {seed}")
     table.row(

@@ -15,6 +15,7 @@ from models.prediction import SCIN, SCIN_INQ
 from models.simulator.simulation import simulate
 from scin.files import takes_stdout
 from scin.options import EXIT_WRONG, exit_status, json_option, parse_list, recorded
+from scin.progress import Stages
 from scin.report.record import Result
 from scin.simulator import Simulator
 from scin.table import Column, Spinner, TextTable
@@ -118,7 +119,7 @@ def compare(name: str, quick: bool, table: TextTable, quiet: bool) -> Iterator[C
     spinner = Spinner(quiet=quiet)
     try:
         for case in cases(name, quick=quick):
-            with Simulator(load(name), report=table.line) as simulator:
+            with Simulator(load(name), report=Stages(quiet=quiet)) as simulator:
                 spinner.watch(simulator, f"{name} {case.what} {case.size} B")
                 observation = observe(simulator, case, progress=spinner)
             result = Comparison(case, observation, predict(case, observation))

@@ -1,0 +1,154 @@
+"""The process around a command: signals, pipes, encodings, narrow terminals."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from scin.toolchain import REPOSITORY
+
+START = "from scin.main import main; main()"
+INTERRUPTED, TERMINATED, HUNG_UP, NO_READER = 130, 143, 129, 141
+
+LONG = """
+import scin.emit
+from scin.programs import run_program
+
+def emit(component, name):
+    print("started", flush=True)
+    run_program(["sh", "-c", "sleep 98765 & sleep 98765"])
+
+scin.emit.verilog_of = emit
+"""
+"""Has `scin emit` wait for a program that starts another."""
+
+
+def environment(tmp_path, **changes):
+    return os.environ | {"PYTHONPATH": str(REPOSITORY), "SCIN_CACHE": str(tmp_path)} | changes
+
+
+def scin(tmp_path, *arguments, **changes):
+    command = [sys.executable, "-c", START, *map(str, arguments)]
+    return subprocess.run(command, env=environment(tmp_path, **changes), capture_output=True)
+
+
+@pytest.mark.parametrize(
+    ("number", "status", "word"),
+    [
+        (signal.SIGINT, INTERRUPTED, "interrupted"),
+        (signal.SIGTERM, TERMINATED, "terminated"),
+        (signal.SIGHUP, HUNG_UP, "terminated"),
+    ],
+)
+def test_signals(tmp_path, number, status, word):
+    """What was started ends, what was begun is cleaned up, and there is one line of it."""
+    cache, output = tmp_path / "cache", tmp_path / "out"
+    given = ["emit", "--config", "tiny", "--output", str(output), "--quiet"]
+    process = subprocess.Popen(
+        [sys.executable, "-c", LONG + START, *given],
+        env=environment(cache),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert process.stdout.readline() == "started\n"
+    wait_for(lambda: len(sleeping(process.pid)) == 2)
+    children = sleeping(process.pid)
+    process.send_signal(number)
+    output_text, complaints = process.communicate(timeout=20)
+    assert process.returncode == status, complaints
+    assert (output_text, complaints) == ("", f"scin: {word}\n")
+    wait_for(lambda: not any(os.path.exists(f"/proc/{child}") for child in children))
+    assert not output.exists()
+    kept = [path.name for path in cache.rglob("*") if path.is_file() and path.suffix != ".lock"]
+    assert not kept
+
+
+def sleeping(parent):
+    """Processes that sleep, among those below a process."""
+    found, waiting = [], [str(parent)]
+    while waiting:
+        pid = waiting.pop()
+        try:
+            with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as file:
+                waiting += file.read().split()
+            with open(f"/proc/{pid}/comm", encoding="ascii") as file:
+                found += [pid] * (file.read() == "sleep\n")
+        except FileNotFoundError:
+            continue
+    return found
+
+
+def wait_for(condition):
+    end = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def test_reader_that_goes(tmp_path):
+    """No complaint, and the records until then are written."""
+    target = tmp_path / "x.json"
+    given = ["compare", "--algo", "ring,nvls", "--json", str(target)]
+    process = subprocess.Popen(
+        [sys.executable, "-u", "-c", START, *given],
+        env=environment(tmp_path),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    process.stdout.close()
+    complaints = process.stderr.read()
+    assert process.wait() == NO_READER
+    assert complaints == b""
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_encodings(tmp_path, encoding):
+    """Signs that an encoding lacks have others that stand for them."""
+    result = scin(tmp_path, "fpga", "plan", "star5", PYTHONIOENCODING=encoding)
+    assert result.returncode == 0, result.stderr
+    assert "endpoint_3" in result.stdout.decode(encoding)
+    code = "import scin.terminal as t; t.write_any_sign(); print('a \\u2192 b \\u2264 \\u65e5')"
+    shown = subprocess.run(
+        [sys.executable, "-c", code],
+        env=environment(tmp_path, PYTHONIOENCODING=encoding),
+        capture_output=True,
+    )
+    assert shown.stdout == b"a -> b <= ?\n", shown.stderr
+
+
+def test_no_cell_is_cut(tmp_path):
+    """Through a pipe and on a narrow terminal every cell is whole."""
+    wide = scin(tmp_path, "fpga", "plan", "xcvu13p5", COLUMNS="200")
+    narrow = scin(tmp_path, "fpga", "plan", "xcvu13p5", COLUMNS="40")
+    assert wide.returncode == narrow.returncode == 0, narrow.stderr
+    assert narrow.stdout == wide.stdout
+    text = narrow.stdout.decode()
+    assert "\N{HORIZONTAL ELLIPSIS}" not in text
+    assert re.search(r"switch link 3 .* node3 link 0", text)
+
+
+def test_stdout_that_is_closed(tmp_path):
+    """A command that has nowhere to print still writes its records."""
+    target = tmp_path / "x.json"
+    command = f'exec "$0" -c "{START}" compare --algo ring --max 1K --json {target} >&-'
+    result = subprocess.run(
+        ["sh", "-c", command, sys.executable], env=environment(tmp_path), capture_output=True
+    )
+    assert result.returncode == 0, result.stderr
+    assert json.loads(target.read_text())["records"]
+
+
+def test_stdout_on_a_full_disk(tmp_path):
+    command = f'exec "$0" -c "{START}" compare --algo ring --max 1K >/dev/full'
+    result = subprocess.run(
+        ["sh", "-c", command, sys.executable], env=environment(tmp_path), capture_output=True
+    )
+    assert result.returncode == 2
+    assert result.stderr == b"scin: no space left on device\n"
