@@ -94,6 +94,14 @@ def reference(elements, scales, data_type):
     weights = [scale_value(int(code), data_type) for code in scales]
     if None in weights:
         return [0] * block, nan_code
+    if below is not None:
+        # The window hangs at the largest scale of those that scale anything but zeros.
+        filled = [
+            weight
+            for weight, row in zip(weights, elements, strict=True)
+            if any(element_value(int(code), data_type) != 0 for code in row)
+        ]
+        step = max(filled, default=Fraction(1)) / 2**below
     totals = []
     for column in zip(*elements, strict=True):
         values = [element_value(int(code), data_type) for code in column]
@@ -102,7 +110,6 @@ def reference(elements, scales, data_type):
             continue
         terms = [v * w for v, w in zip(values, weights, strict=True)]
         if below is not None:
-            step = max(weights) / 2**below
             terms = [math.trunc(term / step) * step for term in terms]
         totals.append(sum(terms, Fraction(0)))
     positive, finite = positive_elements(data_type), finite_scales(data_type)
@@ -134,6 +141,26 @@ def test_reduction_equals_exact_fractions(code, ranks):
         assert (found[0][index].tolist(), int(found[1][index])) == expected, (
             f"{scales[:, index]}, {elements[:, index]}"
         )
+
+
+@pytest.mark.parametrize("ranks", [2, 4, 16])
+@pytest.mark.parametrize("code", FORMATS, **names)
+def test_blocks_of_zeros_do_not_count(code, ranks):
+    """Whatever scale a rank's block of zeros has, of either sign: the sum is that of the others."""
+    golden = golden_format(CONFIG, code)
+    one = golden.quantize(np.ones((1, golden.layout.block)))
+    elements = np.repeat(one[0][np.newaxis], ranks, axis=0)
+    scales = np.repeat(one[1][np.newaxis], ranks, axis=0)
+    expected = golden.reduce(elements[1:], scales[1:])
+    negative_zero = 0 if golden.elements.twos_complement else 1 << (golden.layout.element.bits - 1)
+    for zero in (0, negative_zero):
+        elements[0] = zero
+        elements[0, 0, ::2] = 0
+        for scale in np.linspace(0, len(golden.scales.values) - 1, 60).astype(int):
+            scales[0] = scale
+            found = golden.reduce(elements, scales)
+            assert (found[0] == expected[0]).all(), scale
+            assert found[1] == expected[1], scale
 
 
 def half_step(golden: GoldenBlockFormat, magnitude: np.ndarray) -> np.ndarray:

@@ -41,6 +41,14 @@ def random_blocks(
     elements = np.where(sparse, 0, elements)
     empty = rng.random((1, count, 1)) < 0.03
     elements = np.where(empty, 0, elements)
+    # One rank's zeros, of either sign, under any scale; a foreign sender may write so.
+    zeros = rng.integers(0, 2, elements.shape, dtype=np.uint8) << np.uint8(bits - 1)
+    if golden.elements.twos_complement:
+        zeros[:] = 0
+    alone = rng.random((ranks, count)) < 0.08
+    elements = np.where(alone[..., np.newaxis], zeros, elements)
+    large = np.maximum(codes, rng.integers(0, finite, codes.shape))
+    codes = np.where(alone & (kind <= 3), large, codes)
     if ranks > 1:
         # Two ranks cancel; others, far below, are all that is left.
         cancel = rng.random(count) < 0.15

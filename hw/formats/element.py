@@ -52,6 +52,11 @@ class IntegerElement:
         """Largest magnitude of any code, in steps."""
         return 1 << (self.bits - 1)
 
+    @property
+    def magnitude_mask(self) -> int:
+        """The bits of a code of which one at least is set unless the element is zero."""
+        return (1 << self.bits) - 1
+
     def decode(self, code):
         negative = code[-1]
         magnitude = magnitude_of(code)[: self.bits]
@@ -118,6 +123,11 @@ class MinifloatElement:
     def reach(self) -> int:
         """Largest magnitude of any code, in steps."""
         return self.limit
+
+    @property
+    def magnitude_mask(self) -> int:
+        """The bits of a code of which one at least is set unless the element is zero."""
+        return (1 << (self.bits - 1)) - 1
 
     def decode(self, code):
         fraction = code[: self.fraction_bits]

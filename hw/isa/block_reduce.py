@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from hw.formats import block_formats
 from hw.formats.block import NARROW_BITS
-from hw.isa import block_maximum
+from hw.isa import block_maximum, scale_decode
 from hw.isa.block_maximum import BlockMaximum, bytes_per_group
 from hw.isa.block_scale import LANE_SHIFT_BITS, RECIPROCAL_BITS, BlockScale
 from hw.isa.dequantize import DequantizeLane
@@ -17,14 +17,18 @@ from hw.isa.scale_decode import ScaleDecode
 from hw.spec.config import Config
 from hw.stream.delay import delayed
 
-ELEMENTS_WAIT = ScaleDecode.LATENCY - DequantizeLane.SCALE_LAG
-"""Elements enter the lanes so much later than their scales are decoded."""
 
-AT_TOTALS = ELEMENTS_WAIT + DequantizeLane.LATENCY
+def _elements_wait(config: Config) -> int:
+    """Elements enter the lanes so much later than their scales are decoded."""
+    return scale_decode.latency(config) - DequantizeLane.SCALE_LAG
+
+
+def _at_totals(config: Config) -> int:
+    return _elements_wait(config) + DequantizeLane.LATENCY
 
 
 def _at_scale(config: Config) -> int:
-    return AT_TOTALS + block_maximum.latency(config)
+    return _at_totals(config) + block_maximum.latency(config)
 
 
 def _at_quantize(config: Config) -> int:
@@ -76,6 +80,8 @@ class BlockReduce(wiring.Component):
         m.d.comb += [
             decode.present.eq(self.present),
             decode.format.eq(self.format),
+            decode.slices_left.eq(self.slices_left),
+            *(sink.eq(part) for sink, part in zip(decode.slices, self.slices, strict=True)),
             *(sink.eq(scales) for sink, scales in zip(decode.scales, self.scales, strict=True)),
         ]
         lanes = self._dequantize(m, decode)
@@ -99,9 +105,10 @@ class BlockReduce(wiring.Component):
         return Cat(form[k] for k, entry in enumerate(self._formats) if entry in known)
 
     def _dequantize(self, m, decode):
-        slices = [delayed(m, s, ELEMENTS_WAIT, f"slice_{p}") for p, s in enumerate(self.slices)]
-        form = delayed(m, self.format, ELEMENTS_WAIT, "format_elements")
-        present = delayed(m, self.present, ELEMENTS_WAIT, "present_elements")
+        wait = _elements_wait(self._config)
+        slices = [delayed(m, s, wait, f"slice_{p}") for p, s in enumerate(self.slices)]
+        form = delayed(m, self.format, wait, "format_elements")
+        present = delayed(m, self.present, wait, "present_elements")
         lanes = {}
         for n, known in self._lanes():
             g = self._group(n)
@@ -124,15 +131,16 @@ class BlockReduce(wiring.Component):
         """By group, where a block can begin; the others' entry is None."""
         config = self._config
         m.submodules.maximum = maximum = BlockMaximum(config)
+        at_totals = _at_totals(config)
         m.d.comb += [
-            maximum.format.eq(delayed(m, self.format, AT_TOTALS, "format_totals")),
-            maximum.slices_left.eq(delayed(m, self.slices_left, AT_TOTALS, "left_totals")),
+            maximum.format.eq(delayed(m, self.format, at_totals, "format_totals")),
+            maximum.slices_left.eq(delayed(m, self.slices_left, at_totals, "left_totals")),
         ]
         for n, lane in lanes.items():
             side = maximum.upper_magnitudes if n % 2 else maximum.magnitudes
             m.d.comb += side[n // 2].eq(lane.magnitude)
         form = delayed(m, self.format, _at_scale(config), "format_scale")
-        wait = _at_scale(config) - ScaleDecode.TOP_LATENCY
+        wait = _at_scale(config) - scale_decode.top_latency(config)
         units = []
         for g, highest in enumerate(maximum.highest):
             known = tuple(entry for entry in self._formats if entry.first_group(g) == g)
@@ -171,7 +179,7 @@ class BlockReduce(wiring.Component):
         for n, known in self._lanes():
             lane = lanes[n]
             total = Cat(lane.magnitude, lane.negative, lane.nan)
-            waited = delayed(m, total, _at_quantize(config) - AT_TOTALS, f"total_{n}")
+            waited = delayed(m, total, _at_quantize(config) - _at_totals(config), f"total_{n}")
             shift, reciprocal, flawed = settings[self._group(n)]
             m.submodules[f"quantize_{n}"] = output = QuantizeLane(len(self.slices), known)
             m.d.comb += [

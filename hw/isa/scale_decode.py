@@ -8,9 +8,22 @@ from hw.formats import block_formats
 from hw.formats.block import groups
 from hw.formats.scale import EXPONENT_BITS, SCALE_BITS, SCALE_PARTS
 from hw.isa.arithmetic import maximum_of
+from hw.isa.jobs import index_bits, longest_block
+from hw.isa.nonzero_blocks import NonzeroBlocks, hold_cycles
 from hw.isa.scale_buffer import widest_part_bits
 from hw.spec.config import Config
 from hw.stream.delay import delayed
+
+LATENCY_TO_TOP = 2
+"""Without the wait for the other slices of a block."""
+
+
+def top_latency(config: Config) -> int:
+    return LATENCY_TO_TOP + hold_cycles(config)
+
+
+def latency(config: Config) -> int:
+    return top_latency(config) + 1
 
 
 class ScaleDecode(wiring.Component):
@@ -18,20 +31,21 @@ class ScaleDecode(wiring.Component):
 
     Ports
     -----
+    slices : in, per port, the elements of the slice
     scales : in, per port, the scales of the slice's blocks, first block lowest
     present : in, one bit per port that takes part
     format : in, one bit per built format
-    significand, negative, distance : out, per group and port, ``LATENCY`` cycles later: the
-        scale, and how far its products lie below the top of the window
-    top, bad : out, per group, one cycle earlier: exponent field of a scale whose products
-        reach the top; some port's scale is no number
+    slices_left : in, further slices of this one's block
+    significand, negative, distance : out, per group and port, :func:`latency` cycles later: the
+        scale, and how far its products lie below the top of the window; of a block of zeros
+        any distance
+    top, bad : out, per group, :func:`top_latency` cycles later: exponent field of a scale whose
+        products reach the top; some port's scale is no number
 
     The window of scales that lie close together is fixed; that of others starts at the
-    largest of the ports.
+    largest of the ports, of those whose block is not all zero. The slices of a block must
+    enter in consecutive cycles.
     """
-
-    LATENCY = 3
-    TOP_LATENCY = 2
 
     def __init__(self, config: Config):
         self._config = config
@@ -39,9 +53,11 @@ class ScaleDecode(wiring.Component):
         ports, count = config.system.endpoints, groups(config.slice_bytes)
         super().__init__(
             {
+                "slices": In(8 * config.slice_bytes).array(ports),
                 "scales": In(widest_part_bits(config)).array(ports),
                 "present": In(ports),
                 "format": In(len(self._formats)),
+                "slices_left": In(index_bits(longest_block(config))),
                 "significand": Out(SCALE_BITS).array(count, ports),
                 "negative": Out(ports).array(count),
                 "distance": Out(EXPONENT_BITS).array(count, ports),
@@ -52,9 +68,11 @@ class ScaleDecode(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        form = delayed(m, self.format, 1, "format")
-        present = delayed(m, self.present, 1, "present")
-        scales = [delayed(m, part, 1, f"scales_{p}") for p, part in enumerate(self.scales)]
+        wait = LATENCY_TO_TOP - 1 + hold_cycles(self._config)
+        form = delayed(m, self.format, wait, "format")
+        present = delayed(m, self.present, wait, "present")
+        scales = [delayed(m, part, wait, f"scales_{p}") for p, part in enumerate(self.scales)]
+        nonzero = self._nonzero(m)
         form_decoded = delayed(m, form, 1, "format_decoded")
         for g in range(len(self.top)):
             parts = []
@@ -67,6 +85,9 @@ class ScaleDecode(wiring.Component):
                             m.d.sync += part[name].eq(value)
                 with m.If(~present[p]):
                     m.d.sync += [part.exponent.eq(0), part.bad.eq(0)]
+                if nonzero is not None:
+                    with m.If(~nonzero[g][p]):
+                        m.d.sync += part.exponent.eq(0)
                 parts.append(part)
             m.d.comb += [
                 self.top[g].eq(maximum_of([part.exponent for part in parts])),
@@ -83,3 +104,15 @@ class ScaleDecode(wiring.Component):
                     self.distance[g][p].eq(self.top[g] - part.exponent),
                 ]
         return m
+
+    def _nonzero(self, m):
+        """Per group a bit per port, with its scale; None where no window follows a scale."""
+        if not any(entry.scale.aligned for entry in self._formats):
+            return None
+        m.submodules.nonzero = blocks = NonzeroBlocks(self._config)
+        m.d.comb += [
+            blocks.format.eq(self.format),
+            blocks.slices_left.eq(self.slices_left),
+            *(sink.eq(part) for sink, part in zip(blocks.slices, self.slices, strict=True)),
+        ]
+        return blocks.nonzero

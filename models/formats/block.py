@@ -100,7 +100,10 @@ class GoldenBlockFormat:
         bad = np.isnan(scale).any(axis=0)
         terms = values * np.where(bad, 0.0, scale)[..., np.newaxis]
         if self.scales.window_bits_below is not None:
-            largest = np.where(bad, 1.0, scale).max(axis=0)
+            # A block of zeros says nothing, whatever its scale.
+            counts = (values != 0).any(axis=-1) & ~bad
+            largest = np.where(counts, scale, 0.0).max(axis=0)
+            largest = np.where(largest > 0, largest, 1.0)
             step = np.ldexp(largest, -self.scales.window_bits_below)[..., np.newaxis]
             terms = np.trunc(terms / step) * step
         return self._encode(terms.sum(axis=0), bad)
