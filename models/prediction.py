@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from hw.formats import block_format
 from hw.formats.data_type import DataType
 from hw.spec.config import Config
+from hw.spec.instruction import ReduceOp
 from models.baselines.algorithms import ALGORITHMS as BASELINES
 from models.baselines.algorithms import DIRECT, direct_shots
 from models.baselines.fabric import Fabric
@@ -55,9 +56,11 @@ def predict(
     parameters: Parameters,
     wire: DataType = DataType.INT8,
     tensor_type: DataType = DataType.FP16,
+    reduce_op: ReduceOp = ReduceOp.SUM,
 ) -> Prediction:
-    """``wire``: what ``scin-inq`` quantizes tensors of ``tensor_type`` to. Synchronisation
-    included, software as far as ``parameters`` count it; ``cycles`` are the hardware's alone."""
+    """``wire``: what ``scin-inq`` quantizes tensors of ``tensor_type`` to; ``reduce_op``: what
+    the switch does with them. Synchronisation included, software as far as ``parameters`` count
+    it; ``cycles`` are the hardware's alone."""
     endpoints = config.system.endpoints
     if algorithm in BASELINES:
         fabric = Fabric.of(config)
@@ -69,7 +72,8 @@ def predict(
     if algorithm == SCIN_INQ:
         data_type, entry = wire, block_format(config, wire)
         agreement = agreement_cycles(config, wire, tensor_type)
-    duration = allreduce(config, wire_bytes(config, size, data_type), data_type)
+    length = wire_bytes(config, size, data_type)
+    duration = allreduce(config, length, data_type, reduce_op=reduce_op)
     total = replace(duration, cycles=duration.cycles + agreement)
     moved = busiest_link_bytes("allreduce", algorithm, endpoints, size, entry=entry)
     calls = 1

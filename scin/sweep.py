@@ -130,7 +130,9 @@ def sweep(
         if backend == "sim":
             table.head(title)
             for name, size in itertools.product(algorithms, sizes):
-                predicted = predict(config, name, size, Parameters(), wire_type, data_type)
+                predicted = predict(
+                    config, name, size, Parameters(), wire_type, data_type, reduce_op
+                )
                 keep(result_of(config, predicted, data_type=data_type, reduce_op=reduce_op))
         else:
             kinds = {name: wire_type if name == SCIN_INQ else data_type for name in algorithms}

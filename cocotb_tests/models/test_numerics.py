@@ -67,39 +67,53 @@ def test_fp16_sum_is_correctly_rounded(operands):
 
 def bf16_reference(row: np.ndarray) -> int:
     """The windowed sum of docs/numerics.md in exact fractions, by its definition."""
-    values = as_float(row, DataType.BF16).tolist()
+    return _reference(row, DataType.BF16, 1)
+
+
+def _reference(row: np.ndarray, data_type: DataType, divisor: int) -> int:
+    """The sum of docs/numerics.md over ``divisor``, in exact fractions."""
+    values = as_float(row, data_type).tolist()
     if any(math.isnan(v) for v in values) or (math.inf in values and -math.inf in values):
-        return QUIET_NAN[DataType.BF16]
+        return QUIET_NAN[data_type]
     if math.inf in values or -math.inf in values:
-        return 0x7F80 if math.inf in values else 0xFF80
-    # Weight of the window's last place: 39 binades below the largest operand's.
-    exponents = [max((int(bits) >> 7) & 0xFF, 1) for bits in row]
-    last_place = Fraction(2) ** (max(exponents) - 127 - 39)
-    total = sum((math.trunc(Fraction(v) / last_place) for v in values), 0) * last_place
+        infinity = 0x7F80 if data_type == DataType.BF16 else 0x7C00
+        return infinity if math.inf in values else 0x8000 | infinity
+    terms = list(map(Fraction, values))
+    if data_type == DataType.BF16:
+        # Weight of the window's last place: 39 binades below the largest operand's.
+        exponents = [max((int(bits) >> 7) & 0xFF, 1) for bits in row]
+        last_place = Fraction(2) ** (max(exponents) - 127 - 39)
+        terms = [math.trunc(term / last_place) * last_place for term in terms]
+    total = sum(terms, Fraction(0))
     if total == 0:
         return 0x8000 if all(int(bits) == 0x8000 for bits in row) else 0
-    return _nearest_bf16(total)
+    return _nearest(total / divisor, data_type)
 
 
-def _nearest_bf16(value: Fraction) -> int:
+def _nearest(value: Fraction, data_type: DataType) -> int:
     """Round to nearest even by comparing with the two neighbours."""
     sign, value = (0x8000, -value) if value < 0 else (0, value)
-    low, high = 0, 0x7F80
+    low, high = 0, 0x7F80 if data_type == DataType.BF16 else 0x7C00
     while high - low > 1:
         middle = (low + high) // 2
-        if _bf16_value(middle) <= value:
+        if _value(middle, data_type) <= value:
             low = middle
         else:
             high = middle
-    below, above = value - _bf16_value(low), _bf16_value(high) - value
+    below, above = value - _value(low, data_type), _value(high, data_type) - value
     nearest = low if below < above or (below == above and low % 2 == 0) else high
     return sign | nearest
 
 
-def _bf16_value(bits: int) -> Fraction:
-    if bits == 0x7F80:
-        return Fraction(2) ** 128
-    return Fraction(struct.unpack("<f", struct.pack("<I", bits << 16))[0])
+def _value(bits: int, data_type: DataType) -> Fraction:
+    """Of a positive code; infinity stands for the number that would follow."""
+    if data_type == DataType.BF16:
+        if bits == 0x7F80:
+            return Fraction(2) ** 128
+        return Fraction(struct.unpack("<f", struct.pack("<I", bits << 16))[0])
+    if bits == 0x7C00:
+        return Fraction(2) ** 16
+    return Fraction(struct.unpack("<e", struct.pack("<H", bits))[0])
 
 
 @pytest.mark.parametrize("operands", WIDTHS)
@@ -123,7 +137,24 @@ def test_bf16_sum_is_correctly_rounded_within_32_binades():
     found = reduce(sets.T, DataType.BF16, ReduceOp.SUM)
     for row, result in zip(sets, found, strict=True):
         total = sum(map(Fraction, as_float(row, DataType.BF16).tolist()), Fraction(0))
-        assert result == (_nearest_bf16(total) if total else 0), row
+        assert result == (_nearest(total, DataType.BF16) if total else 0), row
+
+
+@pytest.mark.parametrize("data_type", FLOATS)
+@pytest.mark.parametrize("operands", [1, 2, 3, 5, 6, 7, 12, 16])
+def test_average_is_the_sum_rounded_once(operands, data_type):
+    """Over any number of operands, a power of two or not, in exact fractions."""
+    rng = np.random.default_rng(operands)
+    sets = random_sets(rng, operands, data_type, 1500)
+    if operands in (2, 3):
+        sets = np.concatenate([corner_sets(operands, data_type), sets])
+    # Small ones, whose averages are subnormal or nothing.
+    small = random_sets(rng, operands, data_type, 500)
+    sets = np.concatenate([sets, small & np.uint16(0x801F)])
+    found = reduce(sets.T, data_type, ReduceOp.AVG)
+    for row, result in zip(sets, found, strict=True):
+        expected = _reference(row, data_type, operands)
+        assert result == expected, f"{row}: {result:#06x}, must be {expected:#06x}"
 
 
 @pytest.mark.parametrize("data_type", FLOATS)
@@ -167,6 +198,17 @@ HAND_COMPUTED = [
     (DataType.FP16, ReduceOp.SUM, [0x7BFF, 0x0001, 0xFBFF], 0x0001),  # nothing is lost
     (DataType.BF16, ReduceOp.SUM, [0x3F80, 0x3F80], 0x4000),
     (DataType.BF16, ReduceOp.SUM, [0x7F7F, 0x7F7F], 0x7F80),
+    (DataType.FP16, ReduceOp.AVG, [0x3C00, 0x4000, 0x4200], 0x4000),  # (1 + 2 + 3) / 3 = 2
+    (DataType.FP16, ReduceOp.AVG, [0x3C00, 0x0000, 0x0000], 0x3555),  # a third: 0.33325
+    (DataType.FP16, ReduceOp.AVG, [0x7BFF, 0x7BFF], 0x7BFF),  # no overflow on the way
+    (DataType.FP16, ReduceOp.AVG, [0x3C00, 0x3C01], 0x3C00),  # halfway: to even
+    (DataType.FP16, ReduceOp.AVG, [0x3C01, 0x3C02], 0x3C02),
+    (DataType.FP16, ReduceOp.AVG, [0x0001, 0x0000], 0x0000),  # half the smallest: to even
+    (DataType.FP16, ReduceOp.AVG, [0x8003, 0x0000], 0x8002),
+    (DataType.FP16, ReduceOp.AVG, [0x8001, 0x0000, 0x0000], 0x8000),  # a third of it: -0
+    (DataType.FP16, ReduceOp.AVG, [0x7C00, 0xFC00], 0x7E00),
+    (DataType.BF16, ReduceOp.AVG, [0x3F80, 0x0000, 0x0000], 0x3EAB),  # a third: 0.33398
+    (DataType.BF16, ReduceOp.AVG, [0x7F7F, 0x7F7F], 0x7F7F),
     (DataType.FP16, ReduceOp.MAX, [0x8000, 0x0000], 0x0000),
     (DataType.FP16, ReduceOp.MIN, [0x0000, 0x8000], 0x8000),
 ]

@@ -18,7 +18,7 @@ def random_instruction(rng: np.random.Generator, system: System, number: int) ->
     config = system.config
     endpoints, flit = config.system.endpoints, config.fabric.flit_bytes
     everyone = (1 << endpoints) - 1
-    operation = ReduceOp(int(rng.integers(4)))
+    operation = ReduceOp(int(rng.integers(len(ReduceOp))))
     sources = int(rng.integers(1, everyone + 1))
     if operation == ReduceOp.BYPASS:
         sources = 1 << int(rng.integers(endpoints))

@@ -7,7 +7,7 @@ import cocotb
 import pytest
 from cocotb.triggers import Timer
 
-from cocotb_tests.support.build import simulate
+from cocotb_tests.support.build import parameters_of_test, simulate
 from hw.formats import block_formats
 from hw.isa.check import Check
 from hw.spec.config import load
@@ -16,15 +16,18 @@ from hw.spec.packing import pack
 from hw.spec.status import Status
 from models.isa.check import check
 
-CONFIG = load("tiny")
+AVERAGE = (True, False)
+CONFIGS = {average: load("tiny", {"isa.average": average}) for average in AVERAGE}
 
 
-@pytest.mark.parametrize("seed", [1, 2])
-def test_check(seed):
-    simulate(Check(CONFIG), module=__name__, case="check_status", seed=seed)
+@pytest.mark.parametrize(("seed", "average"), [(1, True), (2, True), (3, False)])
+def test_check(seed, average):
+    simulate(
+        Check(CONFIGS[average]), module=__name__, case="check_status", seed=seed, average=average
+    )
 
 
-def random_instruction(rng):
+def random_instruction(rng, config):
     """An instruction and the one behind it, mostly good, each field bad now and then."""
 
     def rarely(good, bad):
@@ -39,7 +42,7 @@ def random_instruction(rng):
         "data_type": rarely(
             rng.randrange(2, 7) if quantize else rng.randrange(2), rng.randrange(16)
         ),
-        "reduce_op": rarely(0 if quantize else rng.randrange(4), rng.randrange(16)),
+        "reduce_op": rarely(0 if quantize else rng.randrange(5), rng.randrange(16)),
         "barrier": rng.randrange(2),
         "notify": rng.randrange(2),
         "quantize": quantize,
@@ -53,7 +56,7 @@ def random_instruction(rng):
         ),
         "addresses": addresses(),
     }
-    formats = {entry.code: entry for entry in block_formats(CONFIG)}
+    formats = {entry.code: entry for entry in block_formats(config)}
     entry = formats.get(instruction["data_type"], next(iter(formats.values())))
     scales = {
         "opcode": rarely(Opcode.SCALES, rng.randrange(16)),
@@ -66,15 +69,16 @@ def random_instruction(rng):
 @cocotb.test()
 async def check_status(dut):
     rng = random.Random(cocotb.RANDOM_SEED)
+    config = CONFIGS[parameters_of_test()["average"]]
     seen = Counter()
     for _ in range(20_000):
-        instruction, scales = random_instruction(rng)
-        dut.instruction.value = pack(instruction_layout(CONFIG), instruction)
-        refused = rng.getrandbits(CONFIG.isa.sync_ids) if rng.random() < 0.2 else 0
+        instruction, scales = random_instruction(rng, config)
+        dut.instruction.value = pack(instruction_layout(config), instruction)
+        refused = rng.getrandbits(config.isa.sync_ids) if rng.random() < 0.2 else 0
         dut.sync_refused.value = refused
-        dut.scales.value = pack(instruction_layout(CONFIG), scales)
+        dut.scales.value = pack(instruction_layout(config), scales)
         await Timer(1, "ns")
-        expected = check(CONFIG, instruction, scales, sync_refused=refused)
+        expected = check(config, instruction, scales, sync_refused=refused)
         assert int(dut.status.value) == expected, (instruction, scales, expected.name)
         seen[expected] += 1
     for status in Status:

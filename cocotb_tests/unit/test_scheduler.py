@@ -11,10 +11,11 @@ from cocotb_tests.support.build import parameters_of_test, simulate
 from cocotb_tests.support.streams import start_clock
 from hw.formats import block_formats
 from hw.isa.jobs import wave_layout, write_job_layout
+from hw.isa.reduce import average_lead
 from hw.isa.reduction import lead_cycles
 from hw.isa.scheduler import Scheduler
 from hw.spec.config import load
-from hw.spec.instruction import DataType
+from hw.spec.instruction import DataType, ReduceOp
 from hw.spec.packing import pack, unpack
 
 CYCLES_PER_ROW = (1, 8)
@@ -45,6 +46,9 @@ class Wave:
     def __init__(self, rng, config, controller, number):
         self.quantize = rng.randrange(2)
         self.data_type = rng.choice(list(FORMATS)) if self.quantize else int(DataType.FP16)
+        averages = not self.quantize and rng.random() < 0.4
+        self.reduce_op = int(ReduceOp.AVG if averages else ReduceOp.SUM)
+        self.lead = lead_cycles(config) if self.quantize else averages * average_lead(config)
         unit = FORMATS[self.data_type].block_bytes if self.quantize else 2
         self.length = unit * rng.randrange(1, CONFIG.isa.wave_bytes // unit + 1)
         self.sources = rng.randrange(1, 1 << PORTS)
@@ -67,7 +71,8 @@ class Wave:
         self.looked_at = None
 
     def bits(self):
-        names = ("sources", "destinations", "entry", "data_type", "quantize", "offset", "length")
+        names = ("sources", "destinations", "entry", "offset", "length")
+        names += ("data_type", "reduce_op", "quantize")
         fields = {name: getattr(self, name) for name in names} | {"failed": self.failed}
         return pack(wave_layout(CONFIG), fields)
 
@@ -88,10 +93,10 @@ async def check_rows(dut):
     for c in range(CONTROLLERS):
         getattr(dut, f"wave__{c}__valid").value = 0
     await start_clock(dut)
-    last_quantized = -(10**6)
+    last_result, last_lead = -(10**6), 0
     progress = {"index": 0, "slot": 0, "started": None}
     stays = False
-    seen = {"slices": 0, "slots": 0, "discarded": 0, "ordinary behind quantized": 0}
+    seen = {"slices": 0, "slots": 0, "discarded": 0, "held up": 0, "held up by an average": 0}
     for now in range(60_000):
         for c, queue in enumerate(queues):
             getattr(dut, f"wave__{c}__valid").value = int(bool(queue))
@@ -137,10 +142,6 @@ async def check_rows(dut):
                     assert (job["scales"], job["more"]) == (0, wave.quantize)
                     assert (job["offset"], job["length"]) == (wave.offset, wave.length)
                 assert int(dut.start_destinations.value) == wave.destinations
-                if not wave.quantize:
-                    gap = now - last_quantized
-                    assert gap > lead_cycles(config), "an ordinary row overtakes"
-                    seen["ordinary behind quantized"] += gap == lead_cycles(config) + 1
                 progress |= {"index": index + 1, "started": now}
                 seen["slices"] += 1
             elif dut.start_scales.value:
@@ -156,8 +157,12 @@ async def check_rows(dut):
                 seen["slots"] += 1
             else:
                 assert job is None, "a job without its first row"
-            if wave.quantize and (dut.start.value or dut.start_scales.value):
-                last_quantized = now
+            if dut.start.value or dut.start_scales.value:
+                assert now + wave.lead > last_result, "a result overtakes"
+                if wave.lead < last_lead and now + wave.lead == last_result + 1:
+                    seen["held up"] += 1
+                    seen["held up by an average"] += last_lead == average_lead(config)
+                last_result, last_lead = now + wave.lead, wave.lead
             if dut.free.value:
                 assert all(wave.complete(p, now) for p in sources), "freed while rows come"
                 if wave.failed:

@@ -49,12 +49,13 @@ class Check(wiring.Component):
         for i, address in enumerate(instruction.addresses):
             odd = address[:low].any() | (quantize & scales.addresses[i][:low].any())
             m.d.comb += misaligned[i].eq(used[i] & odd)
+        last_operation = ReduceOp.AVG if config.isa.average else ReduceOp.BYPASS
         known_format = Signal()
         odd_length = Signal()
         for code in FORMATS:
             with m.If(~quantize & (instruction.data_type == code)):
                 m.d.comb += [
-                    known_format.eq(instruction.reduce_op <= ReduceOp.BYPASS.value),
+                    known_format.eq(instruction.reduce_op <= last_operation.value),
                     odd_length.eq(instruction.length[0]),
                 ]
         for entry in block_formats(config):

@@ -1,4 +1,4 @@
-"""Reduction of one element over all ports: sum, maximum, minimum or copy."""
+"""Reduction of one element over all ports: sum, average, maximum, minimum or copy."""
 
 from amaranth import Cat, Const, Module, Mux, Signal, signed
 from amaranth.lib import wiring
@@ -13,6 +13,8 @@ from hw.isa.arithmetic import (
     shifted_to_top,
     signed_sum,
 )
+from hw.isa.average import AverageLane, Divisor, dividend_bits
+from hw.isa.rounding import EXPONENT_BITS, SIGNIFICAND_BITS, round_and_pack
 from hw.spec.instruction import DataType, ReduceOp
 from hw.stream.delay import delayed
 
@@ -23,34 +25,47 @@ TOP_BITS = 8
 class ReduceLane(wiring.Component):
     """One 16-bit lane of the reduction pipeline.
 
-    Parameters: ``operands``, number of ports.
+    Parameters: ``operands``, number of ports; ``average``, with the divider of AVG.
 
     Ports
     -----
     operands : in, one 16-bit value per port
     present : in, one bit per port that takes part; the others do not count
     data_type, reduce_op : in
-    result : out, 16 bits
+    reciprocal, drop : in, of :class:`hw.isa.average.Divisor`, ``DIVISOR_LAG`` cycles later;
+        with ``average``
+    result : out, 16 bits; of all but AVG
+    average : out, 16 bits; with ``average``: of AVG
 
-    All inputs belong together and may change every cycle; the result follows after
-    ``LATENCY`` cycles, one per cycle. Numerics: ``docs/numerics.md``; golden twin:
-    ``models/formats/floating.py``. A sum places each operand in a 40-bit fixed-point window,
-    adds integers and rounds once to nearest even, so neither order nor tree shape shows.
+    All inputs belong together and may change every cycle; ``result`` follows after
+    ``LATENCY`` cycles, ``average`` after ``AVERAGE_LATENCY``, one per cycle. Numerics:
+    ``docs/numerics.md``; golden twin: ``models/formats/floating.py``. A sum places each operand
+    in a 40-bit fixed-point window, adds integers and rounds once to nearest even, so neither
+    order nor tree shape shows. An average divides the normalised sum before it is rounded.
     """
 
     LATENCY = 8
+    DIVISOR_LAG = 7
+    AVERAGE_LATENCY = DIVISOR_LAG + AverageLane.LATENCY
 
-    def __init__(self, operands: int):
+    def __init__(self, operands: int, *, average: bool = False):
         self._count = operands
-        super().__init__(
-            {
-                "operands": In(16).array(operands),
-                "present": In(operands),
-                "data_type": In(DataType),
-                "reduce_op": In(ReduceOp),
-                "result": Out(16),
+        self._average = average
+        members = {
+            "operands": In(16).array(operands),
+            "present": In(operands),
+            "data_type": In(DataType),
+            "reduce_op": In(ReduceOp),
+            "result": Out(16),
+        }
+        if average:
+            divisor = Divisor(operands)
+            members |= {
+                "reciprocal": In(len(divisor.reciprocal)),
+                "drop": In(len(divisor.drop)),
+                "average": Out(16),
             }
-        )
+        super().__init__(members)
 
     def elaborate(self, platform):
         m = Module()
@@ -112,7 +127,7 @@ class ReduceLane(wiring.Component):
         both = (infinite & sign).any() & (infinite & ~sign).any()
         zeros = Cat(value[:15] == 0 for value in raw)
         m.d.sync += [
-            any_nan.eq(nan.any() | (both & (operation == ReduceOp.SUM))),
+            any_nan.eq(nan.any() | (both & _adds(operation))),
             infinity.eq(infinite.any()),
             infinity_sign.eq((infinite & sign).any()),
             all_negative_zero.eq(((zeros & sign) | ~present).all()),
@@ -165,7 +180,7 @@ class ReduceLane(wiring.Component):
         zeros_5 = leading_zeros(m, magnitude, "magnitude")
         limit = Signal(TOP_BITS + 1)
         shift = Signal(6)
-        biased = Signal(TOP_BITS + 2)
+        biased = Signal(EXPONENT_BITS)
         is_zero = Signal()
         m.d.sync += [
             limit.eq(top_4 + (headroom - 1)),
@@ -176,7 +191,8 @@ class ReduceLane(wiring.Component):
         top_6 = delayed(m, top_4, 2, "top_a")
 
         # Stage 7: normalise.
-        normal, rest = Signal(fp16.fraction_bits + 2), Signal()
+        normal_bits = dividend_bits(count) if self._average else SIGNIFICAND_BITS
+        normal, rest = Signal(normal_bits), Signal()
         m.d.sync += [
             Cat(normal, rest).eq(Cat(*shifted_to_top(magnitude, shift, keep=len(normal)))),
             biased.eq(top_6 + headroom - shift),
@@ -200,7 +216,7 @@ class ReduceLane(wiring.Component):
             m.d.sync += instead.eq(extreme_6)
         with m.Elif(any_nan_6):
             m.d.sync += instead.eq(nan_bits)
-        with m.Elif(operation_6 != ReduceOp.SUM):
+        with m.Elif(~_adds(operation_6)):
             m.d.sync += instead.eq(extreme_6)
         with m.Elif(infinity_6):
             m.d.sync += instead.eq(Cat(infinity_bits[:15], infinity_sign_6))
@@ -211,24 +227,27 @@ class ReduceLane(wiring.Component):
 
         # Stage 8: round once, to nearest even; pack.
         bf16_7 = delayed(m, bf16_6, 1, "bf16_c")
-        packed = {entry: _round_and_pack(m, normal, rest, biased, entry) for entry in (fp16, bf16)}
+        packed = {entry: round_and_pack(m, normal, rest, biased, entry) for entry in (fp16, bf16)}
         magnitude_bits = Mux(bf16_7, packed[bf16], packed[fp16])
         m.d.sync += self.result.eq(Mux(special, instead, Cat(magnitude_bits[:15], negative_7)))
+
+        # Or divide first.
+        if self._average:
+            m.submodules.divide = divide = AverageLane(count)
+            m.d.comb += [
+                divide.normal.eq(normal),
+                divide.rest.eq(rest),
+                divide.exponent.eq(biased),
+                divide.negative.eq(negative_7),
+                divide.special.eq(special),
+                divide.instead.eq(instead),
+                divide.bf16.eq(bf16_7),
+                divide.reciprocal.eq(self.reciprocal),
+                divide.drop.eq(self.drop),
+                self.average.eq(divide.result),
+            ]
         return m
 
 
-def _round_and_pack(m, normal, rest, biased, entry):
-    """Exponent and fraction of ``normal``, whose top bit weighs 2^(biased - bias), and below
-    which there is a ``rest``."""
-    kept_bits = entry.fraction_bits + 1
-    dropped = len(normal) - kept_bits
-    kept = normal[dropped:]
-    guard = normal[dropped - 1]
-    sticky = normal[: dropped - 1].any() | rest
-    # A subnormal has no leading one: its exponent field is zero. A carry out of the
-    # fraction moves into the exponent by itself, up to infinity.
-    field = Signal(len(biased), name=f"field_{entry.code.name.lower()}")
-    m.d.comb += field.eq(Mux(normal[-1], biased, 0))
-    combined = Signal(len(biased) + entry.fraction_bits + 1, name=f"packed_{entry.code.name}")
-    m.d.comb += combined.eq(Cat(kept[: entry.fraction_bits], field) + (guard & (sticky | kept[0])))
-    return Mux(combined >= entry.infinity, Const(entry.infinity, 15), combined[:15])
+def _adds(operation):
+    return (operation == ReduceOp.SUM) | (operation == ReduceOp.AVG)

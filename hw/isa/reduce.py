@@ -4,11 +4,18 @@ from amaranth import Cat, Module
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from hw.isa.average import Divisor
 from hw.isa.lane import ReduceLane
 from hw.spec.config import Config
 from hw.spec.instruction import DataType, ReduceOp
+from hw.stream.delay import delayed
 
 LANE_BITS = 16
+
+
+def average_lead(config: Config) -> int:
+    """So much later an average arrives than other results."""
+    return ReduceLane.AVERAGE_LATENCY - ReduceLane.LATENCY if config.isa.average else 0
 
 
 class Reduce(wiring.Component):
@@ -22,7 +29,8 @@ class Reduce(wiring.Component):
     result : out, one slice
 
     A free-running pipeline without back-pressure: the result of a cycle's inputs follows
-    ``LATENCY`` cycles later, one slice per cycle. Who starts a row must have room for it.
+    ``LATENCY`` cycles later, one slice per cycle; that of an AVG :func:`average_lead` cycles
+    after that, when there must be no other. Who starts a row must have room for it.
     """
 
     LATENCY = ReduceLane.LATENCY
@@ -43,9 +51,14 @@ class Reduce(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        results = []
+        results, averages = [], []
+        average = self._config.isa.average
+        if average:
+            m.submodules.divisor = divisor = Divisor(len(self.slices))
+            lag = ReduceLane.DIVISOR_LAG - Divisor.LATENCY
+            m.d.comb += divisor.present.eq(delayed(m, self.present, lag, "present"))
         for index in range(len(self.result) // LANE_BITS):
-            m.submodules[f"lane_{index}"] = lane = ReduceLane(self._config.system.endpoints)
+            m.submodules[f"lane_{index}"] = lane = ReduceLane(len(self.slices), average=average)
             for source, operand in zip(self.slices, lane.operands, strict=True):
                 m.d.comb += operand.eq(source.word_select(index, LANE_BITS))
             m.d.comb += [
@@ -54,5 +67,12 @@ class Reduce(wiring.Component):
                 lane.reduce_op.eq(self.reduce_op),
             ]
             results.append(lane.result)
+            if average:
+                m.d.comb += [lane.reciprocal.eq(divisor.reciprocal), lane.drop.eq(divisor.drop)]
+                averages.append(lane.average)
         m.d.comb += self.result.eq(Cat(*results))
+        if average:
+            divides = self.reduce_op == ReduceOp.AVG
+            with m.If(delayed(m, divides, ReduceLane.AVERAGE_LATENCY, "divides")):
+                m.d.comb += self.result.eq(Cat(*averages))
         return m

@@ -8,7 +8,7 @@ from hw.formats import block_formats
 from hw.isa.jobs import index_bits, longest_block
 from hw.isa.quantized_reduction import QuantizedReduction, control_layout, gathered
 from hw.isa.quantized_reduction import latency as quantized_latency
-from hw.isa.reduce import Reduce
+from hw.isa.reduce import Reduce, average_lead
 from hw.isa.scale_buffer import scale_position
 from hw.isa.wave_table import WaveTable
 from hw.spec.config import Config
@@ -38,7 +38,8 @@ class Reduction(wiring.Component):
     quantizing : out, a register: the quantizing datapath is in use
 
     One slice per cycle. A row arrives ``WaveTable.READ_LATENCY + Reduce.LATENCY`` cycles after
-    the start of its last slice, a quantized one :func:`lead_cycles` later; who starts rows sees
+    the start of its last slice, an average ``average_lead`` and a quantized one
+    :func:`lead_cycles` later; who starts rows sees
     to it that their slices follow each other without a pause and that no two results meet.
     """
 
@@ -74,20 +75,33 @@ class Reduction(wiring.Component):
         read = WaveTable.READ_LATENCY
         parts = config.isa.cycles_per_row
         part = self.index[: (parts - 1).bit_length()]
-        targets = Mux(self.start & ~self.quantize & part.all(), self.destinations, 0)
+        ordinary = self.start & ~self.quantize
+        divides = ordinary & (self.reduce_op == ReduceOp.AVG)
+        targets = Mux(ordinary & part.all(), self.destinations, 0)
         now = delayed(m, part, read, "part")
         slices = [row.word_select(now, 8 * config.slice_bytes) for row in self.rows]
         m.d.comb += [
-            self.arriving.eq(delayed(m, targets, read + Reduce.LATENCY, "targets")),
+            self.arriving.eq(self._arriving(m, targets, divides)),
             self.result.eq(gathered(m, reduce.result, parts)),
             reduce.present.eq(delayed(m, self.sources, read, "sources")),
             reduce.data_type.eq(delayed(m, self.data_type, read, "data_type")),
-            reduce.reduce_op.eq(delayed(m, self.reduce_op, read, "reduce_op")),
+            # No average without a start: it would stand in the way of what started later.
+            reduce.reduce_op.eq(
+                delayed(m, Mux(ordinary, self.reduce_op, ReduceOp.SUM), read, "reduce_op")
+            ),
             *(sink.eq(source) for sink, source in zip(reduce.slices, slices, strict=True)),
         ]
         if block_formats(config):
             self._quantize(m, slices)
         return m
+
+    def _arriving(self, m, targets, divides):
+        """Where the ordinary row that is there now goes; ``targets`` of the one that starts."""
+        cycles, later = WaveTable.READ_LATENCY + Reduce.LATENCY, average_lead(self._config)
+        if not later:
+            return delayed(m, targets, cycles, "targets")
+        soon = delayed(m, Mux(divides, 0, targets), cycles, "targets")
+        return soon | delayed(m, Mux(divides, targets, 0), cycles + later, "targets_divided")
 
     def _quantize(self, m, slices):
         config = self._config

@@ -12,8 +12,10 @@ from hw.isa.jobs import (
     wave_layout,
     write_job_layout,
 )
+from hw.isa.reduce import average_lead
 from hw.isa.reduction import lead_cycles
 from hw.spec.config import Config
+from hw.spec.instruction import ReduceOp
 from hw.stream.arbiter import RoundRobin, select
 
 
@@ -39,10 +41,10 @@ class Scheduler(wiring.Component):
 
     A wave of *r* rows and *s* rows of scales takes *r* x ``cycles_per_row`` + *s* + 1 cycles. The
     slices of a row or block start in consecutive cycles, once its last row is there. The
-    reduction of ordinary rows is shorter than that of quantized ones: it begins only when it
-    cannot overtake. A wave of a failed instruction is discarded once its answers are in; one that
-    fails half-way is completed, with undefined rows, so that the packets already begun end; its
-    instruction's status tells.
+    reduction of averages takes longer than that of other ordinary rows, that of quantized ones
+    longer still: a shorter one begins only when it cannot overtake. A wave of a failed
+    instruction is discarded once its answers are in; one that fails half-way is completed, with
+    undefined rows, so that the packets already begun end; its instruction's status tells.
     """
 
     def __init__(self, config: Config):
@@ -141,14 +143,20 @@ class Scheduler(wiring.Component):
             self.asked.eq((self.index | run_mask) >> fold),
         ]
 
-        # Ordinary rows must not overtake quantized ones.
-        lead = lead_cycles(config)
-        overtake = Signal(range(lead + 1))
-        with m.If((self.start & wave.quantize) | self.start_scales):
+        # By how many cycles the wave's results come later than those of a sum, and those that
+        # are on their way: none may overtake.
+        leads = lead_cycles(config), average_lead(config)
+        lead = Signal(range(max(leads) + 1))
+        overtake = Signal.like(lead)
+        with m.If(wave.quantize):
+            m.d.comb += lead.eq(lead_cycles(config))
+        with m.Elif(wave.reduce_op == ReduceOp.AVG):
+            m.d.comb += lead.eq(average_lead(config))
+        with m.If(self.start | self.start_scales):
             m.d.sync += overtake.eq(lead)
         with m.Elif(overtake != 0):
             m.d.sync += overtake.eq(overtake - 1)
-        clear = wave.quantize | (overtake == 0)
+        clear = overtake <= lead
 
         # A cycle behind the wave: scales come later than that.
         last_slot = Signal.like(self.slot)

@@ -157,6 +157,9 @@ class IsaConfig:
         high=128,
         power_of_two=True,
     )
+    average: bool = parameter(
+        "build the dividers of the reduction AVG: without them it is refused", True
+    )
     streaming_reduction: bool = parameter(
         "reduce a row as soon as every table has it", True, runtime=True
     )

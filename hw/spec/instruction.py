@@ -29,6 +29,8 @@ class ReduceOp(enum.IntEnum, shape=4):
     MIN = 2
     BYPASS = 3
     """Copy the one source bit for bit."""
+    AVG = 4
+    """The sum divided by the number of sources, rounded once."""
 
 
 def instruction_layout(config: Config) -> data.StructLayout:

@@ -35,6 +35,10 @@ _FORMATS = {DataType.FP16: _Format(5, 10), DataType.BF16: _Format(8, 7)}
 BF16_WINDOW_BITS = 40
 """Bits kept below and including the leading bit of the largest operand's binade."""
 
+QUOTIENT_BITS = 16
+"""Bits below the window of a quotient by the number of operands: at most 46 above are used by
+the sum of 72, as many as a system can have."""
+
 
 def reduce(operands: Bits, data_type: DataType, operation: ReduceOp) -> Bits:
     """The result that the hardware must produce, bit for bit."""
@@ -43,8 +47,9 @@ def reduce(operands: Bits, data_type: DataType, operation: ReduceOp) -> Bits:
         if operands.shape[0] != 1:
             raise ValueError(f"bypass of {operands.shape[0]} operands: must be exactly 1")
         return operands[0].copy()
-    if operation == ReduceOp.SUM:
-        return _sum(operands, DataType(data_type))
+    if operation in (ReduceOp.SUM, ReduceOp.AVG):
+        divisor = operands.shape[0] if operation == ReduceOp.AVG else 1
+        return _sum(operands, DataType(data_type), divisor)
     return _extreme(operands, DataType(data_type), largest=operation == ReduceOp.MAX)
 
 
@@ -62,12 +67,14 @@ def _extreme(operands: Bits, data_type: DataType, *, largest: bool) -> Bits:
     return np.where(_is_nan(operands, kind).any(axis=0), np.uint16(kind.quiet_nan), result)
 
 
-def _sum(operands: Bits, data_type: DataType) -> Bits:
+def _sum(operands: Bits, data_type: DataType, divisor: int) -> Bits:
+    """The sum over ``divisor``, rounded once."""
     kind = _FORMATS[data_type]
     negative = (operands & 0x8000) != 0
     magnitude = operands & 0x7FFF
     infinite = magnitude == kind.infinity
-    rounded = _fp16_sum(operands) if data_type == DataType.FP16 else _bf16_sum(operands)
+    finite_sum = _fp16_sum if data_type == DataType.FP16 else _bf16_sum
+    rounded = finite_sum(operands, divisor)
 
     plus, minus = (infinite & ~negative).any(axis=0), (infinite & negative).any(axis=0)
     nan = _is_nan(operands, kind).any(axis=0) | (plus & minus)
@@ -89,38 +96,42 @@ def _parts(operands: Bits, kind: _Format) -> tuple[Bits, Bits, Bits]:
     return sign, np.maximum(field, 1), np.where(special, 0, significand)
 
 
-def _fp16_sum(operands: Bits) -> Bits:
+def _fp16_sum(operands: Bits, divisor: int) -> Bits:
     sign, exponent, significand = _parts(operands, _FORMATS[DataType.FP16])
     total = (sign * (significand << (exponent - 1) % 31)).sum(axis=0)
-    value = _round(total, keep=11, lsb_exponent=-24, smallest_exponent=-24)
+    value = _round(total, divisor, keep=11, lsb_exponent=-24, smallest_exponent=-24)
     with np.errstate(over="ignore"):
         return value.astype(np.float16).view(np.uint16)
 
 
-def _bf16_sum(operands: Bits) -> Bits:
+def _bf16_sum(operands: Bits, divisor: int) -> Bits:
     sign, exponent, significand = _parts(operands, _FORMATS[DataType.BF16])
     top = exponent.max(axis=0)
     distance = np.minimum(top - exponent, 63)
     aligned = (significand << (BF16_WINDOW_BITS - 8)) >> distance
     total = (sign * aligned).sum(axis=0)
     lsb = top - 127 - (BF16_WINDOW_BITS - 1)
-    value = _round(total, keep=8, lsb_exponent=lsb, smallest_exponent=-133)
+    value = _round(total, divisor, keep=8, lsb_exponent=lsb, smallest_exponent=-133)
     with np.errstate(over="ignore"):
         return (value.astype(np.float32).view(np.uint32) >> 16).astype(np.uint16)
 
 
-def _round(total: Bits, *, keep: int, lsb_exponent, smallest_exponent: int) -> Bits:
-    """``total`` x 2^lsb_exponent, rounded to nearest even at ``keep`` bits.
+def _round(total: Bits, divisor: int, *, keep: int, lsb_exponent, smallest_exponent: int) -> Bits:
+    """``total`` x 2^lsb_exponent / ``divisor``, rounded to nearest even at ``keep`` bits.
 
     The result is exact in float64 and its last place weighs at least
     2^smallest_exponent.
     """
-    magnitude = np.abs(total)
+    magnitude, left = np.abs(total), np.zeros_like(total)
+    if divisor > 1:
+        # Bits enough that the last one kept is not the last of the quotient.
+        magnitude, left = np.divmod(magnitude << QUOTIENT_BITS, divisor)
+        lsb_exponent = lsb_exponent - QUOTIENT_BITS
     bits = np.frexp(magnitude.astype(np.float64))[1]
     drop = np.maximum(np.maximum(bits - keep, smallest_exponent - lsb_exponent), 0)
     drop = np.minimum(drop, 62)
     kept = magnitude >> drop
     rest = magnitude - (kept << drop)
     half = np.where(drop > 0, np.int64(1) << np.maximum(drop - 1, 0), np.int64(1) << 62)
-    kept += (rest > half) | ((rest == half) & (kept & 1 == 1))
+    kept += (rest > half) | ((rest == half) & ((left > 0) | (kept & 1 == 1)))
     return np.ldexp(np.copysign(kept.astype(np.float64), total), drop + lsb_exponent)

@@ -38,6 +38,8 @@ def check(
     else:
         if code not in FORMATS or operation not in {entry.value for entry in ReduceOp}:
             return Status.BAD_FORMAT
+        if operation == ReduceOp.AVG and not config.isa.average:
+            return Status.BAD_FORMAT
         unit = 2
     sources, destinations = instruction["sources"], instruction["destinations"]
     synchronised = instruction["barrier"] or instruction["notify"]

@@ -5,7 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from hw.formats import block_format, is_block_scaled
+from hw.isa.reduce import average_lead
+from hw.isa.reduction import lead_cycles
 from hw.spec.config import Config
+from hw.spec.instruction import ReduceOp
 from models.simulator.crossbar import BUFFER, LANE
 from models.simulator.endpoint import ENDPOINT
 from models.simulator.flit import NOTHING
@@ -145,6 +148,9 @@ def _fill_instruction(config: Config, timing: Timing, item, given: Instruction) 
         entry = block_format(config, given.data_type)
         item["ratio"] = entry.ratio
         item["run"] = max(item["run"], entry.slices_per_block(config.slice_bytes))
+        item["lead"] = lead_cycles(config)
+    elif given.reduce_op == ReduceOp.AVG:
+        item["lead"] = average_lead(config)
     for name in ("sources", "destinations", "participants"):
         mask = getattr(given, name)
         item[name][: timing.ports] = [

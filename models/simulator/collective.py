@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from hw.formats import block_format, is_block_scaled
 from hw.formats.data_type import DataType
 from hw.spec.config import Config
+from hw.spec.instruction import ReduceOp
 from models.simulator.simulation import simulate
 from models.simulator.work import Instruction
 
@@ -49,6 +50,7 @@ def allreduce(
     length: int,
     data_type: DataType = DataType.FP16,
     *,
+    reduce_op: ReduceOp = ReduceOp.SUM,
     synchronised: bool = True,
 ) -> Duration:
     """``length``: bytes of elements on the wire. From the last arrival to the last flag; not
@@ -60,16 +62,21 @@ def allreduce(
     wave = config.isa.wave_bytes
     steady = -(-STEADY_BYTES // wave) * wave
     if plane <= 2 * steady:
-        return Duration(_simulated(config, plane, data_type, synchronised), simulated=True)
+        cycles = _simulated(config, plane, data_type, reduce_op, synchronised)
+        return Duration(cycles, simulated=True)
     rest = plane % wave
     near, far = (
-        _simulated(config, size + rest, data_type, synchronised) for size in (steady, 2 * steady)
+        _simulated(config, size + rest, data_type, reduce_op, synchronised)
+        for size in (steady, 2 * steady)
     )
     waves = (plane - rest - 2 * steady) // wave
     return Duration(far + waves * (far - near) / (steady // wave), simulated=False)
 
 
 @functools.lru_cache(maxsize=4096)
-def _simulated(config: Config, length: int, data_type: DataType, synchronised: bool) -> int:
-    outcome = simulate(config, [Instruction(length, data_type, synchronised=synchronised)])
+def _simulated(
+    config: Config, length: int, data_type: DataType, reduce_op: ReduceOp, synchronised: bool
+) -> int:
+    item = Instruction(length, data_type, reduce_op, synchronised=synchronised)
+    outcome = simulate(config, [item])
     return outcome.visible if synchronised else outcome.unsynchronised

@@ -21,6 +21,7 @@ INSTRUCTION = np.dtype(
         ("controller", np.int64),
         ("rows", np.int64),
         ("ratio", np.int64),  # bytes of elements per byte of scales; 0: no scales
+        ("lead", np.int64),  # by how many cycles its results come later than those of a sum
         ("run", np.int64),  # slices that cannot pause between them
         ("sources", np.int8, (MAX_PORTS,)),
         ("destinations", np.int8, (MAX_PORTS,)),

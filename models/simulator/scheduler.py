@@ -95,7 +95,7 @@ def _step(
     free &= not (wanted and me.job_turn == 0)
     if me.state == BEGIN:
         begins = here if timing.streaming else complete
-        clear = item.ratio != 0 or me.overtake == 0
+        clear = me.overtake <= item.lead
         if begins and room and clear:
             if free:
                 _queue_job(me, item, False, rows, ports, timing, queues, now)
@@ -142,8 +142,8 @@ def _start(me, item, ports, timing: Timing, queues: Queues, now: int) -> None:
         _reserve(item, ports, timing)
     if part == timing.cycles_per_row - 1:
         _arrive(me, item, ports, timing, queues, now)
-    elif item.ratio:
-        me.overtake = timing.lead
+    else:
+        me.overtake = item.lead
 
 
 @compiled
@@ -157,15 +157,13 @@ def _reserve(item, ports, timing: Timing) -> None:
 @compiled
 def _arrive(me, item, ports, timing: Timing, queues: Queues, now: int) -> None:
     """A row's result is on its way to every destination."""
-    lead = timing.lead if item.ratio else 0
-    if item.ratio:
-        me.overtake = timing.lead
+    me.overtake = item.lead
     item.last_write = now
     if item.first_row == NEVER:
         item.first_row = now
     for index in range(timing.ports):
         if item.destinations[index]:
-            push(queues, ports[index].rows, 0, now + timing.result + lead + QUEUE_CYCLES)
+            push(queues, ports[index].rows, 0, now + timing.result + item.lead + QUEUE_CYCLES)
 
 
 @compiled

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from hw.formats import block_formats
 from hw.isa.jobs import longest_run
 from hw.isa.reduce import Reduce
-from hw.isa.scheduler import lead_cycles
 from hw.isa.wave_table import WaveTable
 from hw.spec.config import Config, ConfigError
 from hw.spec.link import one_way_cycles
@@ -51,8 +49,6 @@ class Timing(NamedTuple):
     block_rows: int
     """Room that a destination keeps for rows that cannot pause."""
     result: int
-    lead: int
-    """A quantized row's result comes so much later."""
     shuffle: int
     poll_interval: int
     up_depth: tuple[int, ...]
@@ -95,7 +91,6 @@ class Timing(NamedTuple):
             cycles_per_row=isa.cycles_per_row,
             block_rows=longest_run(config) // isa.cycles_per_row,
             result=ROW_TO_RESULT,
-            lead=lead_cycles(config) if block_formats(config) else 0,
             shuffle=config.endpoint.shuffle_slots,
             poll_interval=POLL_INTERVAL,
             up_depth=tuple(queue_flits(config, channel) for channel in up),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from hw.formats.data_type import DataType
+from hw.spec.instruction import ReduceOp
 
 
 @dataclass(frozen=True)
@@ -15,6 +16,7 @@ class Instruction:
 
     length: int
     data_type: DataType = DataType.FP16
+    reduce_op: ReduceOp = ReduceOp.SUM
     controller: int = 0
     sources: int | None = None
     destinations: int | None = None

@@ -9,6 +9,7 @@ from typing import Any
 from hw.formats import block_formats
 from hw.formats.data_type import DataType
 from hw.spec.config import Config, load
+from hw.spec.instruction import ReduceOp
 from hw.spec.registers import FEATURE_BITS
 from models.simulator.collective import wire_bytes
 from models.simulator.work import Instruction, Traffic
@@ -48,6 +49,7 @@ def cases(name: str, *, quick: bool) -> Iterator[Case]:
     for switches, config in switch_sets(base):
         yield from _allreduces(config, switches, sizes)
     size = sizes[-1]
+    yield from _averages(base, size)
     yield from _tenants(base, size)
     yield from _beside_traffic(base, size)
 
@@ -74,6 +76,20 @@ def _allreduces(config: Config, switches: str, sizes: list[int]) -> Iterator[Cas
                 length = wire_bytes(config, size, data_type)
                 item = Instruction(length, data_type, synchronised=synchronised)
                 yield Case(config, what, switches, size, (item,))
+
+
+def _averages(config: Config, size: int) -> Iterator[Case]:
+    """Alone, and where there are two tenants beside sums, which they hold up."""
+    averaged = Instruction(size, reduce_op=ReduceOp.AVG, synchronised=False)
+    yield Case(config, "fp16 avg, no sync", ALL_SWITCHES, size, (averaged,))
+    if config.isa.wave_controllers < 2:
+        return
+    share = size // 2
+    tenants = (
+        Instruction(share, reduce_op=ReduceOp.AVG, synchronised=False),
+        Instruction(share, controller=1, synchronised=False),
+    )
+    yield Case(config, "two tenants, one averages", ALL_SWITCHES, share, tenants)
 
 
 def _tenants(config: Config, size: int) -> Iterator[Case]:

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from hw.spec.config import AXI_BOUNDARY_BYTES
-from hw.spec.instruction import ReduceOp
 from hw.spec.status import Status
 from models.simulator.work import Instruction
 from scin.collectives import build
@@ -105,7 +104,7 @@ def _program(case: Case, item: Instruction) -> list[dict[str, Any]]:
         "allreduce",
         item.length,
         item.data_type,
-        ReduceOp.SUM,
+        item.reduce_op,
         synchronise=item.synchronised,
     )
     offset = item.controller * program.layout.footprint
