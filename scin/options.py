@@ -94,6 +94,11 @@ def parse_reduce_op(text: str) -> ReduceOp:
     return names[text]
 
 
+def check_average(config: Config, reduce_op: ReduceOp) -> None:
+    if reduce_op == ReduceOp.AVG and not config.isa.average:
+        raise InputError("redop avg: isa.average = false, this switch is built without dividers")
+
+
 json_option = click.option(
     "--json",
     "json_path",

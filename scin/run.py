@@ -21,6 +21,7 @@ from scin.files import OutputFile, OutputFolder, check_folder, takes_stdout
 from scin.options import (
     EXIT_WRONG,
     InputError,
+    check_average,
     check_operation,
     common,
     fault_option,
@@ -120,6 +121,7 @@ def run(
         config = with_faults(config, rates)
     check_buildable(config)
     data_type, reduce_op = choose_data_type(operation, dtype, pattern), parse_reduce_op(redop)
+    check_average(config, reduce_op)
     block_type = data_type if data_type is not None and is_block_scaled(data_type) else None
     if block_type is not None:
         check_quantized(config, operation, block_type, reduce_op)

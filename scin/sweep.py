@@ -24,6 +24,7 @@ from scin.files import takes_stdout
 from scin.options import (
     EXIT_WRONG,
     InputError,
+    check_average,
     check_operation,
     common,
     parse_data_type,
@@ -101,6 +102,9 @@ def sweep(
     data_type, reduce_op = parse_data_type(dtype), parse_reduce_op(redop)
     algorithms = parse_list("algo", algo, ALGORITHMS)
     backend = _backend(backend, algorithms)
+    check_average(config, reduce_op)
+    if DMA_RING in algorithms and reduce_op == ReduceOp.AVG:
+        raise InputError(f"algo {DMA_RING}: redop sum, max or min; its adders do not divide")
     wire_type = _check(config, operation, algorithms, data_type, inq_format, reduce_op)
     if backend == "sim":
         refuse_options("the simulator has no data", "seed")
