@@ -41,6 +41,14 @@ def divisor_of(number: int, operands: int) -> tuple[int, int]:
     return -(-(1 << reciprocal_shift(operands)) // odd) << up, power + up
 
 
+def divisor_members(operands: int) -> dict:
+    """Shapes of what :func:`divisor_of` gives."""
+    return {
+        "reciprocal": reciprocal_shift(operands) + 1,
+        "drop": range((operands - 1).bit_length() + 1),
+    }
+
+
 class Divisor(wiring.Component):
     """Per slice: what its lanes need to divide by the number of ports that take part.
 
@@ -59,8 +67,7 @@ class Divisor(wiring.Component):
         super().__init__(
             {
                 "present": In(operands),
-                "reciprocal": Out(reciprocal_shift(operands) + 1),
-                "drop": Out(range(operands.bit_length() + 1)),
+                **{name: Out(shape) for name, shape in divisor_members(operands).items()},
             }
         )
 
@@ -109,8 +116,7 @@ class AverageLane(wiring.Component):
                 "special": In(1),
                 "instead": In(16),
                 "bf16": In(1),
-                "reciprocal": In(reciprocal_shift(operands) + 1),
-                "drop": In(range(operands.bit_length() + 1)),
+                **{name: In(shape) for name, shape in divisor_members(operands).items()},
                 "result": Out(16),
             }
         )

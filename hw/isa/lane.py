@@ -13,7 +13,7 @@ from hw.isa.arithmetic import (
     shifted_to_top,
     signed_sum,
 )
-from hw.isa.average import AverageLane, Divisor, dividend_bits
+from hw.isa.average import AverageLane, dividend_bits, divisor_members
 from hw.isa.rounding import EXPONENT_BITS, SIGNIFICAND_BITS, round_and_pack
 from hw.spec.instruction import DataType, ReduceOp
 from hw.stream.delay import delayed
@@ -59,12 +59,9 @@ class ReduceLane(wiring.Component):
             "result": Out(16),
         }
         if average:
-            divisor = Divisor(operands)
-            members |= {
-                "reciprocal": In(len(divisor.reciprocal)),
-                "drop": In(len(divisor.drop)),
-                "average": Out(16),
-            }
+            shapes = divisor_members(operands)
+            members |= {name: In(shape) for name, shape in shapes.items()}
+            members["average"] = Out(16)
         super().__init__(members)
 
     def elaborate(self, platform):
