@@ -74,7 +74,10 @@ def _blocks() -> dict[str, Block]:
         ),
         "switch.crossbar": Block(lambda c: Crossbar(c, multicast=False), lambda c: 3),
         "switch.crossbar_multicast": Block(lambda c: Crossbar(c, multicast=True), one),
-        "isa.lane": Block(lambda c: ReduceLane(c.system.endpoints), lambda c: c.flit_bits // 16),
+        "isa.lane": Block(
+            lambda c: ReduceLane(c.system.endpoints, average=c.isa.average),
+            lambda c: c.flit_bits // 16,
+        ),
         "isa.dequantize": Block(
             lambda c: DequantizeLane(c.system.endpoints, block_formats(c)), bytes_per_flit
         ),

@@ -50,6 +50,7 @@ def test_nonzero_blocks(flit_bytes, cycles, formats):
     )
 
 
+@pytest.mark.filterwarnings("ignore::amaranth.hdl.UnusedElaboratable")
 def test_needs_a_window_that_moves():
     with pytest.raises(ValueError, match="no format whose window follows"):
         NonzeroBlocks(configuration(16, 1, "int8,nvfp4"))

@@ -44,11 +44,12 @@ class Wave:
     """A wave as a controller offers it, and when its rows are there."""
 
     def __init__(self, rng, config, controller, number):
-        self.quantize = rng.randrange(2)
+        kind = rng.choice(["quantized", "average", "average", "sum", "sum"])
+        self.quantize = int(kind == "quantized")
         self.data_type = rng.choice(list(FORMATS)) if self.quantize else int(DataType.FP16)
-        averages = not self.quantize and rng.random() < 0.4
-        self.reduce_op = int(ReduceOp.AVG if averages else ReduceOp.SUM)
-        self.lead = lead_cycles(config) if self.quantize else averages * average_lead(config)
+        self.reduce_op = int(ReduceOp.AVG if kind == "average" else ReduceOp.SUM)
+        leads = {"quantized": lead_cycles(config), "average": average_lead(config), "sum": 0}
+        self.lead = leads[kind]
         unit = FORMATS[self.data_type].block_bytes if self.quantize else 2
         self.length = unit * rng.randrange(1, CONFIG.isa.wave_bytes // unit + 1)
         self.sources = rng.randrange(1, 1 << PORTS)

@@ -66,7 +66,6 @@ class NonzeroBlocks(wiring.Component):
                 m.d.sync += group[p].eq(self._any(self.slices[p].word_select(g, width)))
             filled.append(group)
         # Then over the groups of a block, and over its slices.
-        fixed = Cat(form[k] for k, entry in enumerate(self._formats) if not entry.scale.aligned)
         whole = [Signal(len(self.slices), name=f"whole_{g}") for g in range(count)]
         for k, entry in enumerate(self._formats):
             with m.If(form[k]):
@@ -74,8 +73,11 @@ class NonzeroBlocks(wiring.Component):
                     first = entry.first_group(g)
                     joined = [filled[h] for h in range(count) if entry.first_group(h) == first]
                     m.d.comb += whole[g].eq(_any_of(joined))
+        leaving = delayed(m, form, hold_cycles(self._config), "format_leaving")
+        fixed = [k for k, entry in enumerate(self._formats) if not entry.scale.aligned]
+        regardless = Cat(leaving[k] for k in fixed).any()
         for g, value in enumerate(self._over_slices(m, form, whole)):
-            m.d.comb += self.nonzero[g].eq(value | fixed.any().replicate(len(value)))
+            m.d.comb += self.nonzero[g].eq(value | regardless.replicate(len(value)))
         return m
 
     def _any(self, group):
