@@ -67,7 +67,7 @@ WHOLE_VECTOR = ("allgather", "reducescatter")
     help="fp16 (default), bf16; block-scaled: int8 (or int8-block), mxint8, mxfp8, mxfp4, nvfp4; "
     "bytes, which are only copied.",
 )
-@click.option("--redop", default="sum", show_default=True, help="sum, max or min.")
+@click.option("--redop", default="sum", show_default=True, help="sum, max, min or avg.")
 @click.option("--input", "pattern", metavar="GLOB", help="One .npy file per endpoint.")
 @click.option("--output", type=OutputFolder(), metavar="DIR", help="Write endpoint<i>.npy there.")
 @click.option(

@@ -68,7 +68,7 @@ RTL_ALGORITHMS = ("scin", SCIN_INQ, DMA_RING)
     show_default=True,
     help="What scin-inq quantizes to: int8 (int8-block), mxint8, mxfp8, mxfp4 or nvfp4.",
 )
-@click.option("--redop", default="sum", show_default=True, help="sum, max or min.")
+@click.option("--redop", default="sum", show_default=True, help="sum, max, min or avg.")
 @plot_option("bandwidth over size")
 @click.option("--no-sync", is_flag=True, help="Time from the first read to the last response.")
 @common(draws="of random data")
