@@ -28,8 +28,10 @@ def alone(target: Path) -> AbstractContextManager[object]:
     if target.exists():
         return nullcontext()
     make_folder(target.parent)
-    # Whoever may write the folder may wait: the umask decides.
-    return FileLock(target.with_suffix(".lock"), mode=0o666)
+    lock = target.with_suffix(".lock")
+    # The lock would make it for its owner alone; the umask is to decide who may wait.
+    os.close(os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666))
+    return FileLock(lock)
 
 
 def place(target: Path, content: bytes, *, mode: int = 0o666) -> None:
@@ -53,6 +55,6 @@ def behind_no_space(path: Path, folder: Path) -> Path:
     """The same file or folder, by a path without spaces: a link in ``folder`` if it has some."""
     if not any(sign.isspace() for sign in str(path)):
         return path
-    link = folder / path.name
+    link = folder / "_".join(path.name.split())
     os.symlink(path, link)
     return link
