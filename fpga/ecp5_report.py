@@ -51,7 +51,7 @@ def _blocks() -> dict[str, Block]:
     from hw.isa.wave_table import WaveTable
     from hw.isa.write_tracker import WriteTracker
     from hw.isa.writeback import Writeback
-    from hw.spec.packet import TO_ENDPOINT, TO_SWITCH
+    from hw.spec.packet import TO_ENDPOINT, TO_SWITCH, MessageClass
     from hw.switch.crossbar import Crossbar
     from hw.switch.switch import Switch
 
@@ -72,8 +72,12 @@ def _blocks() -> dict[str, Block]:
         "fabric.transport": Block(
             lambda c: Transport(c, transmit=TO_ENDPOINT, receive=TO_SWITCH), ports
         ),
-        "switch.crossbar": Block(lambda c: Crossbar(c, multicast=False), lambda c: 3),
-        "switch.crossbar_multicast": Block(lambda c: Crossbar(c, multicast=True), one),
+        "switch.crossbar": Block(
+            lambda c: Crossbar(c, message_class=MessageClass.READ_RESPONSE), lambda c: 3
+        ),
+        "switch.crossbar_multicast": Block(
+            lambda c: Crossbar(c, message_class=MessageClass.WRITE_REQUEST), one
+        ),
         "isa.lane": Block(
             lambda c: ReduceLane(c.system.endpoints, average=c.isa.average),
             lambda c: c.flit_bits // 16,
@@ -198,9 +202,11 @@ def _parts(config: Config) -> dict[str, tuple[list[Callable[[], Any]], float]]:
     from hw.isa.scheduler import Scheduler
     from hw.phy.frame import Framing
     from hw.phy.source_synchronous import SourceSynchronousPhy
-    from hw.spec.packet import CORE_CHANNELS, FROM_ACCELERATOR, TO_ENDPOINT, TO_SWITCH
+    from hw.spec.packet import FROM_ACCELERATOR, TO_ENDPOINT, TO_SWITCH, MessageClass
     from hw.switch.crossbar import Crossbar
     from hw.switch.path import SharedPath
+    from hw.switch.refuser import Refuser
+    from hw.switch.route import ANSWER_CLASS
 
     ports, lanes = config.system.endpoints, 6
     nothing = Contents(config, switch=False, endpoints=0)
@@ -229,9 +235,13 @@ def _parts(config: Config) -> dict[str, tuple[list[Callable[[], Any]], float]]:
         ),
         "crossbar": (
             [
-                *[lambda: Crossbar(config, multicast=False)] * 3,
-                lambda: Crossbar(config, multicast=True),
-                lambda: SharedPath(config, count=ports * len(CORE_CHANNELS)),
+                *[lambda kind=kind: Crossbar(config, message_class=kind) for kind in MessageClass],
+                *[
+                    lambda kind=kind: Refuser(config, message_class=kind, port=0)
+                    for kind in ANSWER_CLASS
+                    for _ in range(ports)
+                ],
+                lambda: SharedPath(config, count=ports * (len(MessageClass) + len(ANSWER_CLASS))),
             ],
             ports,
         ),

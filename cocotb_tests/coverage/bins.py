@@ -30,6 +30,7 @@ OF_INSTRUCTIONS = tuple(
         Status.POLL_TIMEOUT,
         Status.BAD_RING,
         Status.RING_OVERRUN,
+        Status.UNREACHABLE,
     )
 )
 OF_COMMANDS = (
@@ -46,6 +47,7 @@ OF_COMMANDS = (
     Status.POLL_TIMEOUT,
     Status.BAD_RING,
     Status.RING_OVERRUN,
+    Status.UNREACHABLE,
 )
 FROM_ENDPOINTS = (
     Status.WINDOW_VIOLATION,

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from cocotb_tests.system.bench import collective, open_system, quantized
+from cocotb_tests.system.bench import AS_ON_BOARDS, collective, open_system, quantized
 from hw.formats.data_type import DataType
 from hw.spec.fault import Disturbance, Fault
 from hw.spec.instruction import ReduceOp
@@ -172,23 +172,96 @@ def test_nobody_passes_for_another():
         system.check_memories()
 
 
+WITH_LINK_LAYER = {"link__reliable": True, "link__fault_injection": True}
+
+
+def declare_dead(system):
+    """Cut the link of endpoint 1 with packets under way, and wait until both ends know."""
+    config, driver, simulator = system.config, system.driver, system.simulator
+    system.fill(np.random.default_rng(5), SIZE)
+    driver.submit(collective(config, SIZE), FIRST)
+    simulator.step(500)
+    simulator.disturb(Disturbance.CUT, 1, 1)
+    record = driver.wait_completion()
+    assert (record.status, record.endpoint) == (Status.TIMEOUT, 1)
+    simulator.step(2 * config.link.patience_cycles)
+    assert driver.read_switch("GIVEN_UP") == 1 << 1
+    assert driver.read_endpoint(1, "LINK_STATE") >> 1 == 1
+
+
 def test_a_dead_endpoint_blocks_nobody():
     """Its link is cut with packets under way: they end in a status, and the rest goes on."""
-    built = {"link__reliable": True, "link__fault_injection": True}
-    with (system := open_system(**built)).simulator as simulator:
-        config, driver = system.config, system.driver
-        system.fill(np.random.default_rng(5), SIZE)
-        driver.submit(collective(config, SIZE), FIRST)
-        simulator.step(500)
-        simulator.disturb(Disturbance.CUT, 1, 1)
-        record = driver.wait_completion()
-        assert (record.status, record.endpoint) == (Status.TIMEOUT, 1)
-        simulator.step(2 * config.link.patience_cycles)
-        assert driver.read_switch("GIVEN_UP") == 1 << 1
-        assert driver.read_endpoint(1, "LINK_STATE") >> 1 == 1
+    with (system := open_system(**WITH_LINK_LAYER)).simulator:
+        config = system.config
+        declare_dead(system)
         system.fill(np.random.default_rng(6), SIZE)
         rest = collective(config, SIZE, sources=0b01, destinations=0b01, participants=0b01)
         for controller in (FIRST, SECOND, FIRST, SECOND):
             assert system.expect(rest) == Status.OK
             assert system.run(rest, controller).status == Status.OK
         system.check_memories()
+
+
+AWAY = Place(1, 0)
+HERE = Place(0, 0)
+TO_THE_DEAD = {
+    "read": dma.copy(AWAY, HERE, 1024),
+    "write": dma.copy(HERE, AWAY, 1024),
+    "atomic": dma.atomic_add(AWAY, 1),
+    "word": dma.fence(AWAY, 1),
+    "multicast": dma.multicast(HERE, 0b11, 2048, 1024),
+    "signal": dma.copy(HERE, Place(0, 2048), 64, dma.Signal(AWAY, 1)),
+}
+
+
+def test_a_dead_endpoint_is_answered_for():
+    """What asks it for something ends within a round trip, not with a timeout; the next command
+    of the engine is carried out."""
+    with (system := open_system(**WITH_LINK_LAYER)).simulator as simulator:
+        declare_dead(system)
+        system.fill(np.random.default_rng(6), SIZE)
+        driver, config = system.driver, system.config
+        engine = EngineDriver(driver, 0, 0, simulator.memory[0], ring_base=SIZE)
+        misrouted = driver.read_switch("MISROUTED")
+        for name, command in TO_THE_DEAD.items():
+            start = simulator.cycle
+            outcome = engine.run([command])
+            assert outcome.status == Status.UNREACHABLE, name
+            assert simulator.cycle - start < config.dma.timeout_cycles / 4, name
+            engine.reset()
+            local = dma.copy(HERE, Place(0, 4096), 256)
+            assert engine.run([local]).status == Status.OK
+        assert driver.read_switch("MISROUTED") - misrouted >= len(TO_THE_DEAD)
+
+
+@pytest.mark.parametrize("registered", [False, True], ids=["direct", "registered"])
+def test_absent_endpoints_are_answered_for(registered):
+    """Ordinary writes to one that is absent, to masks that name some, to nobody; each destination
+    is answered for, those that are present get the data."""
+    built = AS_ON_BOARDS if registered else {}
+    with (system := open_system(**built)).simulator as simulator:
+        system.fill(np.random.default_rng(8), SIZE)
+        driver, packets, base = system.driver, 4, 0x100
+        cases = [(2, False, 1), (63, False, 1), (0b1111111111111110, True, 15), (0b11100, True, 3)]
+        for destination, multicast, answers in [*cases, (0, True, 1)]:
+            before = driver.read_switch("MISROUTED")
+            driver.start_traffic(
+                0,
+                destination,
+                address=base,
+                packet_bytes=64,
+                span=64 * packets,
+                packets=packets,
+                multicast=multicast,
+            )
+            simulator.step(3000)
+            reached = multicast and destination >> 1 & 1
+            assert driver.read_endpoint(0, "TRAFFIC_ANSWERED") == packets * answers
+            assert driver.read_endpoint(0, "TRAFFIC_ERRORS") == packets * (answers - reached)
+            assert driver.read_switch("MISROUTED") - before == packets
+            if reached:
+                count = np.arange(64 * packets // 16, dtype=np.uint32)
+                system.models[1].memory[base : base + 64 * packets] = np.repeat(count, 4).view(
+                    np.uint8
+                )
+            system.check_memories()

@@ -1,4 +1,5 @@
-"""hw/switch/crossbar.py: every packet reaches its destinations once, in order, whole."""
+"""hw/switch/crossbar.py, route.py, refuser.py: every packet reaches its destinations once, in
+order, whole; what reaches nobody is answered by the switch."""
 
 import random
 
@@ -7,6 +8,7 @@ import pytest
 from amaranth import Module
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
+from cocotb.triggers import RisingEdge
 
 from cocotb_tests.support.build import parameters_of_test, simulate
 from cocotb_tests.support.streams import (
@@ -17,51 +19,76 @@ from cocotb_tests.support.streams import (
     start_clock,
     wait_until,
 )
-from hw.spec.config import load
-from hw.spec.packet import flit_layout
+from hw.spec.config import MAX_ENDPOINTS, load
+from hw.spec.packet import MessageClass, Operation, flit_layout
 from hw.stream.connect import connect_stream
 from hw.switch.crossbar import Crossbar
 from hw.switch.path import share_path
+from hw.switch.refuser import Refuser
+from hw.switch.route import ANSWER_CLASS
+from models.switch.route import route
 
 PORTS = 4
-PACKETS = 60
+PACKETS = 30
 CONFIG = load("tiny", {"system.endpoints": PORTS})
 REGISTERED = load("tiny", {"system.endpoints": PORTS, "fabric.registered": True})
 
 
-class CrossbarWithPath(wiring.Component):
-    """What moves its flits beside it, where that is not the crossbar itself."""
+class RequestsAndAnswers(wiring.Component):
+    """The crossbar of a class of requests, and that of their answers, as the switch wires them.
 
-    def __init__(self):
-        flits = stream.Signature(flit_layout(REGISTERED))
+    Ports: ``i``, ``o`` of the requests, ``responses_i``, ``responses_o``; ``alive`` and
+    ``misrouted`` of the former.
+    """
+
+    def __init__(self, config, message_class: MessageClass):
+        self._config = config
+        self._class = message_class
+        flits = stream.Signature(flit_layout(config))
         super().__init__(
             {
                 "i": In(flits).array(PORTS),
                 "o": Out(flits).array(PORTS),
+                "responses_i": In(flits).array(PORTS),
+                "responses_o": Out(flits).array(PORTS),
+                "alive": In(PORTS),
                 "misrouted": Out(PORTS),
             }
         )
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.crossbar = crossbar = Crossbar(REGISTERED, multicast=True)
-        share_path(m, REGISTERED, [crossbar])
-        for outer, inner in zip(self.i, crossbar.i, strict=True):
-            connect_stream(m, outer, inner)
-        for inner, outer in zip(crossbar.o, self.o, strict=True):
-            connect_stream(m, inner, outer)
-        m.d.comb += self.misrouted.eq(crossbar.misrouted)
+        config = self._config
+        m.submodules.requests = requests = Crossbar(config, message_class=self._class)
+        m.submodules.responses = responses = Crossbar(
+            config, message_class=ANSWER_CLASS[self._class]
+        )
+        if config.fabric.registered:
+            share_path(m, config, [requests, responses])
+        m.d.comb += [requests.alive.eq(self.alive), self.misrouted.eq(requests.misrouted)]
+        for i in range(PORTS):
+            m.submodules[f"refuser_{i}"] = refuser = Refuser(
+                config, message_class=self._class, port=i
+            )
+            connect_stream(m, requests.refusal[i], refuser.i)
+            connect_stream(m, refuser.o, responses.answer[i])
+            connect_stream(m, self.i[i], requests.i[i])
+            connect_stream(m, requests.o[i], self.o[i])
+            connect_stream(m, self.responses_i[i], responses.i[i])
+            connect_stream(m, responses.o[i], self.responses_o[i])
         return m
 
 
-PLAIN = Crossbar(CONFIG, multicast=True)
+WRITES = RequestsAndAnswers(CONFIG, MessageClass.WRITE_REQUEST)
+READS = RequestsAndAnswers(CONFIG, MessageClass.READ_REQUEST)
+REGISTERED_WRITES = RequestsAndAnswers(REGISTERED, MessageClass.WRITE_REQUEST)
 
 
 @pytest.mark.parametrize("pause_out", PROFILES)
 @pytest.mark.parametrize(
     ("component", "multicast"),
-    [(PLAIN, 0.0), (PLAIN, 0.3), (PLAIN, 1.0), (CrossbarWithPath(), 0.3)],
-    ids=["unicast", "mixed", "multicast", "registered"],
+    [(READS, 0.1), (WRITES, 0.3), (WRITES, 1.0), (REGISTERED_WRITES, 0.3)],
+    ids=["reads", "mixed", "multicast", "registered"],
 )
 def test_crossbar(component, multicast, pause_out):
     simulate(
@@ -71,56 +98,138 @@ def test_crossbar(component, multicast, pause_out):
         seed=int(10 * multicast) + 1,
         pause_out=pause_out,
         multicast=multicast,
+        reads=component is READS,
     )
+
+
+def request(rng, port, number, multicast):
+    """Header of a request: to itself, to anybody, to endpoints that are absent, to nobody."""
+    return {
+        "source": rng.randrange(MAX_ENDPOINTS),
+        "tag": number << 4 | port,
+        "operation": rng.choice(list(Operation)),
+        "acknowledge": rng.randrange(2),
+        "multicast": multicast,
+        "destination": (
+            rng.choice([rng.getrandbits(MAX_ENDPOINTS), rng.getrandbits(PORTS)])
+            if multicast
+            else rng.choice([*range(PORTS), *range(PORTS), PORTS, rng.getrandbits(MAX_ENDPOINTS)])
+        ),
+    }
 
 
 @cocotb.test()
 async def check_delivery(dut):
-    """The reference: per (input, output) pair a list of packets."""
+    """Requests as the golden model routes them, and its refusals, among responses of others."""
     given = parameters_of_test()
     rng = random.Random(cocotb.RANDOM_SEED)
     codec = FlitCodec(CONFIG)
-    sources = [Source(dut, f"i__{i}", rng.choice(PROFILES), rng) for i in range(PORTS)]
-    sinks = [Sink(dut, f"o__{i}", given["pause_out"], rng) for i in range(PORTS)]
+    kind = MessageClass.READ_REQUEST if given["reads"] else MessageClass.WRITE_REQUEST
+    names = ("i", "responses_i"), ("o", "responses_o")
+    sources, others = (
+        [Source(dut, f"{name}__{i}", rng.choice(PROFILES), rng) for i in range(PORTS)]
+        for name in names[0]
+    )
+    sinks, answers = (
+        [Sink(dut, f"{name}__{i}", given["pause_out"], rng) for i in range(PORTS)]
+        for name in names[1]
+    )
+    dead = rng.randrange(PORTS)
+    alive = {*range(PORTS)} - {dead}
+    dut.alive.value = sum(1 << port for port in alive)
     await start_clock(dut)
+    # At reset nobody is dead.
+    await RisingEdge(dut.clk)
     expected = {(i, o): [] for i in range(PORTS) for o in range(PORTS)}
+    refused, others_sent = [[] for _ in range(PORTS)], [0] * PORTS
     misrouted = 0
     for i, source in enumerate(sources):
         for number in range(PACKETS):
-            multicast = rng.random() < given["multicast"]
-            mask = rng.randrange(1, 1 << PORTS)
-            target = rng.randrange(PORTS + 1)
-            header = {
-                "source": i,
-                "tag": number,
-                "multicast": multicast,
-                "destination": mask if multicast else target,
-            }
+            header = request(rng, i, number, rng.random() < given["multicast"])
             payload = rng.randbytes(16 * rng.randrange(0, 9))
             source.queue.extend(codec.flits(header, payload))
-            targets = [o for o in range(PORTS) if (mask >> o & 1 if multicast else o == target)]
-            misrouted += not targets
-            for o in targets:
-                expected[i, o].append((number, payload))
-    total = sum(map(len, expected.values()))
+            routing = route(kind, header, port=i, alive=alive)
+            misrouted += routing.missing > 0
+            refused[i] += routing.refusals
+            for o in routing.targets:
+                expected[i, o].append((header["tag"], payload))
+            target = rng.randrange(PORTS)
+            others[i].queue.extend(codec.flits({"destination": target}, payload))
+            others_sent[target] += 1
+    counted = 0
+
+    async def count():
+        nonlocal counted
+        while True:
+            await RisingEdge(dut.clk)
+            counted += int(dut.misrouted.value).bit_count()
+
+    cocotb.start_soon(count())
 
     def delivered():
-        return all(source.idle for source in sources) and (
-            sum(_heads(codec, sink) for sink in sinks) >= total
+        wanted = sum(map(len, expected.values()))
+        wanted_answers = sum(map(len, refused)) + PACKETS * PORTS
+        return (
+            all(source.idle for source in (*sources, *others))
+            and sum(_heads(codec, sink) for sink in sinks) >= wanted
+            and sum(_heads(codec, sink) for sink in answers) >= wanted_answers
         )
 
-    await wait_until(dut, delivered, "every packet")
+    await wait_until(dut, delivered, "every packet", 20_000)
     for _ in range(500):
-        await cocotb.triggers.RisingEdge(dut.clk)
+        await RisingEdge(dut.clk)
+    assert counted == misrouted > 0
+    assert sum(map(len, refused)) > 0
     for o, sink in enumerate(sinks):
         packets = codec.packets(sink.received)
         for i in range(PORTS):
             found = [(h["tag"], payload) for h, payload in packets if h["source"] == i]
             assert found == expected[i, o], f"input {i} to output {o}"
-    assert misrouted > 0 or given["multicast"] == 1.0
+    for i, sink in enumerate(answers):
+        packets = codec.packets(sink.received)
+        own = [header for header, _ in packets if header["status"]]
+        assert [{name: h[name] for name in refused[i][0]} for h in own] == refused[i]
+        assert len(packets) - len(own) == others_sent[i]
 
 
 def _heads(codec, sink):
     """Packets begun at an output, counted cheaply: bit `first` of each flit."""
     first = codec.layout["first"].offset
     return sum(word >> first & 1 for word in sink.received)
+
+
+@pytest.mark.parametrize("component", [WRITES, REGISTERED_WRITES], ids=["direct", "registered"])
+def test_an_unread_refusal_blocks_only_its_input(component):
+    """Answers to input 0 are not taken: its requests wait, all others are delivered or refused."""
+    simulate(component, module=__name__, case="check_blocked", seed=1)
+
+
+@cocotb.test()
+async def check_blocked(dut):
+    rng, codec = random.Random(cocotb.RANDOM_SEED), FlitCodec(CONFIG)
+    sources = [Source(dut, f"i__{i}", "none", rng) for i in range(PORTS)]
+    others = [Source(dut, f"responses_i__{i}", "none", rng) for i in range(PORTS)]
+    sinks = [Sink(dut, f"o__{i}", "none", rng) for i in range(PORTS)]
+    answers = [None] + [Sink(dut, f"responses_o__{i}", "none", rng) for i in range(1, PORTS)]
+    dut.responses_o__0__ready.value = 0
+    dut.alive.value = (1 << PORTS) - 1
+    await start_clock(dut)
+    absent = {"destination": PORTS, "acknowledge": 1}
+    for i, source in enumerate(sources):
+        for _ in range(PACKETS):
+            source.queue.extend(codec.flits(absent, bytes(16)))
+            source.queue.extend(codec.flits({"destination": (i + 1) % PORTS}, bytes(16)))
+        others[i].queue.extend(codec.flits({"destination": 1 + i % (PORTS - 1)}) * PACKETS)
+
+    def delivered():
+        return all(source.idle for source in sources[1:] + others) and all(
+            _heads(codec, answers[i]) >= PACKETS for i in range(1, PORTS)
+        )
+
+    await wait_until(dut, delivered, "everything that does not come from input 0", 5000)
+    for _ in range(100):
+        await RisingEdge(dut.clk)
+    assert not sources[0].idle
+    assert [_heads(codec, sink) for sink in sinks[2:] + sinks[:1]] == [PACKETS] * (PORTS - 1)
+    dut.responses_o__0__ready.value = 1
+    await wait_until(dut, lambda: sources[0].idle, "the requests that waited", 5000)

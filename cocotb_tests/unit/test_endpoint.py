@@ -94,7 +94,9 @@ def random_request(rng, queue_set, tag):
     if rng.random() < 0.5:
         request["address"] += rng.randrange(1, 16)
     if kind == "read":
-        request["length"] = rng.choice([16, 128, 300, 1024, rng.randrange(1, 600)])
+        request["length"] = rng.choice([16, 128, 300, 1024, rng.randrange(1, 600)] * 4 + [0])
+        if rng.random() < 0.1:
+            request["operation"] = rng.choice([Operation.WRITE, Operation.WRITE_NOTIFY])
         return request, b""
     request |= {"message_class": MessageClass.WRITE_REQUEST, "acknowledge": 1}
     if kind == "write":

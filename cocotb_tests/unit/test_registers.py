@@ -285,7 +285,7 @@ def test_endpoint(registered):
     )
 
 
-COUNTS = ("transmitted", "received", "payload_transmitted", "payload_received")
+COUNTS = ("transmitted", "received", "payload_transmitted", "payload_received", "unknown")
 SHOWN = {
     "TRAFFIC_SENT": "traffic__sent",
     "TRAFFIC_ANSWERED": "traffic__answered",

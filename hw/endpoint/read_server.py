@@ -51,9 +51,9 @@ class ReadServer(wiring.Component):
     fault : in, misbehave once with the next request; ``fault_taken`` out
 
     A range may start at any byte: it lies in the flits as in memory, and bytes around it
-    read zero. A request outside the windows is answered at once with one empty packet. One flit per
-    cycle without gaps between packets; a request reaches ``burst`` after 3 cycles, a beat
-    reaches ``o`` after 2. A memory error poisons the last flit of its packet.
+    read zero. A request outside the windows, or of no bytes, is answered at once with one empty
+    packet. One flit per cycle without gaps between packets; a request reaches ``burst`` after 3
+    cycles, a beat reaches ``o`` after 2. A memory error poisons the last flit of its packet.
     """
 
     def __init__(self, config: Config, *, queue_set: QueueSet, identity: ValueLike):
@@ -98,6 +98,8 @@ class ReadServer(wiring.Component):
         bad = Signal(Status)
         with m.If(header.operation != Operation.READ):
             m.d.comb += bad.eq(Status.BAD_OPERATION)
+        with m.Elif(header.length == 0):
+            m.d.comb += bad.eq(Status.BAD_LENGTH)
         with m.Elif(~check.allowed):
             m.d.comb += bad.eq(Status.WINDOW_VIOLATION)
         m.d.comb += [
@@ -132,7 +134,7 @@ class ReadServer(wiring.Component):
                     ]
         with m.If(self.i.valid & self.i.ready & self.i.payload.first):
             m.d.sync += [
-                busy.eq(header.length != 0),
+                busy.eq(1),
                 remaining.eq(header.length),
                 packet.destination.eq(header.source),
                 packet.tag.eq(header.tag),

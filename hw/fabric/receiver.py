@@ -30,6 +30,7 @@ class Receiver(wiring.Component):
         :class:`hw.fabric.transmitter.Transmitter`
     held : out, flits in the queue, per channel
     overflow : out, a flit came for which there was no room: it is lost
+    unknown : pulse out, a flit came of a channel that is not received here: it is dropped
 
     Credits become urgent when half a queue's worth is owed, so a queue that is to sustain
     the full rate needs twice a round trip of depth at most. Queues cannot overflow: the
@@ -52,6 +53,7 @@ class Receiver(wiring.Component):
                 "take_owed": In(1),
                 "held": Out(credit_layout()),
                 "overflow": Out(1),
+                "unknown": Out(1),
             }
         )
 
@@ -92,7 +94,10 @@ class Receiver(wiring.Component):
             self.owed_any.eq(consumed.any() | (self.owed_any & ~self.take_owed)),
             self.owed_urgent.eq(urgent.any()),
         ]
-        m.d.comb += self.overflow.eq(lost.any())
+        m.d.comb += [
+            self.overflow.eq(lost.any()),
+            self.unknown.eq(link.valid & ~link.payload.credit & ~enters.any()),
+        ]
         return m
 
     def _queues(self, m, depths, enters):

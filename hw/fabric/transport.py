@@ -19,13 +19,15 @@ TRANSPORT_CYCLES = 1 + Queue.LATENCY
 
 
 class TransportCounts(data.Struct):
-    """Pulses: a flit left or came, credits included; one that is no header or credit. What a
-    link layer adds or repeats does not count."""
+    """Pulses: a flit left or came, credits included; one that is no header or credit; one of a
+    channel that this end does not receive came, and was dropped. What a link layer adds or
+    repeats does not count."""
 
     transmitted: 1
     received: 1
     payload_transmitted: 1
     payload_received: 1
+    unknown: 1
 
 
 class Transport(wiring.Component):
@@ -99,6 +101,7 @@ class Transport(wiring.Component):
                 self.counts[f"payload_{name}"].eq(moves & ~flit.credit & ~flit.flit.first),
             ]
         m.d.comb += [
+            self.counts.unknown.eq(receiver.unknown),
             self.given_up.eq(transmitter.given_up),
             transmitter.grant_valid.eq(receiver.grant_valid),
             transmitter.grant.eq(receiver.grant),

@@ -132,6 +132,10 @@ def queue_set(channel: Channel) -> QueueSet:
     return QueueSet(channel.value >> 2)
 
 
+def message_class(channel: Channel) -> MessageClass:
+    return MessageClass(channel.value & 3)
+
+
 def queue_flits(config: Config, channel: Channel) -> int:
     """Depth of a channel's receive queue, which is the number of its credits."""
     if channel in _CARRY_DATA:

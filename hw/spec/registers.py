@@ -110,7 +110,11 @@ SWITCH = register_map(
     Register("COMPLETION_POP", 0x034, "w", "drop the oldest completion record"),
     tally("LATE_RESPONSES", 0x038, "answers dropped because their request had timed out"),
     tally("STRAY_RESPONSES", 0x03C, "duplicate or unknown answers, all instructions"),
-    tally("MISROUTED", 0x040, "ordinary packets dropped for naming no present endpoint"),
+    tally(
+        "MISROUTED",
+        0x040,
+        "ordinary packets that named an absent or dead endpoint, and flits of unknown channels",
+    ),
     state("GIVEN_UP", 0x044, "bit i: endpoint i takes nothing, and is given up"),
     counter("CYCLES", 0x078, "cycles since reset"),
     state("COMPLETION", 0x080, "oldest completion record, words", 8),
@@ -167,6 +171,7 @@ ENDPOINT = register_map(
     counter("PAYLOAD_RECEIVED", 0x0D0, "of these, flits that are no header or credit"),
     counter("CORE_BYTES", 0x0D8, "ordinary bytes written into this memory"),
     counter("ISA_BYTES", 0x0E0, "bytes written into this memory by the accelerator"),
+    counter("UNKNOWN", 0x0E8, "flits received of channels that there are not, dropped"),
     Register(
         "WINDOW",
         0x100,

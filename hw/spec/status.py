@@ -23,6 +23,7 @@ class Status(enum.IntEnum, shape=5):
     POLL_TIMEOUT = 16
     BAD_RING = 17
     RING_OVERRUN = 18
+    UNREACHABLE = 22
 
 
 STATUS_DOC = {
@@ -48,4 +49,5 @@ STATUS_DOC = {
     Status.POLL_TIMEOUT: "memory never compared as the poll asked",
     Status.BAD_RING: "ring size no power of two or too large, or base not aligned",
     Status.RING_OVERRUN: "more commands announced than the ring, or the engine, has room for",
+    Status.UNREACHABLE: "the switch answers for an endpoint that is absent, or was declared dead",
 }

@@ -4,13 +4,13 @@ from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.fabric.packets import destination_of, header_of
 from hw.spec.config import Config
-from hw.spec.packet import flit_layout
+from hw.spec.packet import MessageClass, flit_layout
 from hw.stream.arbiter import RoundRobin, select
 from hw.stream.connect import connect_stream
 from hw.stream.queue import Buffer, LightRegister
-from hw.switch.replay import Replay, routed_layout
+from hw.switch.replay import Replay
+from hw.switch.route import ANSWER_CLASS, REFUSAL_LAYOUT, Route
 
 PATIENCE = 8
 """Cycles a multicast packet waits for another to pass: longer than link stalls pull packets
@@ -20,15 +20,20 @@ apart, short beside a packet."""
 class Crossbar(wiring.Component):
     """Forward packets of one message class, every port at once.
 
-    Parameters: ``multicast``: packets may have several destinations; without, such packets
-    are dropped.
+    Parameters: ``message_class`` of the packets.
 
     Ports
     -----
     i, o : one flit stream per port in and out
-    misrouted : one bit per input, a packet that names no present endpoint was dropped
+    alive : in, one bit per port: the endpoint there has not been declared dead
+    misrouted : one bit per input, a packet named an endpoint that is absent or dead
+    refusal : crossbars of requests: per input what is to be answered in place of these, see
+        :class:`hw.switch.route.Route`
+    answer : crossbars of responses: per output a flit stream in of single responses that the
+        switch itself gives
     able, moves, offered, moved : with ``fabric.registered``, see
-        :class:`hw.switch.path.SharedPath`, which moves the flits then
+        :class:`hw.switch.path.SharedPath`, which moves the flits then; a bit and a flit per input,
+        then per ``answer``
 
     A packet holds its outputs from first to last flit; outputs are granted round robin. A
     multicast packet goes at once to those of its outputs that are free, and again to the
@@ -36,26 +41,33 @@ class Crossbar(wiring.Component):
     rules out deadlock, and the round robin rules out starvation. While another multicast
     packet passes, the next one waits up to ``PATIENCE`` cycles for it: passes that begin
     together take each other's outputs in turn, and none of them idles. One flit per cycle and
-    port, no gap between packets; latency 1 cycle. ``source`` of every header is set to the
-    number of the port it came from, so that nobody passes for another. Message classes use
-    separate crossbars, so none blocks another.
+    port, no gap between packets; latency 1 cycle. Message classes use separate crossbars, so
+    none blocks another.
     """
 
-    def __init__(self, config: Config, *, multicast: bool):
+    def __init__(self, config: Config, *, message_class: MessageClass):
         self._config = config
-        self._multicast = multicast
+        self._class = message_class
+        self._multicast = message_class == MessageClass.WRITE_REQUEST
+        self._answers = message_class in ANSWER_CLASS.values()
         flits = stream.Signature(flit_layout(config))
         ports = config.system.endpoints
+        self._movers = 2 * ports if self._answers else ports
         members = {
             "i": In(flits).array(ports),
             "o": Out(flits).array(ports),
+            "alive": In(ports, init=-1),
             "misrouted": Out(ports),
         }
+        if message_class in ANSWER_CLASS:
+            members["refusal"] = Out(stream.Signature(REFUSAL_LAYOUT)).array(ports)
+        if self._answers:
+            members["answer"] = In(flits).array(ports)
         if config.fabric.registered:
             members |= {
-                "able": Out(ports),
-                "moves": In(ports),
-                "offered": Out(flit_layout(config)).array(ports),
+                "able": Out(self._movers),
+                "moves": In(self._movers),
+                "offered": Out(flit_layout(config)).array(self._movers),
                 "moved": In(flit_layout(config)),
             }
         super().__init__(members)
@@ -65,7 +77,7 @@ class Crossbar(wiring.Component):
         ports = self._config.system.endpoints
         asks = [Signal(ports, name=f"asks_{i}") for i in range(ports)]
         granted = [Signal(ports, name=f"granted_{i}") for i in range(ports)]
-        able = Signal(ports)
+        able = Signal(self._movers)
         registered = self._config.fabric.registered
         kind = LightRegister if registered else Buffer
         moves = self.moves if registered else able
@@ -78,6 +90,7 @@ class Crossbar(wiring.Component):
             m.submodules[f"buffer_{o}"] = buffer = kind(flit_layout(self._config))
             connect_stream(m, buffer.o, self.o[o])
             outputs.append(buffer.i)
+        room = Cat(out.ready for out in outputs) & ~arriving
         sources = []
         spreads, together = Signal(ports), Signal(init=1)
         for i in range(ports):
@@ -91,9 +104,7 @@ class Crossbar(wiring.Component):
             m.d.comb += [
                 nowhere.eq(Mux(source.payload.first, ~targets.any(), dropping)),
                 asks[i].eq(Mux(source.valid & source.payload.first & waits, targets, 0)),
-                self.misrouted[i].eq(moves[i] & source.payload.first & nowhere),
             ]
-            room = Cat(out.ready for out in outputs) & ~arriving
             all_ready = (~granted[i] | room).all()
             m.d.comb += [
                 able[i].eq(source.valid & (nowhere | (granted[i].any() & all_ready))),
@@ -102,28 +113,41 @@ class Crossbar(wiring.Component):
             with m.If(moves[i]):
                 m.d.sync += dropping.eq(nowhere)
 
-        flits = [source.payload for source in sources]
+        answers = list(self.answer) if self._answers else []
+        flits = [source.payload for source in (*sources, *answers)]
         if registered:
             m.d.comb += self.able.eq(able)
             m.d.comb += [out.eq(flit) for out, flit in zip(self.offered, flits, strict=True)]
         for o in range(ports):
-            m.submodules[f"turn_{o}"] = turn = RoundRobin(ports)
-            holder, grant = Signal(ports, name=f"holder_{o}"), Signal(ports, name=f"grant_{o}")
-            held, keeps = Signal(name=f"held_{o}"), Signal(ports, name=f"keeps_{o}")
+            # The switch's own answers to a port ask for that output alone.
+            movers = [*range(ports), *([ports + o] if answers else [])]
+            count = len(movers)
+            m.submodules[f"turn_{o}"] = turn = RoundRobin(count)
+            holder, grant = Signal(count, name=f"holder_{o}"), Signal(count, name=f"grant_{o}")
+            held, keeps = Signal(name=f"held_{o}"), Signal(count, name=f"keeps_{o}")
             m.d.comb += [
-                turn.requests.eq(Cat(asks[i][o] for i in range(ports))),
+                turn.requests[:ports].eq(Cat(asks[i][o] for i in range(ports))),
                 grant.eq(holder if registered else Mux(held, holder, turn.grant)),
                 turn.advance.eq(~held),
-                arrives[o].eq((grant & moves).any()),
+                arrives[o].eq((grant & Cat(moves[mover] for mover in movers)).any()),
                 outputs[o].valid.eq((arriving if registered else arrives)[o]),
-                outputs[o].payload.eq(self.moved if registered else select(grant, flits)),
+                outputs[o].payload.eq(
+                    self.moved if registered else select(grant, [flits[n] for n in movers])
+                ),
             ]
-            last = Cat(source.payload.last for source in sources)
+            ends = Cat(moves[mover] & flits[mover].last for mover in movers)
             chosen = Mux(held, holder, turn.grant)
-            m.d.comb += keeps.eq(Mux((grant & moves & last).any(), 0, chosen))
+            m.d.comb += keeps.eq(Mux((grant & ends).any(), 0, chosen))
             m.d.sync += [holder.eq(keeps), held.eq(keeps.any())]
             for i in range(ports):
                 m.d.comb += granted[i][o].eq(grant[i])
+            if answers:
+                own, answer = grant[ports], answers[o]
+                m.d.comb += [
+                    turn.requests[ports].eq(answer.valid & ~(own if registered else 0)),
+                    able[ports + o].eq(answer.valid & own & room[o]),
+                    answer.ready.eq(moves[ports + o]),
+                ]
         if self._multicast:
             self._begin_together(m, sources, moves, spreads, together)
         return m
@@ -149,42 +173,22 @@ class Crossbar(wiring.Component):
     def _input(self, m, index, granted, spreads):
         """The stream of an input, and which outputs its packet still has to go to;
         ``spreads`` becomes true for a multicast packet."""
-        source = self._route(m, index)
+        m.submodules[f"route_{index}"] = route = Route(
+            self._config, message_class=self._class, port=index
+        )
+        connect_stream(m, self.i[index], route.i)
+        m.d.comb += [route.alive.eq(self.alive), self.misrouted[index].eq(route.misrouted)]
+        if self._class in ANSWER_CLASS:
+            connect_stream(m, route.refusal, self.refusal[index])
         if self._multicast:
             m.submodules[f"replay_{index}"] = replay = Replay(self._config)
-            connect_stream(m, source, replay.i)
+            connect_stream(m, route.o, replay.i)
             m.d.comb += [replay.taken.eq(granted), spreads.eq(replay.spreads)]
             return replay.o, replay.targets
         flits = stream.Signature(flit_layout(self._config)).create(path=(f"input_{index}",))
         m.d.comb += [
-            flits.payload.eq(source.payload.flit),
-            flits.valid.eq(source.valid),
-            source.ready.eq(flits.ready),
+            flits.payload.eq(route.o.payload.flit),
+            flits.valid.eq(route.o.valid),
+            route.o.ready.eq(flits.ready),
         ]
-        return flits, Mux(source.payload.spreads, 0, source.payload.targets)
-
-    def _route(self, m, index):
-        """The flits of an input with the outputs they are for."""
-        config, source = self._config, self.i[index]
-        layout = routed_layout(config)
-        routed = stream.Signature(layout).create(path=(f"routed_{index}",))
-        header = header_of(source.payload)
-        unicast = destination_of(header, config.system.endpoints)
-        known = source.valid
-        if config.fabric.registered:
-            # What the flit is for is told a cycle after it came; the flit itself stays.
-            known = Signal(name=f"known_{index}")
-            m.d.sync += known.eq(source.valid & ~(known & routed.ready))
-        m.d["sync" if config.fabric.registered else "comb"] += [
-            routed.payload.targets.eq(Mux(header.multicast, header.destination, unicast)),
-            routed.payload.spreads.eq(header.multicast),
-        ]
-        m.d.comb += [
-            routed.payload.flit.eq(source.payload),
-            header_of(routed.payload.flit).source.eq(
-                Mux(source.payload.first, index, header.source)
-            ),
-            routed.valid.eq(known),
-            source.ready.eq(known & routed.ready),
-        ]
-        return routed
+        return flits, route.o.payload.targets

@@ -53,14 +53,16 @@ class SharedPath(wiring.Component):
 
 def share_path(m, config: Config, crossbars) -> None:
     """Wire ``crossbars`` to a path of theirs, which becomes submodule ``path``."""
-    ports = config.system.endpoints
-    m.submodules.path = path = SharedPath(config, count=ports * len(crossbars))
-    for number, crossbar in enumerate(crossbars):
-        here = slice(number * ports, (number + 1) * ports)
+    count = sum(len(crossbar.able) for crossbar in crossbars)
+    m.submodules.path = path = SharedPath(config, count=count)
+    first = 0
+    for crossbar in crossbars:
+        here = slice(first, first + len(crossbar.able))
         m.d.comb += [
             path.able[here].eq(crossbar.able),
             crossbar.moves.eq(path.moves[here]),
             crossbar.moved.eq(path.moved),
         ]
-        for i in range(ports):
-            m.d.comb += path.offered[number * ports + i].eq(crossbar.offered[i])
+        for place, offered in enumerate(crossbar.offered):
+            m.d.comb += path.offered[first + place].eq(offered)
+        first = here.stop

@@ -1,6 +1,6 @@
 """The switch: ordinary forwarding beside the in-switch accelerator."""
 
-from amaranth import Module
+from amaranth import Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -9,10 +9,19 @@ from hw.fabric.phy import wire_signature
 from hw.fabric.transport import Transport
 from hw.isa.isa import Isa
 from hw.spec.config import Config
-from hw.spec.packet import CORE_CHANNELS, FROM_ACCELERATOR, TO_ENDPOINT, TO_SWITCH, Channel
+from hw.spec.packet import (
+    CORE_CHANNELS,
+    FROM_ACCELERATOR,
+    TO_ENDPOINT,
+    TO_SWITCH,
+    Channel,
+    message_class,
+)
 from hw.stream.connect import connect_stream
 from hw.switch.crossbar import Crossbar
 from hw.switch.path import share_path
+from hw.switch.refuser import Refuser
+from hw.switch.route import ANSWER_CLASS
 
 
 class Switch(wiring.Component):
@@ -44,7 +53,7 @@ class Switch(wiring.Component):
         m.submodules.isa = isa = Isa(config, gated=self._gated)
         m.d.comb += self.quantizing.eq(isa.quantizing)
         crossbars = {
-            channel: Crossbar(config, multicast=channel == Channel.CORE_WRITE_REQUEST)
+            channel: Crossbar(config, message_class=message_class(channel))
             for channel in CORE_CHANNELS
         }
         for channel, crossbar in crossbars.items():
@@ -56,16 +65,21 @@ class Switch(wiring.Component):
             isa.bus.write.eq(self.bus.write),
             isa.bus.write_data.eq(self.bus.write_data),
             self.bus.read_data.eq(isa.bus.read_data),
-            isa.misrouted.eq(
-                sum(bit for crossbar in crossbars.values() for bit in crossbar.misrouted)
-            ),
         ]
+        misrouted = [bit for crossbar in crossbars.values() for bit in crossbar.misrouted]
+        alive = Signal(config.system.endpoints)
+        m.d.comb += [crossbar.alive.eq(alive) for crossbar in crossbars.values()]
+        self._refuse(m, crossbars)
         for i in range(config.system.endpoints):
             transport = Transport(
                 config, transmit=TO_ENDPOINT, receive=TO_SWITCH, buffered=FROM_ACCELERATOR
             )
             m.submodules[f"transport_{i}"] = transport
-            m.d.comb += isa.given_up[i].eq(transport.given_up)
+            m.d.comb += [
+                isa.given_up[i].eq(transport.given_up),
+                alive[i].eq(~transport.given_up),
+            ]
+            misrouted.append(transport.counts.unknown)
             connect_stream(m, self.link_in[i], transport.link_in)
             connect_stream(m, transport.link_out, self.link_out[i])
             into = dict(zip(TO_SWITCH, transport.receive, strict=True))
@@ -78,4 +92,15 @@ class Switch(wiring.Component):
             connect_stream(m, into[Channel.ISA_WRITE_RESPONSE], isa.write_response[i])
             connect_stream(m, isa.read_request[i], out[Channel.ISA_READ_REQUEST])
             connect_stream(m, isa.write_request[i], out[Channel.ISA_WRITE_REQUEST])
+        m.d.comb += isa.misrouted.eq(sum(misrouted))
         return m
+
+    def _refuse(self, m, crossbars):
+        """Requests that reach nobody are answered by the switch, in the class of their answers."""
+        classes = {message_class(channel): crossbar for channel, crossbar in crossbars.items()}
+        for request, response in ANSWER_CLASS.items():
+            for i, refusal in enumerate(classes[request].refusal):
+                refuser = Refuser(self._config, message_class=request, port=i)
+                m.submodules[f"refuser_{request.name.lower()}_{i}"] = refuser
+                connect_stream(m, refusal, refuser.i)
+                connect_stream(m, refuser.o, classes[response].answer[i])

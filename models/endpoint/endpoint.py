@@ -89,6 +89,8 @@ class EndpointModel:
     def _answer_read(self, request, response) -> list[dict[str, Any]]:
         response |= {"message_class": MessageClass.READ_RESPONSE, "operation": Operation.READ}
         status = self._check(request, request["operation"] == Operation.READ, write=False)
+        if request["length"] == 0 and status != Status.BAD_OPERATION:
+            status = Status.BAD_LENGTH
         if status != Status.OK:
             return [response | {"status": status, "length": 0, "address": 0, "payload": b""}]
         limit = self.config.fabric.max_payload_bytes
