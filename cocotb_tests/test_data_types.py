@@ -217,17 +217,17 @@ def test_the_table_says_which_int8():
 
 
 HINTS = {
-    ("int8", "int8"): "plain integers are not reduced",
+    ("int8", "int8"): "plain integers are only copied",
     ("int8", "uint8"): "int8 is block-scaled: it quantizes FP16 or BF16 tensors",
     ("int8", "int32"): "must be float16 or uint16 or |V2 for dtype int8",
     ("int8-block", "int64"): "save array.astype(numpy.float16)",
-    ("mxfp8", "bool"): "plain integers are not reduced",
-    ("fp16", "int32"): "plain integers are not reduced, only copied by broadcast and allgather",
+    ("mxfp8", "bool"): "plain integers are only copied",
+    ("fp16", "int32"): "plain integers are only copied, by broadcast and allgather without --dtype",
     ("fp16", "uint16"): "uint16 is taken for BF16: dtype bf16",
     ("bf16", "float16"): "float16 is taken for FP16: dtype fp16",
     ("bf16", "int16"): "BF16 bit patterns are read from uint16",
     ("nvfp4", "float32"): "save array.astype(numpy.float16)",
-    ("fp16", "complex64"): "only copied by broadcast and allgather",
+    ("fp16", "complex64"): "it is only copied, by broadcast and allgather",
 }
 
 

@@ -24,6 +24,9 @@ FILE_TYPES = {
     DataType.BF16: (np.dtype(np.uint16), np.dtype("V2")),
 }
 
+COPYING = "by broadcast and allgather without --dtype"
+TO_FLOAT = "save array.astype(numpy.float16)"
+
 
 @dataclass(frozen=True)
 class Tensors:
@@ -107,14 +110,11 @@ def _check_type(path: str, found: np.dtype, data_type: DataType) -> None:
     elif found == np.int16:
         hint = "BF16 bit patterns are read from uint16: save array.view(numpy.uint16)"
     elif found.kind in "biu":
-        hint = (
-            "plain integers are not reduced, only copied by broadcast and allgather: "
-            "save array.astype(numpy.float16)"
-        )
+        hint = f"plain integers are only copied, {COPYING}; to reduce them {TO_FLOAT}"
     elif found.kind == "f":
-        hint = "save array.astype(numpy.float16)"
+        hint = TO_FLOAT
     else:
-        hint = "it is only copied by broadcast and allgather"
+        hint = f"it is only copied, {COPYING}"
     raise InputError(f"{problem}; {hint}")
 
 
