@@ -133,13 +133,13 @@ def build_design(
         known = target.with_suffix(".failed")
         with alone(target):
             if known.is_file():
-                failure = PlacementError(known.read_text())
+                failure = PlacementError(known.read_text(encoding="utf-8"))
                 continue
             try:
                 if not (target / "report.json").is_file():
                     _run(plan, design, target, progress, stop)
             except PlacementError as error:
-                known.write_text(str(error))
+                known.write_text(str(error), encoding="utf-8")
                 failure = error
                 continue
         progress(design.name, "done")
@@ -175,9 +175,10 @@ def _run(
                 raise PlacementError(f"{design.name}: a wire has no way at all")
             raise _failure(design, work)
         image = (work / f"{design.name}.bit").read_bytes()
-        figures = json.loads((work / f"{design.name}.report.json").read_text())
+        figures = json.loads((work / f"{design.name}.report.json").read_text(encoding="utf-8"))
         (work / "report.json").write_text(
-            json.dumps({"sha256": hashlib.sha256(image).hexdigest(), "nextpnr": figures})
+            json.dumps({"sha256": hashlib.sha256(image).hexdigest(), "nextpnr": figures}),
+            encoding="utf-8",
         )
         shutil.rmtree(target, ignore_errors=True)
         os.replace(work, target)
@@ -223,7 +224,7 @@ def _stage(design: Design, work: Path) -> str:
 def _log(design: Design, work: Path) -> str:
     """What nextpnr has said so far."""
     log = work / f"{design.name}.tim"
-    return log.read_text(errors="replace") if log.is_file() else ""
+    return log.read_text(encoding="utf-8", errors="replace") if log.is_file() else ""
 
 
 def gives_up(log: str) -> bool:
@@ -241,12 +242,14 @@ def _failure(design: Design, work: Path) -> Exception:
     if missed:
         last = missed[-1].split("Max frequency for clock", 1)[1].strip()
         return PlacementError(f"{design.name}: timing not met, {last}; logs are in {kept}")
-    tail = "\n".join((work / "build.log").read_text(errors="replace").splitlines()[-10:])
+    tail = "\n".join(
+        (work / "build.log").read_text(encoding="utf-8", errors="replace").splitlines()[-10:]
+    )
     return BuildFailedError(f"{design.name}: build failed; logs are in {kept}\n{tail}")
 
 
 def _report(partition: Partition, design: Design, folder: Path) -> BuildReport:
-    document = json.loads((folder / "report.json").read_text())
+    document = json.loads((folder / "report.json").read_text(encoding="utf-8"))
     figures = document["nextpnr"]
     empty = len(empty_places(design.board.device.name)) if design.spread else 0
     used = {kind: entry["used"] for kind, entry in figures["utilization"].items()}

@@ -133,7 +133,7 @@ def measure(name: str, config: Config) -> Result:
             *("--timing-allow-fail", "--quiet"),
             folder=folder,
         )
-        report = json.loads((folder / "report.json").read_text())
+        report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
     used = {kind: entry["used"] for kind, entry in report["utilization"].items()}
     logic, routing, start, end = _worst_path(report)
     return Result(
@@ -164,7 +164,7 @@ def _synthesise_component(component: Any, top: str, folder: Path) -> dict[str, i
     from amaranth.back import verilog
 
     text = verilog.convert(component, name=top, emit_src=False)
-    (folder / "block.v").write_text(text)
+    (folder / "block.v").write_text(text, encoding="utf-8")
     # Joining LUTs into wider ones is quicker by a level here and there, and larger.
     script = f"read_verilog block.v; synth_ecp5 -nowidelut -top {top} -json block.json"
     return synthesise(script, folder)
@@ -298,7 +298,7 @@ def _cells(make: Callable[[], Any]) -> tuple[int, int, int, int]:
 def main(whole: bool, only: tuple[str, ...], costs: bool) -> None:
     """Print the table."""
     if costs:
-        Path(__file__).with_name("costs.csv").write_text(cost_table())
+        Path(__file__).with_name("costs.csv").write_text(cost_table(), encoding="utf-8")
         return
     config = load(PRESET)
     for name in only:

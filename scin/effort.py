@@ -54,7 +54,9 @@ def processor_flags() -> tuple[str, ...]:
     the cache never loads instructions that it does not have.
     """
     command = ["g++", "-march=native", "-###", "-E", "-x", "c++", os.devnull]
-    result = subprocess.run(command, capture_output=True, text=True)
+    result = subprocess.run(
+        command, capture_output=True, text=True, encoding="utf-8", errors="replace"
+    )
     lines = [line for line in result.stderr.splitlines() if "cc1plus" in line]
     if result.returncode or not lines:
         return ()  # a compiler that does not know its own processor

