@@ -11,6 +11,7 @@ from hw.spec.config import Config
 from models.baselines.measured import measured
 from models.baselines.parameters import ParameterError, Parameters, parse
 from models.prediction import ALGORITHMS, SCIN, SCIN_INQ, Prediction, predict
+from scin.compilation import compile_simulator
 from scin.files import takes_stdout
 from scin.options import (
     InputError,
@@ -24,6 +25,7 @@ from scin.options import (
     refuse_options,
 )
 from scin.plot import Line, Panel, Point, plot_panels
+from scin.progress import Stages
 from scin.report.predicted import result_of
 from scin.table import Column, TextTable
 
@@ -85,6 +87,7 @@ def compare(
     columns += [(name, "(us)", 11) for name in algorithms]
     columns += [(f"{name}/{REFERENCE}", "(x)", 14) for name in algorithms if name != REFERENCE]
     table = TextTable(columns, quiet=quiet, error=takes_stdout(json_path, plot))
+    compile_simulator(Stages(quiet=quiet), algorithms)
     table.head(
         f"allreduce in the simulator, {config.name}, {config.system.endpoints} accelerators, "
         f"{config.system.switches} switches; {software_text(parameters)}"

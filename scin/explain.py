@@ -14,6 +14,7 @@ from models.simulator.collective import plane_bytes
 from models.simulator.explain import Span, measured_spans, simulated_spans
 from models.simulator.simulation import simulate
 from models.simulator.work import Instruction
+from scin.compilation import compile_simulator
 from scin.driver import Driver
 from scin.files import takes_stdout
 from scin.options import (
@@ -83,6 +84,7 @@ def explain(
     length = plane_bytes(config, message)
     rows = -(-length // config.fabric.flit_bytes)
     if backend == "sim":
+        compile_simulator(Stages(quiet=quiet))
         spans = simulated_spans(config, simulate(config, [Instruction(length)]), rows)
     else:
         check_buildable(config)

@@ -26,6 +26,7 @@ from models.baselines.parameters import Parameters
 from models.prediction import ALGORITHMS, predict
 from models.simulator.timing import Timing
 from scin.cache import digest
+from scin.compilation import compile_simulator
 from scin.files import OutputFile, place_of, reason, write_file
 from scin.options import (
     InputError,
@@ -37,6 +38,7 @@ from scin.options import (
     refuse_repetition,
     write_json,
 )
+from scin.progress import Stages
 from scin.report.predicted import result_of
 from scin.terminal import Console
 from scin.toolchain import REPOSITORY
@@ -231,6 +233,9 @@ def explore(
         known = journal.read()
         missing = [point for point in points if point.key not in known]
         console = Console(stderr=True)
+        if missing:
+            # Workers of this machine then find it done.
+            compile_simulator(Stages(quiet=quiet), space.algorithms)
         with Progress(console=console, disable=quiet) as progress:
             task = progress.add_task("points", total=len(points))
             progress.update(task, completed=len(points) - len(missing))

@@ -13,6 +13,7 @@ from models.llm.operators import PRECISIONS
 from models.llm.shape import LARGEST, ShapeError, load_shape
 from models.prediction import ALGORITHMS, SCIN, SCIN_INQ
 from scin.compare import parse_algorithms, parse_parameters, software_text, with_plain
+from scin.compilation import compile_simulator
 from scin.files import takes_stdout
 from scin.options import (
     InputError,
@@ -23,6 +24,7 @@ from scin.options import (
     refuse_repetition,
 )
 from scin.plot import Bar, plot_bars
+from scin.progress import Stages
 from scin.report.predicted import result_of
 from scin.table import Column, TextTable
 
@@ -105,6 +107,7 @@ def llm(
     except (ShapeError, ProfileError) as error:
         raise InputError(str(error)) from error
     table = TextTable(COLUMNS, quiet=quiet, error=takes_stdout(json_path, plot))
+    compile_simulator(Stages(quiet=quiet), (prefill_algo, decode_algo, *baselines))
     table.head(
         f"tensor parallel over {config.system.endpoints} accelerators, {config.name}; prefill "
         f"{prefill_batch} x {prompt} tokens, decode {decode_batch} with {context} cached; "

@@ -18,9 +18,11 @@ from models.simulator.collective import plane_bytes
 from models.simulator.simulation import simulate
 from models.simulator.work import Instruction, Traffic
 from models.wire import busiest_link_bytes
+from scin.compilation import compile_simulator
 from scin.files import takes_stdout
 from scin.options import InputError, common, plot_option, recorded
 from scin.plot import Line, Panel, plot_panels
+from scin.progress import Stages
 from scin.report.predicted import ELEMENT_BYTES, result_of
 from scin.report.record import CollectiveResult, Result, shown
 from scin.report.units import size_text
@@ -250,6 +252,7 @@ def study(
         raise InputError(f"study {name!r}: must be one of {', '.join(STUDIES)}")
     chosen = STUDIES[name]
     table = TextTable(COLUMNS, quiet=quiet, error=takes_stdout(json_path, plot))
+    compile_simulator(Stages(quiet=quiet))
     table.head(f"{chosen.doc}; {config.name}; x: {chosen.x_label}")
     reference: dict[float, float] = {}
     lines: dict[str, list[tuple[float, float]]] = {}

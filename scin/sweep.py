@@ -16,6 +16,7 @@ from hw.spec.instruction import ReduceOp
 from models.baselines.parameters import Parameters
 from models.prediction import ALGORITHMS, SCIN_INQ, predict
 from scin.collectives import reduces
+from scin.compilation import compile_simulator
 from scin.dma.ring import ALGORITHM as DMA_RING
 from scin.dma.ring import RingRunner
 from scin.dma.runner import DmaRunner
@@ -132,6 +133,7 @@ def sweep(
             records.append(item.as_dict())
 
         if backend == "sim":
+            compile_simulator(Stages(quiet=quiet), algorithms)
             table.head(title)
             for name, size in itertools.product(algorithms, sizes):
                 predicted = predict(

@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from cocotb_tests.support.records import checked_records
-from hw.spec.config import load
+from hw.spec.config import PRESET_FOLDER, load
 from models.baselines.algorithms import ALGORITHMS as BASELINES
 from models.simulator.collective import allreduce
 from scin import explore
@@ -183,7 +183,7 @@ def test_explore_goes_on_after_an_interruption(tmp_path, monkeypatch):
 
     monkeypatch.setattr(explore, "_run", here)
     arguments = ("explore", description, "--output", output, "--quiet")
-    assert scin(*arguments).exit_code != 0
+    assert scin(*arguments).exit_code == 130
     assert not output.exists()
     journal = explore.Journal(output).path
     # As if the machine had stopped within a line.
@@ -194,6 +194,37 @@ def test_explore_goes_on_after_an_interruption(tmp_path, monkeypatch):
     with output.open() as file:
         assert len(list(csv.DictReader(file))) == 16
     assert not journal.exists()
+
+
+def test_explore_goes_on_only_from_the_same_contents(tmp_path, monkeypatch):
+    """A configuration of the same name that says something else is computed anew."""
+    config, description = tmp_path / "mine.toml", tmp_path / "space.toml"
+    text = (PRESET_FOLDER / "tiny.toml").read_text(encoding="utf-8")
+    config.write_text(text)
+    description.write_text(f'config = "{config}"\nsizes = [1024]\nalgorithms = ["ring", "nvls"]\n')
+    computed = []
+
+    def here(points, scheduler, workers):
+        for point in points:
+            computed.append(point)
+            yield [point], explore.compute([point])
+            if len(computed) == 1:
+                raise KeyboardInterrupt
+
+    monkeypatch.setattr(explore, "_run", here)
+    output = tmp_path / "points.csv"
+    arguments = ("explore", description, "--output", output, "--quiet")
+    assert scin(*arguments).exit_code == 130
+    config.write_text(text.replace("endpoints = 2", "endpoints = 8"))
+    result = scin(*arguments)
+    assert result.exit_code == 0, result.output
+    assert len(computed) == 3
+    first, second = (point.key for point in computed[:2])
+    assert first != second
+    explore.Journal(output).path.write_text("not a journal\n")
+    refused = scin(*arguments)
+    assert refused.exit_code == 2
+    assert "is no journal of an exploration" in refused.output
 
 
 @pytest.mark.parametrize(

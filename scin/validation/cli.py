@@ -13,6 +13,7 @@ from hw.formats import is_block_scaled
 from hw.spec.config import load
 from models.prediction import SCIN, SCIN_INQ
 from models.simulator.simulation import simulate
+from scin.compilation import compile_simulator
 from scin.files import takes_stdout
 from scin.options import EXIT_WRONG, exit_status, json_option, parse_list, recorded
 from scin.progress import Stages
@@ -102,6 +103,7 @@ def validate(*, names: str, quick: bool, json_path: str | None, quiet: bool) -> 
     with exit_status():
         chosen = parse_list("config", names, LARGEST)
         table = TextTable(COLUMNS, quiet=quiet, error=takes_stdout(json_path))
+        compile_simulator(Stages(quiet=quiet))
         table.head("All-Reduce on RTL and in the simulator")
         results = []
         with recorded(json_path, "validate", None) as records:
