@@ -327,6 +327,25 @@ def test_corner_blocks_of_int8():
     assert reduced([-128, 1], [0x7BFF]) == ([-127, 1], 0x7BFF)
 
 
+# docs/inq.md, "Formats side by side".
+SQNR_DB = {
+    DataType.INT8: 41.5,
+    DataType.MXINT8: 38.1,
+    DataType.MXFP8: 28.4,
+    DataType.MXFP4: 15.4,
+    DataType.NVFP4: 17.4,
+}
+
+
+@pytest.mark.parametrize("code", FORMATS, **names)
+def test_formats_side_by_side(code):
+    golden = golden_format(CONFIG, code)
+    rng = np.random.default_rng(1)
+    tensors = [rng.standard_normal(1 << 17).astype(np.float16).astype(float) for _ in range(4)]
+    found = error(np.sum(tensors, axis=0), in_switch(golden, tensors)).sqnr_db
+    assert round(found, 1) == SQNR_DB[code]
+
+
 @pytest.mark.parametrize("ranks", [4, 8, 16])
 def test_one_rounding_beats_many_as_theory_says(ranks):
     """Noise of a quantized value grows with its block's amplitude, so with the number of
