@@ -103,7 +103,7 @@ def quick(monkeypatch, tmp_path_factory):
         happened, statuses = {}, {}
         throughput_kept = None
         cycles = rounds = moved_bytes = wrong = lost = duplicated = replays = 0
-        damaged = rejects = drops = 0
+        damaged = rejects = drops = corrected = 0
 
         def as_dict(self):
             return {"cycles": 1000}

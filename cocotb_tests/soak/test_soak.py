@@ -28,6 +28,9 @@ RATES = {
 CYCLES = 15_000
 """At least a round, so that each strikes."""
 
+KEPT = {1e-6: 0.99, 1e-5: 0.97}
+"""Share of the throughput that is kept at a bit error rate on every link."""
+
 CONFIG = with_faults(
     load("tiny", {"isa.barrier_timeout_cycles": 8192}), dict.fromkeys(Disturbance, 0.0)
 )
@@ -84,18 +87,28 @@ def test_command(tmp_path):
     assert result.exit_code == 0, result.output
     (record,) = json.loads(path.read_text())["records"]
     assert (record["wrong"], record["lost"], record["duplicated"]) == (0, 0, 0)
-    assert record["replays"] > 0
-    assert record["throughput_kept"] >= 0.9
+    assert record["corrected"] > 0
+    assert record["throughput_kept"] >= KEPT[1e-6]
+
+
+def test_flipped_bits_cost_little():
+    """A hundred thousand cycles at ten times that rate."""
+    faults = {Disturbance.BER: 1e-5}
+    result = soak(CONFIG, faults, cycles=100_000, seed=2)
+    assert result.good
+    assert result.corrected > 0
+    assert result.throughput_kept >= KEPT[1e-5]
 
 
 @pytest.mark.slow
-def test_long_soak():
-    """Ten million cycles of the published prototype's configuration."""
-    faults = {Disturbance.BER: 1e-6}
+@pytest.mark.parametrize(("rate", "cycles"), [(1e-6, 10_000_000), (1e-5, 1_000_000)])
+def test_long_soak(rate, cycles):
+    """The published prototype's configuration."""
+    faults = {Disturbance.BER: rate}
     config = with_faults(load("fpga4"), faults)
-    result = soak(config, faults, cycles=10_000_000, seed=1)
+    result = soak(config, faults, cycles=cycles, seed=1)
     assert result.good
-    assert result.throughput_kept >= 0.9
+    assert result.throughput_kept >= KEPT[rate]
 
 
 def test_run_under_faults(tmp_path):

@@ -4,7 +4,7 @@ import pytest
 
 from hw.formats.data_type import DataType
 from hw.spec.config import load
-from hw.spec.link import LATENCY_CYCLES
+from hw.spec.link import added_cycles
 from models.simulator.simulation import simulate
 from models.simulator.work import Instruction
 from scin.simulator import Simulator
@@ -39,10 +39,16 @@ def test_the_simulator_knows_it(size):
 
 def test_cost():
     """On the published prototype's configuration, by the simulator that equals the RTL."""
-    bare, reliable = (load("fpga4", {"link.reliable": on}) for on in (False, True))
-    assert LATENCY_CYCLES <= MOST_LATENCY
-    assert simulated(reliable, 64) - simulated(bare, 64) == HOPS * LATENCY_CYCLES
-    assert simulated(bare, 1 << 20) / simulated(reliable, 1 << 20) >= 1 - MOST_LOSS
+    bare, uncorrected, reliable = (
+        load("fpga4", {"link.reliable": on, "link.correction": corrects})
+        for on, corrects in ((False, False), (True, False), (True, True))
+    )
+    assert [added_cycles(config) for config in (bare, uncorrected, reliable)] == [0, 5, 6]
+    assert added_cycles(reliable) <= MOST_LATENCY
+    for config in (uncorrected, reliable):
+        assert simulated(config, 64) - simulated(bare, 64) == HOPS * added_cycles(config)
+        assert simulated(bare, 1 << 20) / simulated(config, 1 << 20) >= 1 - MOST_LOSS
+    assert [simulated(config, 4096) for config in (bare, uncorrected, reliable)] == [527, 547, 551]
 
 
 @pytest.mark.slow

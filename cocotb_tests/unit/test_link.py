@@ -1,7 +1,7 @@
 """hw/fabric/link*.py over wires that flip bits, lose, double and cut: every flit once, in order.
 
 Against itself, and against ``models/fabric/link.py``; the checksum against its published check
-value and Amaranth's library.
+value and Amaranth's library, the code that corrects against Hamming's (7, 4).
 """
 
 import random
@@ -16,10 +16,10 @@ from cocotb.triggers import RisingEdge, Timer
 
 from cocotb_tests.support.build import parameters_of_test, simulate
 from cocotb_tests.support.streams import Sink, Source, stalls, start_clock, wait_until
-from hw.fabric.checksum import Checksum
+from hw.fabric.checksum import Checksum, Correction, Seal
 from hw.fabric.link import LinkEvents, LinkLayer
 from hw.spec.config import load
-from hw.spec.link import CHECKSUM, LinkParameters
+from hw.spec.link import CHECKSUM, LinkParameters, check_bits, check_of, places
 from hw.spec.packet import link_flit_layout
 from hw.spec.packing import unpack
 from hw.stream.connect import connect_stream
@@ -33,13 +33,23 @@ FLITS = 600
 
 FAULTS = {
     "none": {},
-    "flips": {"flip": 0.01},
+    "flips": {"flip": 0.2},
+    "several flips": {"flip": 0.02, "flips": 0.01},
     "burst": {"burst": 0.01},
     "lost": {"lose": 0.02},
     "doubled": {"double": 0.02},
     "down": {"down": (400, 1200)},
-    "everything": {"flip": 0.01, "burst": 0.005, "lose": 0.01, "double": 0.01, "down": (500, 900)},
+    "everything": {
+        "flip": 0.1,
+        "flips": 0.01,
+        "burst": 0.005,
+        "lose": 0.01,
+        "double": 0.01,
+        "down": (500, 900),
+    },
 }
+REPAIRED_AT_ONCE = {"flip"}
+"""What nothing has to be sent again for."""
 
 
 class Pair(wiring.Component):
@@ -50,7 +60,7 @@ class Pair(wiring.Component):
         ports = {"transmit": In(flits), "receive": Out(flits), "o": Out(words), "i": In(words)}
         super().__init__(
             {f"{end}_{name}": port for end in ("near", "far") for name, port in ports.items()}
-            | {"up": Out(2), "replayed": Out(2)}
+            | {"up": Out(2), "replayed": Out(2), "corrected": Out(2)}
         )
 
     def elaborate(self, platform):
@@ -64,6 +74,7 @@ class Pair(wiring.Component):
             m.d.comb += [
                 self.up[index].eq(part.events.up),
                 self.replayed[index].eq(part.events.replayed),
+                self.corrected[index].eq(part.events.corrected),
             ]
         return m
 
@@ -75,6 +86,9 @@ def damaged(word, faults, rng, cycle):
         return []
     if rng.random() < faults.get("flip", 0):
         word ^= 1 << rng.randrange(WORD_BITS)
+    if rng.random() < faults.get("flips", 0):
+        for place in rng.sample(range(WORD_BITS), rng.randrange(2, 5)):
+            word ^= 1 << place
     if rng.random() < faults.get("burst", 0):
         word ^= rng.getrandbits(20) << rng.randrange(WORD_BITS - 20)
     return [word] * (2 if rng.random() < faults.get("double", 0) else 1)
@@ -117,13 +131,14 @@ async def check_both_ends(dut):
     cocotb.start_soon(wire(dut, "far_o", "near_i", faults, rng, given["pause"]))
     sources = [Source(dut, f"{end}_transmit", "bursts", rng) for end in ("near", "far")]
     sinks = [Sink(dut, f"{end}_receive", "none", rng) for end in ("far", "near")]
-    seen_up, replayed = set(), set()
+    seen_up, replayed, corrected = set(), set(), set()
 
     async def watch():
         while True:
             await RisingEdge(dut.clk)
             seen_up.add(int(dut.up.value))
             replayed.add(int(dut.replayed.value))
+            corrected.add(int(dut.corrected.value))
 
     await start_clock(dut)
     cocotb.start_soon(watch())
@@ -140,7 +155,8 @@ async def check_both_ends(dut):
     for sink, flits in zip(sinks, given_flits, strict=True):
         assert sink.received == flits
     assert (0 in seen_up) == ("down" in faults)
-    assert (replayed == {0}) == (not faults), "goes back although nothing is lost, or never"
+    assert (replayed == {0}) == (not faults.keys() - REPAIRED_AT_ONCE), "goes back, or never"
+    assert (corrected != {0}) == ("flip" in faults)
 
 
 def test_full_rate():
@@ -322,3 +338,63 @@ async def check_checksum(dut):
         await Timer(1, "ns")
         assert int(dut.crc.value) == CHECKSUM(width).compute([word])
     assert int(dut.crc.value) == CHECK_VALUE or width != 8 * len(VECTOR)
+
+
+HAMMING_7_4 = {
+    0b0000: 0b000,
+    0b0001: 0b011,
+    0b0010: 0b101,
+    0b0100: 0b110,
+    0b1000: 0b111,
+    0b1011: 0b001,
+    0b1111: 0b111 ^ 0b110 ^ 0b101 ^ 0b011,
+}
+"""Data bits at places 3, 5, 6, 7, by hand, and the check bits at 1, 2, 4."""
+
+
+def test_hamming_code():
+    assert places(4) == [3, 5, 6, 7]
+    assert [check_bits(bits) for bits in (1, 4, 5, 11, 12, 26, 27, 318)] == [2, 3, 4, 4, 5, 5, 6, 9]
+    for word, check in HAMMING_7_4.items():
+        assert check_of(word, 4) == check
+
+
+def test_correction():
+    """Of words as the sender seals them any bit is flipped, or none: they come out as they were."""
+    simulate(Correction(width=COVERED), module=__name__, case="check_correction", seed=1)
+
+
+COVERED = WORD_BITS - PARAMETERS.word["crc"].offset
+
+
+@cocotb.test()
+async def check_correction(dut):
+    rng = random.Random(cocotb.RANDOM_SEED)
+    check = WORD_BITS - COVERED
+    for place in [None, *range(WORD_BITS)]:
+        model = LinkModel(PARAMETERS)
+        model.send(rng.getrandbits(FLIT.size))
+        word = model.word()
+        came = word if place is None else word ^ 1 << place
+        dut.data.value, dut.check.value = came >> check, came & (1 << check) - 1
+        await Timer(1, "ns")
+        assert int(dut.corrected.value) == word >> check, place
+        assert bool(dut.flipped.value) == (place is not None), place
+
+
+def test_seal():
+    """Checksum and check bits are those of the model's words."""
+    simulate(Seal(PARAMETERS), module=__name__, case="check_seal", seed=1)
+
+
+@cocotb.test()
+async def check_seal(dut):
+    rng, model = random.Random(cocotb.RANDOM_SEED), LinkModel(PARAMETERS)
+    added = WORD_BITS - PARAMETERS.body_bits
+    for _ in range(100):
+        model.send(rng.getrandbits(FLIT.size))
+        word = model.word()
+        dut.body.value = word >> added
+        await Timer(1, "ns")
+        assert int(dut.redundancy.value) == word & (1 << added) - 1
+        model.sent, model.oldest = 0, rng.getrandbits(PARAMETERS.sequence_bits)

@@ -101,6 +101,7 @@ class EndpointRegisters(wiring.Component):
             registers.tally("LINK_REPLAYS", self.link_events.replayed)
             registers.tally("LINK_DAMAGED", self.link_events.damaged)
             registers.tally("LINK_REJECTS", self.link_events.rejected)
+            registers.tally("LINK_CORRECTED", self.link_events.corrected)
             registers.tally("LINK_DROPS", was_up & ~self.link_events.up)
         registers.counter("CORE_BYTES", self.core_bytes)
         registers.counter("ISA_BYTES", self.isa_bytes)

@@ -12,12 +12,13 @@ from hw.stream.connect import connect_stream
 
 class LinkEvents(data.Struct):
     """``up``: the far end is heard; pulses: this end went back (``replayed``), got a damaged word,
-    or asked the far end to go back (``rejected``)."""
+    asked the far end to go back (``rejected``), or put a flipped bit right (``corrected``)."""
 
     up: 1
     replayed: 1
     damaged: 1
     rejected: 1
+    corrected: 1
 
 
 class LinkLayer(wiring.Component):
@@ -31,8 +32,9 @@ class LinkLayer(wiring.Component):
     i, o : words of the physical layer, in and out
     events : out, see :class:`LinkEvents`
 
-    Go-back-N: flits that are damaged, lost or doubled on the way, and all behind them, are sent
-    again, and ``receive`` sees each once and in order. Latency ``LATENCY_CYCLES`` from
+    One flipped bit of a word is put right. Words that are damaged beyond that, lost or doubled on
+    the way, and all behind them, are sent again (go-back-N), and ``receive`` sees each flit once
+    and in order. Latency ``LATENCY_CYCLES``, and ``CORRECTION_CYCLES`` with correction, from
     ``transmit`` to the far end's ``receive``, without the physical layers; a flit per cycle. An
     end that is reset alone cannot be brought back: both ends must be.
     """
@@ -72,5 +74,6 @@ class LinkLayer(wiring.Component):
             self.events.replayed.eq(transmitter.replays),
             self.events.damaged.eq(receiver.damaged),
             self.events.rejected.eq(receiver.rejects),
+            self.events.corrected.eq(receiver.corrected),
         ]
         return m

@@ -4,7 +4,7 @@ from amaranth import Module, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.fabric.checksum import Checksum
+from hw.fabric.checksum import Checksum, Correction
 from hw.spec.link import LinkParameters
 
 
@@ -18,12 +18,13 @@ class LinkReceiver(wiring.Component):
     heard, far_acknowledge, far_wanted : out, a word came whole, and these fields of it
     acknowledge : out, number of the next flit to pass on; ``wanted`` : out, round of the far
         end that this end waits for; ``news`` : pulse out, one of them changes
-    damaged : pulse out, a word came whose checksum is wrong: it is forgotten
+    damaged : pulse out, a word came whose checksum is wrong, after correction: it is forgotten
+    corrected : pulse out, a bit of a word was put right
     rejects : pulse out, a number is missing, or comes again: the far end is asked to go back
     up : out, a good word came within ``silence_cycles``
 
     Words that were sent before the far end went back have an older round, and are forgotten
-    without another complaint. Latency 2 cycles, a flit per cycle.
+    without another complaint. Latency 3 cycles, or 2 without correction; a flit per cycle.
     """
 
     def __init__(self, parameters: LinkParameters):
@@ -40,6 +41,7 @@ class LinkReceiver(wiring.Component):
                 "wanted": Out(turn),
                 "news": Out(1),
                 "damaged": Out(1),
+                "corrected": Out(1),
                 "rejects": Out(1),
                 "up": Out(1),
             }
@@ -49,18 +51,21 @@ class LinkReceiver(wiring.Component):
         m = Module()
         parameters = self._parameters
         word, comes, whole = Signal(parameters.word), Signal(), Signal(init=1)
+        flipped = Signal()
         m.d.comb += self.i.ready.eq(1)
-        m.d.sync += [comes.eq(self.i.valid), word.eq(self.i.payload)]
+        arrived, valid, corrected = self._correct(m)
+        m.d.sync += [comes.eq(valid), word.eq(arrived), flipped.eq(corrected)]
         if parameters.checksum is not None:
-            body = self.i.payload.as_value()[parameters.checksum.crc_width :]
+            body = arrived.as_value()[-parameters.body_bits :]
             m.submodules.checksum = checksum = Checksum(parameters.checksum, width=len(body))
             m.d.comb += checksum.data.eq(body)
-            m.d.sync += whole.eq(self.i.payload.crc == checksum.crc)
+            m.d.sync += whole.eq(arrived.crc == checksum.crc)
 
         current, follows, accepts = Signal(), Signal(), Signal()
         m.d.comb += [
             self.heard.eq(comes & whole),
             self.damaged.eq(comes & ~whole),
+            self.corrected.eq(comes & whole & flipped),
             self.far_acknowledge.eq(word.acknowledge),
             self.far_wanted.eq(word.wanted),
             current.eq(self.heard & (word.round == self.wanted)),
@@ -82,3 +87,23 @@ class LinkReceiver(wiring.Component):
         with m.Elif(self.up):
             m.d.sync += silence.eq(silence + 1)
         return m
+
+    def _correct(self, m):
+        """The word that comes, a cycle later, with one flipped bit put right: word, whether there
+        is one, and whether a bit was flipped."""
+        parameters = self._parameters
+        if not parameters.corrects:
+            return self.i.payload, self.i.valid, 0
+        word, comes, flipped = Signal(parameters.word), Signal(), Signal()
+        covered = parameters.crc_bits + parameters.body_bits
+        m.submodules.correction = correction = Correction(width=covered)
+        m.d.comb += [
+            correction.check.eq(self.i.payload.check),
+            correction.data.eq(self.i.payload.as_value()[-covered:]),
+        ]
+        m.d.sync += [
+            comes.eq(self.i.valid),
+            word.as_value()[-covered:].eq(correction.corrected),
+            flipped.eq(correction.flipped),
+        ]
+        return word, comes, flipped

@@ -4,7 +4,7 @@ from amaranth import Module, Mux, Signal
 from amaranth.lib import memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.fabric.checksum import Checksum
+from hw.fabric.checksum import Seal
 from hw.spec.link import LinkParameters
 
 
@@ -107,10 +107,9 @@ class LinkTransmitter(wiring.Component):
         ]
         with m.If(free):
             m.d.sync += [self.o.valid.eq(moves | tells), self.o.payload.eq(word)]
-        if parameters.checksum is not None:
-            body = word.as_value()[parameters.checksum.crc_width :]
-            m.submodules.checksum = checksum = Checksum(parameters.checksum, width=len(body))
-            m.d.comb += checksum.data.eq(body)
-            with m.If(free):
-                m.d.sync += self.o.payload.crc.eq(checksum.crc)
+        m.submodules.seal = seal = Seal(parameters)
+        added = len(seal.redundancy)
+        m.d.comb += seal.body.eq(word.as_value()[added:])
+        with m.If(free):
+            m.d.sync += self.o.payload.as_value()[:added].eq(seal.redundancy)
         return m

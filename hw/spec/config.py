@@ -102,8 +102,8 @@ class LinkConfig:
         "rate of one direction", 8.0, low=0.01, high=10_000.0, unit="GB/s"
     )
     patience_cycles: int = parameter(
-        "a far end that takes nothing for so long is given up until reset: what is sent there is "
-        "dropped and blocks nobody",
+        "a far end that takes nothing for so long is declared dead until reset: what is sent there "
+        "is dropped and blocks nobody",
         16384,
         low=256,
         high=1 << 24,
@@ -111,6 +111,11 @@ class LinkConfig:
     )
     reliable: bool = parameter(
         "link layer: flits that are damaged or lost on the way are sent again", False
+    )
+    correction: bool = parameter(
+        "the link layer puts one flipped bit of a word right: for a bit error rate above 1e-8, at "
+        "a cycle a hop and some bits a word",
+        True,
     )
     fault_injection: bool = parameter(
         "build the circuit that damages, loses and doubles link flits on command, for tests", False

@@ -1,4 +1,5 @@
-"""The link layer: what makes a link lossless. Sequence numbers, CRC, acknowledgement, replay.
+"""The link layer: what makes a link lossless. Sequence numbers, a Hamming code that corrects one
+flipped bit, a CRC that finds what is left, acknowledgement, replay.
 
 With ``link.reliable`` every link flit crosses in a word of its own, which also says how far the
 sender has come, and what its own end has received.
@@ -21,13 +22,15 @@ Redundancy Codes for Internet Applications", DSN 2002), and any burst of 32."""
 
 ROUND_BITS = 2
 LATENCY_CYCLES = 5
-"""Of a link layer, both its ends together."""
+"""Of a link layer without correction, both its ends together."""
+CORRECTION_CYCLES = 1
 REPEAT_CYCLES = 64
 SILENCE_CYCLES = 4096
 PROCESSING_CYCLES = 16
 """Registers of both ends, there and back, and a word that is just being sent."""
 
 WORD_DOC = {
+    "check": "check bits of a Hamming code over the rest of the word",
     "crc": "of the rest of the word",
     "sequence": "number of the flit; without one, of the next",
     "round": "how often the sender has gone back, as the receiver counts it",
@@ -36,6 +39,31 @@ WORD_DOC = {
     "valid": "there is a flit",
     "flit": "link flit",
 }
+
+
+def check_bits(bits: int) -> int:
+    """How many check bits a Hamming code over ``bits`` bits has."""
+    count = 0
+    while (1 << count) - 1 - count < bits:
+        count += 1
+    return count
+
+
+def places(bits: int) -> list[int]:
+    """Where each of ``bits`` bits stands in its Hamming code: the powers of two are the places of
+    the check bits. A word is sound if the places of its set bits add up to zero, modulo 2 bit by
+    bit; if one bit is flipped, they add up to its place (Hamming, "Error Detecting and Error
+    Correcting Codes", BSTJ 1950)."""
+    last = bits + check_bits(bits)
+    return [place for place in range(1, last + 1) if place & (place - 1)]
+
+
+def check_of(value: int, bits: int) -> int:
+    """Check bits of ``value``, a word of ``bits`` bits."""
+    check = 0
+    for index, place in enumerate(places(bits)):
+        check ^= place * (value >> index & 1)
+    return check
 
 
 @dataclass(frozen=True)
@@ -49,6 +77,8 @@ class LinkParameters:
     round_bits: int = ROUND_BITS
     checksum: Algorithm | None = CHECKSUM
     """None: words are not checked; for proofs of what happens when some are lost."""
+    corrects: bool = True
+    """One flipped bit of a word is put right."""
     repeat_cycles: int = REPEAT_CYCLES
     """An idle end says where it stands so often, in case nobody heard."""
     silence_cycles: int = SILENCE_CYCLES
@@ -66,11 +96,22 @@ class LinkParameters:
         return self.replay_flits.bit_length()
 
     @property
+    def crc_bits(self) -> int:
+        return self.checksum.crc_width if self.checksum else 0
+
+    @property
+    def body_bits(self) -> int:
+        """What the CRC covers."""
+        turn = 2 * (self.sequence_bits + self.round_bits)
+        return turn + 1 + self.flit.size
+
+    @property
     def word(self) -> data.StructLayout:
         """What crosses the link."""
         return data.StructLayout(
             {
-                "crc": self.checksum.crc_width if self.checksum else 0,
+                "check": check_bits(self.crc_bits + self.body_bits) if self.corrects else 0,
+                "crc": self.crc_bits,
                 "sequence": self.sequence_bits,
                 "round": self.round_bits,
                 "acknowledge": self.sequence_bits,
@@ -84,12 +125,23 @@ class LinkParameters:
 def link_parameters(config: Config) -> LinkParameters:
     """What is under way in a round trip is kept for replay."""
     round_trip = 2 * config.link.latency_cycles + PROCESSING_CYCLES
-    return LinkParameters(link_flit_layout(config), 1 << (round_trip - 1).bit_length())
+    return LinkParameters(
+        link_flit_layout(config),
+        1 << (round_trip - 1).bit_length(),
+        corrects=config.link.correction,
+    )
+
+
+def added_cycles(config: Config) -> int:
+    """What the link layer adds to a link's latency, one way."""
+    if not config.link.reliable:
+        return 0
+    return LATENCY_CYCLES + CORRECTION_CYCLES * config.link.correction
 
 
 def one_way_cycles(config: Config) -> int:
     """From stream to stream, the link layer included."""
-    return config.link.latency_cycles + LATENCY_CYCLES * config.link.reliable
+    return config.link.latency_cycles + added_cycles(config)
 
 
 def wire_layout(config: Config) -> data.StructLayout:

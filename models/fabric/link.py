@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field
 
-from hw.spec.link import LinkParameters
+from hw.spec.link import LinkParameters, check_of, places
 from hw.spec.packing import pack, unpack
 
 
@@ -43,12 +43,12 @@ class LinkModel:
             "flit": self.kept[self.sent] if valid else 0,
         }
         self.sent += valid
-        word = pack(self.parameters.word, fields)
-        return word | self._crc(word)
+        return self._sealed(pack(self.parameters.word, fields))
 
     def hear(self, word: int) -> int | None:
+        word = self._corrected(word)
         found = unpack(self.parameters.word, word)
-        if found["crc"] != self._crc(word):
+        if found["crc"] != self._crc(word >> self._above_crc):
             return None
         self._release(found["acknowledge"], found["wanted"])
         if found["round"] != self.wanted:
@@ -65,12 +65,34 @@ class LinkModel:
     def _numbers(self) -> int:
         return 1 << self.parameters.sequence_bits
 
-    def _crc(self, word: int) -> int:
-        """Of everything above the field of the checksum."""
+    @property
+    def _above_crc(self) -> int:
+        return self.parameters.word.size - self.parameters.body_bits
+
+    def _crc(self, body: int) -> int:
         algorithm = self.parameters.checksum
         assert algorithm is not None
-        width = self.parameters.word.size - algorithm.crc_width
-        return algorithm(width).compute([word >> algorithm.crc_width])
+        return algorithm(self.parameters.body_bits).compute([body])
+
+    def _sealed(self, word: int) -> int:
+        """``word`` with its checksum, and then its check bits."""
+        layout = self.parameters.word
+        word |= self._crc(word >> self._above_crc) << layout["crc"].offset
+        return word | self._misfit(word)
+
+    def _corrected(self, word: int) -> int:
+        """A flipped bit flipped back."""
+        wrong = self._misfit(word)
+        known = places(self.parameters.crc_bits + self.parameters.body_bits)
+        if wrong not in known:
+            return word
+        return word ^ 1 << self.parameters.word["crc"].offset + known.index(wrong)
+
+    def _misfit(self, word: int) -> int:
+        """What the places of all bits that are set add up to."""
+        bits = self.parameters.crc_bits + self.parameters.body_bits
+        check = self.parameters.word["crc"].offset
+        return check_of(word >> check, bits) ^ word & (1 << check) - 1
 
     def _release(self, acknowledge: int, wanted: int) -> None:
         """Forget what has arrived; go back if the far end asks for it."""

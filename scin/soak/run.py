@@ -29,6 +29,7 @@ class SoakResult(Result):
     lost: int
     duplicated: int
     statuses: dict[str, int]
+    corrected: int
     replays: int
     damaged: int
     rejects: int
@@ -90,7 +91,7 @@ def soak(
                 load.driver.read_endpoint(i, f"LINK_{name.upper()}")
                 for i in range(config.system.endpoints)
             )
-            for name in ("replays", "damaged", "rejects", "drops")
+            for name in ("corrected", "replays", "damaged", "rejects", "drops")
         }
         happened = {kind.name.lower(): simulator.disturbances(kind) for kind in faults}
     kept = None
@@ -109,6 +110,7 @@ def soak(
         lost=tally.lost,
         duplicated=tally.duplicated,
         statuses=dict(tally.statuses),
+        corrected=counters["corrected"],
         replays=counters["replays"],
         damaged=counters["damaged"],
         rejects=counters["rejects"],
