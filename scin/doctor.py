@@ -8,6 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 import click
 
+from models.cache import CacheError, cache_folder
 from scin.options import EXIT_MISSING_TOOL
 from scin.toolchain import MissingToolError, find_verilator, fst_headers_present
 
@@ -37,6 +38,10 @@ def doctor() -> None:
         _line(name, _version(name), command, optional=True)
     headers = "lz4.h, zlib.h" if shutil.which("g++") and fst_headers_present() else None
     _line("FST traces", headers, "apt-get install liblz4-dev zlib1g-dev", optional=True)
+    try:
+        _line("cache", str(cache_folder()), "")
+    except CacheError as error:
+        missing += _line("cache", None, str(error))
     if missing:
         sys.exit(EXIT_MISSING_TOOL)
 

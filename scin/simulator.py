@@ -89,7 +89,7 @@ class Simulator:
         )
         if wave is not None and not wave.is_file():
             self.close()
-            raise InputError(f"wave {wave}: cannot be opened")
+            raise InputError(f"wave: no file can be opened in {wave.parent}")
         self.memory = [
             np.ctypeslib.as_array(self._library.scin_memory(self._handle, i), shape=(size,))
             for i in range(config.system.endpoints)
