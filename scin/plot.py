@@ -132,7 +132,7 @@ def covered(lines: Sequence[Line]) -> dict[str, str]:
 
 
 def _scale(axes, panel: Panel) -> None:
-    places = sorted({x for line in panel.lines for x, _ in line.points})
+    places = sorted({x for line in panel.lines if not line.marks_only for x, _ in line.points})
     if panel.log_x:
         axes.set_xscale("log", base=2)
         if panel.sizes:
@@ -142,8 +142,15 @@ def _scale(axes, panel: Panel) -> None:
     if panel.log_y:
         axes.set_yscale("log")
         axes.yaxis.set_major_formatter("{x:g}")
+        axes.yaxis.set_minor_formatter(_sparse)
     else:
         axes.set_ylim(bottom=0)
+
+
+def _sparse(value: float, _: object) -> str:
+    """Of the marks between powers of ten, those at 2 and 5 are labelled."""
+    leading = f"{value:.0e}"[0]
+    return f"{value:g}" if leading in "25" else ""
 
 
 def _ticks(axes, places: list[float], labels: list[str]) -> None:

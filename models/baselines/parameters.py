@@ -71,7 +71,7 @@ class Parameters:
         "poll and start, its signal, the adder",
         650.0,
         unit="ns",
-        source="measured on RTL, fpga4, 4 KiB: scin sweep allreduce --algo ring",
+        source="measured on RTL, fpga4, 4 KiB: scin sweep allreduce --algo dma-ring",
     )
 
     @property
