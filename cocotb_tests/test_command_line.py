@@ -200,6 +200,7 @@ BAD = {
         ("run", "allreduce", "--size", "64G", "--set", "endpoint.memory_bytes=274877906944"),
         "size = 68719476736: the tensors of 4 endpoints take about",
     ),
+    "copy": (("dma", "p2p", "--max", "64G"), "size 68719476736: needs 68719476736 B of every endp"),
     "negative seed": (("run", "allreduce", "--seed", "-1"), "seed -1: must be between 0 and 2147"),
     "large seed": (("soak", "--seed", "9" * 20), "must be between 0 and 2147483647"),
     "synthetic seed": (("accuracy", "--seed", "-1"), "seed -1: must be between 0 and"),

@@ -18,7 +18,7 @@ from scin.dma.collectives import OPERATIONS, build
 from scin.dma.host import HostModel
 from scin.dma.kvfetch import kvfetch
 from scin.dma.measurement import DmaMeasurement
-from scin.dma.runner import DmaRunner
+from scin.dma.runner import DmaRunner, check_room
 from scin.dma.table import DmaTable
 from scin.driver import Driver
 from scin.files import takes_stdout
@@ -126,6 +126,8 @@ def dma(
         if platform not in (None, config.name):
             raise InputError(f"platform {platform!r}: RTL runs --config {config.name}")
         check_buildable(config)
+        for name in variants:
+            check_room(config, build(config, operation, name, sizes[-1]))
     name = described.name
     with recorded(json_path, f"dma {operation}", described) as records:
         if backend == "model":

@@ -30,6 +30,16 @@ STATE_EVERY = 256
 """Polls of a signal between two looks at the engines' states."""
 
 
+def check_room(config: Config, plan: Plan) -> None:
+    """Raise :class:`CapacityError` if a plan needs more of the memories than is for data."""
+    room = Layout.of(config).room
+    if plan.footprint > room:
+        raise CapacityError(
+            f"size {plan.size}: needs {plan.footprint} B of every endpoint's memory, of which "
+            f"{room} are for data (endpoint.memory_bytes = {config.endpoint.memory_bytes})"
+        )
+
+
 class DmaRunner:
     """Executes plans on one simulation. ``inline``: commands go through the doorbell."""
 
@@ -55,13 +65,8 @@ class DmaRunner:
 
     def run(self, plan: Plan, *, prelaunch: bool = False, seed: int = 1) -> DmaMeasurement:
         """Fill the memories, execute, compare every output piece at every endpoint."""
+        check_room(self.config, plan)
         layout = Layout.of(self.config)
-        if plan.footprint > layout.room:
-            raise CapacityError(
-                f"size {plan.size}: needs {plan.footprint} B of every endpoint's memory, of "
-                f"which {layout.room} are for data (endpoint.memory_bytes = "
-                f"{self.config.endpoint.memory_bytes})"
-            )
         before = self._fill(plan, layout, seed)
         sent = self.flits()
         finished, released, origin, status = self._execute(plan, layout, prelaunch)
