@@ -137,6 +137,18 @@ def test_other_engines_go_on(system):
     assert run(bad=True) <= run(bad=False) + MOST_CYCLES
 
 
+@pytest.mark.slow
+def test_number_beyond_16_bits(system):
+    """The number of a failed command is whole, after more of them than 16 bits count."""
+    engine, before = prepare(system, "window"), 65_600
+    for done in range(0, before, 800):
+        engine.submit([dma.nop()] * min(800, before - done))
+    assert engine.wait().status == Status.OK
+    assert engine.read("STARTED") == before
+    outcome = engine.run([dma.nop()] * 5 + [dma.copy(here(0), there(0), 0), dma.nop()])
+    assert (outcome.status, outcome.failed) == (Status.BAD_LENGTH, before + 5)
+
+
 def test_documented():
     text = (REPOSITORY / "docs/dma.md").read_text()
     assert f"within {MOST_CYCLES} cycles" in text
