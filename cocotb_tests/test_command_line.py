@@ -258,6 +258,20 @@ BAD = {
         ("run", "allreduce", *TINY, "--dtype", "bytes"),
         "supported are broadcast, allgather",
     ),
+    "twice": (("run", "allreduce", *TINY, "--dtype", "fp16", "--dtype", "bf16"), "given 2 times"),
+    "same fault": (("run", "allreduce", "--fault", "ber=0", "--fault", "ber=1"), "more than once"),
+    "same algorithm": (("sweep", "allreduce", *TINY, "--algo", "scin,scin"), "is named 2 times"),
+    "operator": (("run", "broadcast", *TINY, "--redop", "max"), "broadcast does not reduce"),
+    "seed": (("compare", "--seed", "2"), "--seed: does nothing here"),
+    "steps": (("run", "reduce", *TINY, "--steps"), "only for an unquantized allreduce"),
+    "fetch": (("dma", "kvfetch", "--min", "1K"), "--min: does nothing here"),
+    "fetch on RTL": (("dma", "kvfetch", "--backend", "rtl"), "by the timing model only"),
+    "platform": (
+        ("dma", "p2p", "--platform", "mi300x", "--set", "system.endpoints=2"),
+        "--set: does nothing here",
+    ),
+    "half of an element": (("compare", "--min", "3", "--max", "3"), "size 3: must be a positive"),
+    "cores": (("sweep", "allreduce", *TINY, "--algo", "ring", "--backend", "rtl"), "RTL runs scin"),
     "top": (("emit", *TINY, "--top", "moon"), "top 'moon'"),
 }
 

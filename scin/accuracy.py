@@ -30,6 +30,7 @@ from models.sentences import SENTENCES
 from models.transformer import Encoder
 from scin.files import takes_stdout
 from scin.options import (
+    Command,
     InputError,
     exit_status,
     json_option,
@@ -49,7 +50,7 @@ RANDOM_DATA = ("synthetic", "normal")
 DATA = ("model", *RANDOM_DATA)
 
 
-@click.command()
+@click.command(cls=Command)
 @click.option("--data", "data_names", default=",".join(DATA), show_default=True, help="Tensors.")
 @click.option("--ranks", default=",".join(map(str, RANKS)), show_default=True, help="Numbers.")
 @click.option("--formats", default=",".join(FORMATS), show_default=True, help="Formats.")

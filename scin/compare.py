@@ -14,6 +14,7 @@ from models.prediction import ALGORITHMS, SCIN, SCIN_INQ, Prediction, predict
 from scin.compilation import compile_simulator
 from scin.files import takes_stdout
 from scin.options import (
+    Command,
     InputError,
     check_half_elements,
     common,
@@ -33,7 +34,7 @@ DEFAULT = "scin,scin-inq,ring,nvls,twoshot"
 REFERENCE = "ring"
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("operation", metavar="[OP]", default="allreduce")
 @click.option("--algo", default=DEFAULT, show_default=True, help="Comma-separated.")
 @click.option("--min", "smallest", default="1K", show_default=True, help="Smallest size.")

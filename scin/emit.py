@@ -16,7 +16,7 @@ from models.cache import cached
 from scin.cache import alone, digest, place
 from scin.files import OutputFolder, check_folder, make_folder, takes_stdout, write_file
 from scin.netlist import verilog_of
-from scin.options import InputError, common, write_json
+from scin.options import Command, InputError, common, write_json
 from scin.progress import Report, Stages, stage
 from scin.report.record import Result
 from scin.toolchain import REPOSITORY
@@ -25,7 +25,7 @@ from scin.verilate import hardware_key
 TOPS = ("system", "switch", "endpoint")
 
 
-@click.command()
+@click.command(cls=Command)
 @click.option("--top", default="switch", show_default=True, help=f"One of {', '.join(TOPS)}.")
 @click.option(
     "--output", type=OutputFolder(), metavar="DIR", help="Make it there.  [default: rtl/generated]"

@@ -18,6 +18,7 @@ from scin.compilation import compile_simulator
 from scin.driver import Driver
 from scin.files import takes_stdout
 from scin.options import (
+    Command,
     InputError,
     check_half_elements,
     common,
@@ -51,7 +52,7 @@ COLUMNS: tuple[Column, ...] = (
 )
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("operation", metavar="OP")
 @click.option("--size", default="4KiB", show_default=True, help="Bytes of FP16.")
 @click.option("--backend", default="sim", show_default=True, help="sim or rtl.")

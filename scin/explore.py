@@ -29,6 +29,7 @@ from scin.cache import digest
 from scin.compilation import compile_simulator
 from scin.files import OutputFile, place_of, reason, write_file
 from scin.options import (
+    Command,
     InputError,
     check_half_elements,
     exit_status,
@@ -194,7 +195,7 @@ class Journal:
             self.path.unlink()
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("description", metavar="FILE.toml", type=click.Path(path_type=Path))
 @click.option(
     "--output",

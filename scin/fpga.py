@@ -14,6 +14,7 @@ from scin.driver import Driver
 from scin.files import OutputFolder, takes_stdout
 from scin.options import (
     EXIT_WRONG,
+    Group,
     InputError,
     Whole,
     exit_status,
@@ -31,7 +32,7 @@ LEAST_BAUD, MOST_BAUD = 9600, 12_000_000
 PARTITION = click.argument("partition", metavar="PARTITION")
 
 
-@click.group()
+@click.group(cls=Group)
 def fpga() -> None:
     """Boards: plan, build, simulate and run a partition (star5, pair2, single, or FILE.toml)."""
 

@@ -16,6 +16,7 @@ from scin.compare import parse_algorithms, parse_parameters, software_text, with
 from scin.compilation import compile_simulator
 from scin.files import takes_stdout
 from scin.options import (
+    Command,
     InputError,
     common,
     parse_list,
@@ -43,7 +44,7 @@ COLUMNS: tuple[Column, ...] = (
 )
 
 
-@click.command()
+@click.command(cls=Command)
 @click.option(
     "--model",
     "models",

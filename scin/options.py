@@ -178,6 +178,22 @@ def check_operation(text: str) -> str:
     return text
 
 
+class Command(click.Command):
+    """A command whose options are written once, but for those that may be repeated: of two
+    values, one would do nothing."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        _, _, order = self.make_parser(ctx).parse_args(list(args))
+        for item in self.params:
+            if isinstance(item, click.Option) and not item.multiple and order.count(item) > 1:
+                raise InputError(f"{item.opts[0]}: is given {order.count(item)} times")
+        return super().parse_args(ctx, args)
+
+
+class Group(click.Group):
+    command_class = Command
+
+
 def is_given(name: str) -> bool:
     """Whether the user wrote this option of the running command; ``name``: of its parameter."""
     source = click.get_current_context().get_parameter_source(name)

@@ -20,6 +20,7 @@ from scin.driver import Driver
 from scin.files import OutputFile, OutputFolder, check_folder, takes_stdout
 from scin.options import (
     EXIT_WRONG,
+    Command,
     InputError,
     check_average,
     check_operation,
@@ -59,7 +60,7 @@ DEFAULT_SIZES = ("4KiB",)
 WHOLE_VECTOR = ("allgather", "reducescatter")
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("operation", metavar="OP")
 @click.option("--size", "sizes", multiple=True, metavar="SIZE", help="Bytes; repeatable.")
 @click.option(

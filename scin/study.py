@@ -20,7 +20,7 @@ from models.simulator.work import Instruction, Traffic
 from models.wire import busiest_link_bytes
 from scin.compilation import compile_simulator
 from scin.files import takes_stdout
-from scin.options import InputError, common, plot_option, recorded
+from scin.options import Command, InputError, common, plot_option, recorded
 from scin.plot import Line, Panel, plot_panels
 from scin.progress import Stages
 from scin.report.predicted import ELEMENT_BYTES, result_of
@@ -232,7 +232,7 @@ COLUMNS: tuple[Column, ...] = (
 )
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("name", metavar="STUDY")
 @plot_option("it")
 @common(default="dgx8")

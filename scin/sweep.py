@@ -24,6 +24,7 @@ from scin.driver import Driver
 from scin.files import takes_stdout
 from scin.options import (
     EXIT_WRONG,
+    Command,
     InputError,
     check_average,
     check_operation,
@@ -50,7 +51,7 @@ BACKENDS = ("rtl", "sim")
 RTL_ALGORITHMS = ("scin", SCIN_INQ, DMA_RING)
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("operation", metavar="OP")
 @click.option("--backend", default=None, help="rtl or sim; default: rtl where all --algo run.")
 @click.option("--min", "smallest", default="4K", show_default=True, help="Smallest size.")

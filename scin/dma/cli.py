@@ -24,6 +24,7 @@ from scin.driver import Driver
 from scin.files import takes_stdout
 from scin.options import (
     EXIT_WRONG,
+    Command,
     InputError,
     common,
     parse_list,
@@ -50,7 +51,7 @@ Cases = tuple[list[str], list[int], tuple[bool, ...]]
 Measure = Callable[[str, int, bool], DmaMeasurement]
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("operation", metavar="OP")
 @click.option("--variant", default=None, help="pcpy, bcst, swap, b2b, mcast; comma-separated.")
 @click.option("--prelaunch", default="both", show_default=True, help="off, on or both.")

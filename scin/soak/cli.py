@@ -10,7 +10,15 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from hw.spec.buildable import check_buildable
 from hw.spec.config import Config
 from scin.files import takes_stdout
-from scin.options import EXIT_WRONG, InputError, common, fault_option, parse_faults, write_json
+from scin.options import (
+    EXIT_WRONG,
+    Command,
+    InputError,
+    common,
+    fault_option,
+    parse_faults,
+    write_json,
+)
 from scin.progress import Stages
 from scin.soak.run import soak as run_soak
 from scin.soak.run import with_faults
@@ -33,7 +41,7 @@ COLUMNS = (
 )
 
 
-@click.command()
+@click.command(cls=Command)
 @click.option("--cycles", default=1_000_000, show_default=True, help="Of the system's clock.")
 @fault_option
 @common(draws="of random data")

@@ -15,7 +15,7 @@ from models.prediction import SCIN, SCIN_INQ
 from models.simulator.simulation import simulate
 from scin.compilation import compile_simulator
 from scin.files import takes_stdout
-from scin.options import EXIT_WRONG, exit_status, json_option, parse_list, recorded
+from scin.options import EXIT_WRONG, Command, exit_status, json_option, parse_list, recorded
 from scin.progress import Stages
 from scin.report.record import Result
 from scin.simulator import Simulator
@@ -84,7 +84,7 @@ class Comparison:
         )
 
 
-@click.command()
+@click.command(cls=Command)
 @click.option(
     "--config",
     "names",
