@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import click
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
@@ -124,6 +125,25 @@ def quick(monkeypatch, tmp_path_factory):
         def links(self):
             return []
 
+    class Machine:
+        cycle = 0
+
+        def __init__(self, config, *, wave, **rest):
+            if wave is not None:
+                wave.write_bytes(b"$end\n#0\n")
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *exception):
+            pass
+
+    zeros = [np.zeros(256, np.uint8)] * 2
+    monkeypatch.setattr("scin.run.Simulator", Machine)
+    monkeypatch.setattr("scin.run.Driver", lambda *given, **named: None)
+    monkeypatch.setattr("scin.run.CollectiveRunner", lambda *given, **named: None)
+    monkeypatch.setattr("scin.run.run_tensors", lambda *given, **named: (measurement(), zeros))
+    monkeypatch.setattr("scin.wave.fst_headers_present", lambda: False)
     monkeypatch.setattr("scin.study.predict", quickly)
     monkeypatch.setattr("scin.sweep.predict", quickly)
     monkeypatch.setattr("scin.soak.cli.run_soak", lambda *given, **named: Simulated())
