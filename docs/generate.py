@@ -41,7 +41,15 @@ from hw.spec.instruction import (
     instruction_layout,
 )
 from hw.spec.link import WORD_DOC, link_parameters
-from hw.spec.packet import HEADER_DOC, Channel, Header, MessageClass, Operation
+from hw.spec.packet import (
+    FLAG_DOC,
+    HEADER_DOC,
+    Channel,
+    FlagWord,
+    Header,
+    MessageClass,
+    Operation,
+)
 from hw.spec.registers import ENDPOINT, FEATURE_BITS, SWITCH, Kind, Register
 from hw.spec.status import STATUS_DOC, Status
 from models.baselines.parameters import Parameters
@@ -136,6 +144,7 @@ def proof_table() -> str:
 
 TABLES: dict[str, Callable[[], str]] = {
     "header": lambda: layout_table(Header, HEADER_DOC),
+    "flag": lambda: layout_table(FlagWord, FLAG_DOC),
     "message-class": lambda: enum_table(MessageClass),
     "operation": lambda: enum_table(Operation),
     "channel": lambda: enum_table(Channel),

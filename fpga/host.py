@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import struct
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from types import TracebackType
 
@@ -31,9 +32,10 @@ from hw.spec.host import (
     fingerprint,
 )
 from hw.spec.packing import unpack
+from hw.spec.pages import register_at
 from hw.spec.registers import PAGE_BYTES, SWITCH, dma_page, endpoint_page
 from scin.driver import read_register
-from scin.simulator import BusError
+from scin.simulator import BusError, RefusedError
 
 WORD_BYTES = 4
 RESYNC_BYTES = (1 + 1 + WORD_BYTES, WORD_BYTES * MOST_WORDS)
@@ -122,6 +124,8 @@ class BoardPort:
             raise BoardError(
                 f"{self.name}: {len(answer)} of {size + 1} bytes came at address {address:#x}"
             )
+        if answer[-1] == HostStatus.REFUSED.value:
+            raise RefusedError(f"{self.name}: access at address {address:#x} refused")
         if answer[-1] != HostStatus.OK.value:
             raise BoardError(f"{self.name}: nothing at address {address:#x}")
         return answer[:-1]
@@ -281,14 +285,27 @@ class BoardSystem:
 
     def read(self, address: int) -> int:
         port, local = self._locate(address)
-        return port.read(local)[0]
+        with self._naming(address, "read"):
+            return port.read(local)[0]
 
     def write(self, address: int, value: int) -> None:
-        self.write_many(address, [value])
+        port, local = self._locate(address)
+        with self._naming(address, f"write of {value:#x}"):
+            port.write(local, [value])
 
     def write_many(self, address: int, values: Sequence[int]) -> None:
         port, local = self._locate(address)
-        port.write(local, values)
+        with self._naming(address, f"write of {len(values)} words"):
+            port.write(local, values)
+
+    @contextmanager
+    def _naming(self, address: int, access: str) -> Iterator[None]:
+        """Name the register of an access that is refused, and what was written."""
+        try:
+            yield
+        except RefusedError as error:
+            name = register_at(address, endpoints=self.config.system.endpoints)
+            raise RefusedError(f"{name}: {access} refused") from error
 
     def wait_while(self, address: int, mask: int, value: int, *, limit: int) -> bool:
         """Until (register & mask) differs from ``value``; False after ``limit`` cycles."""

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any, Protocol
 
 from hw.spec.config import MAX_ENDPOINTS, Config
-from hw.spec.instruction import RECORD_TIMES, Completion, instruction_layout
+from hw.spec.instruction import RECORD_TIMES, Completion, Opcode, instruction_layout
 from hw.spec.packet import ADDRESS_BITS, TENANT_BITS
 from hw.spec.packing import pack, unpack
 from hw.spec.registers import (
@@ -16,6 +16,8 @@ from hw.spec.registers import (
     ENDPOINT,
     FEATURE_BITS,
     PAGE_BYTES,
+    RECORD_WORDS,
+    ROUND_SHIFT,
     SWITCH,
     WINDOW_READ,
     WINDOW_REFUSED_SHIFT,
@@ -28,6 +30,7 @@ from hw.spec.registers import (
 )
 from hw.spec.status import Status
 from models.endpoint.endpoint import Window
+from scin.rounds import BarrierRounds
 
 _WINDOW_BITS = {
     "base": ADDRESS_BITS,
@@ -88,6 +91,9 @@ class Driver:
         self.bus = bus
         self.config = config
         self.progress = progress
+        self._barriers: dict[int, BarrierRounds] = {}
+        self._latest: dict[int, int] = {}
+        """The barrier at which an endpoint arrived last."""
 
     def switch_address(self, name: str, index: int = 0) -> int:
         return SWITCH[name].address(index)
@@ -121,6 +127,9 @@ class Driver:
         self.write_switch("FEATURES", features)
         self.write_switch("TIMEOUT", isa.timeout_cycles)
         self.write_switch("BARRIER_TIMEOUT", isa.barrier_timeout_cycles)
+        for endpoint in range(self.config.system.endpoints):
+            timeout = self.config.endpoint.wait_timeout_cycles
+            self.write_endpoint(endpoint, "WAIT_TIMEOUT", timeout)
 
     def set_window(self, endpoint: int, index: int, window: Window) -> None:
         for name, bits in _WINDOW_BITS.items():
@@ -141,20 +150,75 @@ class Driver:
             self.set_window(endpoint, 0, Window(0, self.config.endpoint.memory_bytes))
 
     def submit(self, instruction: Instruction, controller: int = 0) -> None:
-        """Queue an instruction; waits for room."""
+        """Queue an instruction; waits for room.
+
+        One with ``barrier`` that names no ``round`` gets the next one of its barrier; one that
+        only notifies gets the latest one.
+        """
         space = SWITCH["QUEUE_SPACE"]
         if not self.bus.wait_while(space.address(controller), 0xFFFFFFFF, 0, limit=1 << 24):
             raise HangError(f"no room in the instruction queue of controller {controller}")
         layout = instruction_layout(self.config)
-        _write_words(self.bus, SWITCH["INSTRUCTION"], pack(layout, instruction), layout.size)
+        word = pack(layout, self._with_round(instruction, controller))
+        _write_words(self.bus, SWITCH["INSTRUCTION"], word, layout.size)
         self.write_switch("SUBMIT", controller)
 
-    def wait_completion(self) -> Record:
-        """The next completion record, in the order instructions end."""
-        self.wait_while(self.switch_address("COMPLETIONS"), 0xFFFFFFFF, 0, "a completion record")
-        size = Completion.as_shape().size
-        word = sum(self.read_switch("COMPLETION", i) << 32 * i for i in range((size + 31) // 32))
-        self.write_switch("COMPLETION_POP", 1)
+    def _with_round(self, instruction: Instruction, controller: int) -> Instruction:
+        sync_id = instruction.get("sync_id", 0)
+        synchronises = instruction.get("barrier") or instruction.get("notify")
+        is_other = instruction.get("opcode") in (Opcode.NOP, Opcode.SCALES)
+        if is_other or not synchronises or sync_id >= self.config.isa.sync_ids:
+            return instruction
+        rounds, given = self._barrier(sync_id), instruction.get("round")
+        if not instruction.get("barrier"):
+            return instruction | {"round": rounds.latest() if given is None else given}
+        if self.read_switch("SYNC_REFUSED", sync_id) >> controller & 1:
+            # It will be refused, and its round stays open.
+            return instruction
+        return instruction | {"round": rounds.submit(instruction.get("participants", 0), given)}
+
+    def _barrier(self, sync_id: int) -> BarrierRounds:
+        if sync_id not in self._barriers:
+            self._barriers[sync_id] = BarrierRounds(partial(self.read_switch, "ROUND", sync_id))
+        return self._barriers[sync_id]
+
+    def begin_round(self, sync_id: int, number: int) -> None:
+        """Begin a barrier anew with this round; what has arrived there is forgotten. Refused
+        while an instruction waits there."""
+        self.write_switch("ROUND", number, sync_id)
+        self._barrier(sync_id).restart(number)
+
+    def wait_completion(self, controller: int | None = None) -> Record:
+        """The next completion record, of ``controller``, for which only its own registers are
+        used, or of all of them in the order in which instructions ended.
+
+        ``config.records`` of each controller are kept; later ones are lost and counted in
+        RECORDS_LOST, unless earlier ones are read.
+        """
+        if controller is None:
+            waiting, what = self.switch_address("COMPLETIONS"), "a completion record"
+        else:
+            waiting = self.switch_address("RECORDS", controller)
+            what = f"a completion record of controller {controller}"
+        self.wait_while(waiting, 0xFFFFFFFF, 0, what)
+        return self._read_record(self._first() if controller is None else controller)
+
+    def _first(self) -> int:
+        """The controller whose oldest record was written first."""
+        done = {
+            controller: self.read_switch("RECORD", RECORD_WORDS * (controller + 1) - 1)
+            for controller in range(self.config.isa.wave_controllers)
+            if self.read_switch("RECORDS", controller)
+        }
+        now = self.read_switch("CYCLES")
+        return max(done, key=lambda controller: (now - done[controller]) & 0xFFFFFFFF)
+
+    def _read_record(self, controller: int) -> Record:
+        word = sum(
+            self.read_switch("RECORD", RECORD_WORDS * controller + index) << 32 * index
+            for index in range(RECORD_WORDS)
+        )
+        self.write_switch("RECORD_POP", 1, controller)
         values = unpack(Completion, word)
         del values["reserved"]
         values["status"] = Status(values["status"])
@@ -164,14 +228,32 @@ class Driver:
                 values[name] = extended(values[name], done)
         return Record(**values)
 
-    def arrive(self, endpoint: int, sync_id: int) -> None:
-        self.write_endpoint(endpoint, "ARRIVE", sync_id)
+    def arrive(self, endpoint: int, sync_id: int, round: int | None = None) -> None:
+        """``endpoint`` arrives at a barrier, and waits for the flag of that ``round``. By default
+        see :meth:`scin.rounds.BarrierRounds.arrive`. Refused where it waits already."""
+        if sync_id < self.config.isa.sync_ids:
+            # What is refused has not arrived.
+            if self.read_endpoint(endpoint, "SYNC_STATE", sync_id) & 1 == 0:
+                round = self._barrier(sync_id).arrive(endpoint, round)
+            self._latest[endpoint] = sync_id
+        self.write_endpoint(endpoint, "ARRIVE", sync_id | (round or 0) << ROUND_SHIFT)
 
-    def wait_flag(self, endpoint: int) -> Status:
-        """Wait until the endpoint has seen its completion flag; its status."""
-        address = self.endpoint_address(endpoint, "SYNC_STATE")
-        self.wait_while(address, 1, 1, f"the completion flag of endpoint {endpoint}")
-        return Status(self.bus.read(address) >> 4)
+    def wait_flag(self, endpoint: int, sync_id: int | None = None) -> Status:
+        """Wait until the endpoint has seen its completion flag, or its wait has ended; the
+        status. By default at the barrier where it arrived last."""
+        sync_id = self._latest.get(endpoint, 0) if sync_id is None else sync_id
+        address = self.endpoint_address(endpoint, "SYNC_STATE", sync_id)
+        what = f"the completion flag of endpoint {endpoint} at barrier {sync_id}"
+        self.wait_while(address, 1, 1, what)
+        return Status(self.bus.read(address) >> 4 & 0x1F)
+
+    def flag_identifier(self, endpoint: int, sync_id: int) -> int:
+        """Identifier in the flag that the endpoint saw last at this barrier."""
+        return self.read_endpoint(endpoint, "FLAG_IDENTIFIER", sync_id)
+
+    def cancel(self, endpoint: int, sync_id: int) -> None:
+        """End the wait of an endpoint at a barrier; refused where it does not wait."""
+        self.write_endpoint(endpoint, "CANCEL", sync_id)
 
     def start_traffic(
         self,

@@ -13,6 +13,7 @@ import numpy as np
 
 from hw.spec.config import Config
 from hw.spec.fault import Disturbance
+from hw.spec.pages import register_at
 from hw.spec.registers import ENDPOINT, PAGE_BYTES, endpoint_page, extended
 from models.cache import cache_folder
 from scin.coverage import counters_argument, coverage_folder
@@ -27,6 +28,15 @@ Faults = dict[Disturbance, float]
 
 class BusError(RuntimeError):
     """A register access failed or was never answered."""
+
+
+class RefusedError(BusError):
+    """A register does not accept what was written, or there is nothing to read: nothing has
+    happened. The message names register and value."""
+
+
+SLVERR = 0b10
+"""The response with which a register refuses, see :class:`hw.csr.axi_lite.AxiResponse`."""
 
 
 class Simulator:
@@ -153,30 +163,37 @@ class Simulator:
     def write(self, address: int, value: int) -> None:
         check_words([value])
         response = self._library.scin_write(self._handle, address, value)
-        if response != 0:
-            raise BusError(f"write to register {address:#x} answered {response}")
+        self._check(response, address, f"write of {value:#x}")
 
     def write_many(self, address: int, values: Sequence[int]) -> None:
         """Registers from ``address`` on, as fast as the bus takes them."""
         check_words(values)
         words = (ctypes.c_uint32 * len(values))(*values)
         response = self._library.scin_write_many(self._handle, address, words, len(values))
-        if response != 0:
-            raise BusError(f"write to registers at {address:#x} answered {response}")
+        self._check(response, address, f"write of {len(values)} words")
 
     def read(self, address: int) -> int:
         value = ctypes.c_uint32()
         response = self._library.scin_read(self._handle, address, ctypes.byref(value))
-        if response != 0:
-            raise BusError(f"read of register {address:#x} answered {response}")
+        self._check(response, address, "read")
         return value.value
 
     def wait_while(self, address: int, mask: int, value: int, *, limit: int) -> bool:
         """Until (register & mask) differs from ``value``; False after ``limit`` cycles."""
         result = self._library.scin_wait_while(self._handle, address, mask, value, 16, limit)
         if result < 0:
-            raise BusError(f"read of register {address:#x} failed")
+            self.read(address)
+            raise BusError(f"{self._name(address)}: a read failed once")
         return bool(result)
+
+    def _name(self, address: int) -> str:
+        return register_at(address, endpoints=self.config.system.endpoints)
+
+    def _check(self, response: int, address: int, access: str) -> None:
+        if response == SLVERR:
+            raise RefusedError(f"{self._name(address)}: {access} refused")
+        if response != 0:
+            raise BusError(f"{self._name(address)}: {access} answered {response}")
 
 
 def _folders_for_copies(library: Path) -> Iterator[Path]:

@@ -31,6 +31,8 @@ OF_INSTRUCTIONS = tuple(
         Status.BAD_RING,
         Status.RING_OVERRUN,
         Status.UNREACHABLE,
+        Status.FLAG_TIMEOUT,
+        Status.CANCELLED,
     )
 )
 OF_COMMANDS = (

@@ -120,7 +120,7 @@ def observe() -> None:
             driver.instructions = Instructions(driver.config, around(driver))  # type: ignore[attr-defined]
         driver.instructions.submitted(instruction, controller)
 
-    def completed(driver: Driver, record: Any) -> None:
+    def completed(driver: Driver, record: Any, controller: int | None = None) -> None:
         if hasattr(driver, "instructions"):
             keep(driver.instructions.ended(record.controller, record.identifier, record.status))
 

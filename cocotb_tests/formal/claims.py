@@ -2,6 +2,7 @@
 
 from cocotb_tests.formal import (
     arbiter,
+    barrier,
     credits,
     dma_cutter,
     dma_ring,
@@ -13,6 +14,16 @@ from cocotb_tests.formal import (
 
 CLAIMS = [
     claim
-    for module in (queues, arbiter, credits, link, refusals, wave_table, dma_ring, dma_cutter)
+    for module in (
+        queues,
+        arbiter,
+        credits,
+        link,
+        refusals,
+        wave_table,
+        dma_ring,
+        dma_cutter,
+        barrier,
+    )
     for claim in module.CLAIMS
 ]

@@ -16,6 +16,7 @@ from hw.spec.status import Status
 from scin.driver import Driver
 from scin.run import run_tensors
 from scin.runner import CollectiveRunner
+from scin.simulator import RefusedError
 from scin.tensors import random_tensors
 
 TIMEOUT_CYCLES = 6000
@@ -64,6 +65,17 @@ def check_all_reduces(bench):
             assert not measurement.sync_included, "boards have no common clock"
 
 
+def check_refusals(driver):
+    """What a register refuses is told with its name and the value, and the port goes on."""
+    with pytest.raises(RefusedError, match="SUBMIT of the switch: write of 0x7 refused"):
+        driver.write_switch("SUBMIT", 7)
+    with pytest.raises(RefusedError, match="ARRIVE of endpoint 1: write of 0xc8 refused"):
+        driver.write_endpoint(1, "ARRIVE", 200)
+    with pytest.raises(RefusedError, match="ARRIVE of endpoint 0: read refused"):
+        driver.read_endpoint(0, "ARRIVE")
+    assert driver.read_switch("COMPLETIONS") == 0
+
+
 def test_pair():
     """Two boards, from training to a checked result; then a cable breaks, and is mended."""
     with Bench(*PAIR) as bench:
@@ -72,6 +84,7 @@ def test_pair():
             config = replace_field(bench.partition.config, "isa.timeout_cycles", TIMEOUT_CYCLES)
             driver = Driver(system, config)
             driver.configure()
+            check_refusals(driver)
             bench.boards.break_cable(0)
             driver.submit(collective(config, 512))
             assert driver.wait_completion().status == Status.TIMEOUT

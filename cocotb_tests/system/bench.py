@@ -61,7 +61,7 @@ class System:
         self, streams: list[tuple[int, list[dict[str, Any]]]], *, ahead: int = 4
     ) -> list[Record]:
         """Submit (controller, instruction with its scales) in order; at most ``ahead`` records
-        are left waiting, for the switch keeps only a few."""
+        are left waiting, so that none is lost."""
         records: list[Record] = []
         for number, (controller, instructions) in enumerate(streams):
             for instruction in instructions:

@@ -99,7 +99,7 @@ def test_barriers():
             assert driver.wait_completion().status == Status.OK
             for endpoint in lift.endpoints:
                 assert driver.wait_flag(endpoint) == Status.OK
-                found = driver.read_endpoint(endpoint, "FLAG_IDENTIFIER")
+                found = driver.flag_identifier(endpoint, number % ids)
                 assert found == instruction["identifier"]
             system.check_memories()
 

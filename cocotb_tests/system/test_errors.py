@@ -141,7 +141,7 @@ def test_misbehaving_endpoint(fault, features, culprit):
         assert record.endpoint == culprit
         for endpoint in range(system.config.system.endpoints):
             status = driver.wait_flag(endpoint)
-            assert driver.read_endpoint(endpoint, "FLAG_IDENTIFIER") == 77
+            assert driver.flag_identifier(endpoint, 2) == 77
             if features == 0:
                 assert status == FAULTS[fault], "without fused notify the flag waits for all"
         assert driver.read_endpoint(culprit, "FAULT") == Fault.NONE

@@ -140,7 +140,7 @@ def test_barriers_of_two_tenants(features):
         assert system.driver.wait_completion().identifier == 11
         for endpoint in endpoints:
             assert system.driver.wait_flag(endpoint) == Status.OK
-            assert system.driver.read_endpoint(endpoint, "FLAG_IDENTIFIER") == 11
+            assert system.driver.flag_identifier(endpoint, 3) == 11
         system.driver.arrive(1, 0)
         assert system.driver.wait_completion().identifier == 10
         system.expect(running)

@@ -1,5 +1,6 @@
 """hw/csr/axi_lite.py against cocotbext-axi's AXI4-Lite master, with random pauses."""
 
+import gc
 import itertools
 import logging
 import random
@@ -14,7 +15,7 @@ from cocotbext.axi import AxiLiteBus, AxiLiteMaster, AxiResp
 from cocotb_tests.support.build import parameters_of_test, simulate
 from cocotb_tests.support.streams import start_clock
 from hw.csr.axi_lite import AxiLiteBridge, AxiLiteSignature
-from hw.csr.bus import Decoder
+from hw.csr.bus import CsrBus, Decoder
 from hw.spec.registers import PAGE_BYTES, Register
 
 PAGES = 3
@@ -22,7 +23,11 @@ REGISTERS = {
     "FIRST": Register("FIRST", 0x000, "rw", ""),
     "ARRAY": Register("ARRAY", 0x010, "rw", "", 4),
     "CONSTANT": Register("CONSTANT", 0x020, "r", ""),
+    "SMALL": Register("SMALL", 0x024, "rw", ""),
+    "EVEN": Register("EVEN", 0x028, "w", ""),
+    "UNBUILT": Register("UNBUILT", 0x02C, "rw", ""),
 }
+SMALL_BITS = 12
 
 
 class Pages(wiring.Component):
@@ -44,6 +49,8 @@ class Pages(wiring.Component):
             for index in range(4):
                 registers.storage("ARRAY", index=index)
             registers.read("CONSTANT", 0xC0DE0000 + number)
+            registers.storage("SMALL", bits=SMALL_BITS)
+            registers.written("EVEN", accepts=~page.write_data[0])
         return m
 
 
@@ -89,9 +96,49 @@ async def check_registers(dut):
             assert int.from_bytes(found.data, "little") == model.get(address, 0)
     for page in range(PAGES):
         assert await master.read_dword(page * PAGE_BYTES + 0x20) == 0xC0DE0000 + page
+    await check_refusals(master, rng)
     # A partial write and an absent page are refused and change nothing.
     before = await master.read_dword(0x000)
     assert (await master.write(0x001, b"\xaa")).resp == AxiResp.DECERR
     assert await master.read_dword(0x000) == before
     assert (await master.write(PAGES * PAGE_BYTES, b"\1\2\3\4")).resp == AxiResp.DECERR
     assert (await master.read(PAGES * PAGE_BYTES, 4)).resp == AxiResp.DECERR
+
+
+async def check_refusals(master, rng):
+    """In any order, each access has its own answer, and what is refused changes nothing."""
+    small = dict.fromkeys(range(PAGES), 0)
+    for _ in range(300):
+        page, value = rng.randrange(PAGES), rng.getrandbits(rng.choice([SMALL_BITS, 32]))
+        offset = rng.choice([0x020, 0x024, 0x024, 0x028, 0x02C, 0x030, 0x800, 0xFFC])
+        fits = (offset == 0x024 and value < 1 << SMALL_BITS) or (offset == 0x028 and value % 2 == 0)
+        address = page * PAGE_BYTES + offset
+        if rng.random() < 0.6:
+            found = await master.write(address, value.to_bytes(4, "little"))
+            assert found.resp == (AxiResp.OKAY if fits else AxiResp.SLVERR), (hex(offset), value)
+            if fits and offset == 0x024:
+                small[page] = value
+        else:
+            found = await master.read(address, 4)
+            readable = offset in (0x020, 0x024)
+            assert found.resp == (AxiResp.OKAY if readable else AxiResp.SLVERR), hex(offset)
+        assert await master.read_dword(page * PAGE_BYTES + 0x024) == small[page]
+
+
+@pytest.mark.filterwarnings("ignore::amaranth.hdl.UnusedElaboratable")
+def test_decoder_checks_its_map():
+    """A circuit must go with the map: each once, in a direction that the register has."""
+    m, bus = Module(), CsrBus().create()
+    registers = Decoder(m, bus, REGISTERS)
+    registers.storage("FIRST")
+    with pytest.raises(ValueError, match="already"):
+        registers.written("FIRST")
+    with pytest.raises(ValueError, match="access is 'r'"):
+        registers.written("CONSTANT")
+    with pytest.raises(ValueError, match="access is 'w'"):
+        registers.read("EVEN", 0)
+    with pytest.raises(IndexError, match=r"ARRAY\[4\]"):
+        registers.storage("ARRAY", index=4)
+    # Never elaborated; later tests need not hear of it.
+    del m, registers
+    gc.collect()

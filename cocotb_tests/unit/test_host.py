@@ -11,10 +11,13 @@ from cocotbext.axi import AxiLiteBus, AxiLiteRam
 
 from cocotb_tests.support.build import simulate
 from cocotb_tests.support.streams import start_clock
-from hw.csr.axi_lite import AxiLiteSignature
+from hw.csr.axi_lite import AxiLiteBridge, AxiLiteSignature
+from hw.csr.bus import Decoder
 from hw.host.command import CommandPort
+from hw.host.decoder import HostDecoder
 from hw.host.uart import LEAST_DIVISOR, UartReceiver, UartTransmitter
 from hw.spec.host import ADDRESS_BITS, HostCommand, HostStatus
+from hw.spec.registers import Register
 from hw.stream.connect import connect_stream
 
 SPACE = 4096
@@ -44,6 +47,71 @@ class SerialHost(wiring.Component):
         connect_stream(m, commands.o, transmitter.i)
         wiring.connect(m, commands.axi, wiring.flipped(self.axi))
         return m
+
+
+REGISTERS = {
+    "SMALL": Register("SMALL", 0x000, "rw", ""),
+    "CONSTANT": Register("CONSTANT", 0x004, "r", ""),
+    "WHOLE": Register("WHOLE", 0x008, "rw", ""),
+}
+
+
+class SerialRegisters(wiring.Component):
+    """The same with a page of registers and one memory behind it."""
+
+    def __init__(self):
+        super().__init__({"rx": In(1, init=1), "tx": Out(1, init=1)})
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.host = host = SerialHost()
+        m.submodules.bridge = bridge = AxiLiteBridge(pages=[0], registered=True)
+        m.submodules.decoder = decoder = HostDecoder(
+            register_bits=len(bridge.axi.araddr), memories=0
+        )
+        registers = Decoder(m, bridge.page[0], REGISTERS, registered=True)
+        registers.storage("SMALL", bits=8)
+        registers.read("CONSTANT", 0x12345678)
+        registers.storage("WHOLE")
+        m.d.comb += [host.rx.eq(self.rx), self.tx.eq(host.tx)]
+        wiring.connect(m, host.axi, decoder.axi)
+        wiring.connect(m, decoder.registers, bridge.axi)
+        return m
+
+
+def test_refusals():
+    simulate(SerialRegisters(), module=__name__, case="check_refusals", seed=1)
+
+
+@cocotb.test()
+async def check_refusals(dut):
+    """The status of a command is the worst of its words; the others are carried out."""
+    line = Line(dut)
+    await start_clock(dut)
+
+    async def status(opcode, address, words):
+        await line.send(command(opcode, address, words))
+        size = 4 * words if opcode == HostCommand.READ else 0
+        answer = await line.answer(size + 1)
+        return HostStatus(answer[-1]), answer[:-1]
+
+    outside = 1 << 20
+    for address, words, expected in (
+        (0x0, [0xFF], HostStatus.OK),
+        (0x0, [0x100], HostStatus.REFUSED),
+        (0x4, [0], HostStatus.REFUSED),
+        (0xC, [0], HostStatus.REFUSED),
+        (0x0, [0x7F, 1, 2], HostStatus.REFUSED),
+        (outside, [0], HostStatus.ERROR),
+        (0x8, [0xABCD], HostStatus.OK),
+    ):
+        assert (await status(HostCommand.WRITE, address, words))[0] == expected, hex(address)
+    found, data = await status(HostCommand.READ, 0x0, 3)
+    assert found == HostStatus.OK
+    assert data == b"".join(v.to_bytes(4, "little") for v in (0x7F, 0x12345678, 0xABCD))
+    assert (await status(HostCommand.READ, 0xC, 1))[0] == HostStatus.REFUSED
+    assert (await status(HostCommand.READ, outside, 1))[0] == HostStatus.ERROR
+    assert (await status(HostCommand.READ, 0x4, 1))[0] == HostStatus.OK
 
 
 def test_serial_host():

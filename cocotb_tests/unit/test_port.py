@@ -14,7 +14,7 @@ from cocotb_tests.support.streams import PROFILES, FlitCodec, Sink, Source, star
 from hw.isa.jobs import index_bits, read_job_layout
 from hw.isa.port import IsaPort
 from hw.spec.config import load
-from hw.spec.packet import ADDRESS_BITS, Operation, flit_layout
+from hw.spec.packet import ADDRESS_BITS, ROUND_BITS, Operation, flit_layout
 from hw.spec.packing import pack
 from hw.stream.connect import connect_stream
 
@@ -84,6 +84,7 @@ async def check_port(dut):
     for _ in range(ARRIVALS):
         sync_id = rng.randrange(CONFIG.isa.sync_ids)
         header = codec.noise(rng) | {"operation": Operation.ATOMIC_ADD, "address": 8 * sync_id}
+        header["tag"] &= (1 << ROUND_BITS) - 1
         arrivals.queue.extend(codec.flits(header, rng.randbytes(FLIT)))
         ids.append(sync_id)
     for _ in range(ANSWERS):

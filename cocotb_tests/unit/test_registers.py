@@ -8,7 +8,7 @@ import pytest
 from amaranth import Module
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In
-from cocotb.triggers import RisingEdge
+from cocotb.triggers import ClockCycles, RisingEdge
 
 from cocotb_tests.support.build import parameters_of_test, simulate
 from cocotb_tests.support.streams import PROFILES, Sink, Source, start_clock
@@ -27,6 +27,7 @@ from hw.spec.registers import (
     ENDPOINT,
     FEATURE_BITS,
     IDENTITY,
+    RECORD_WORDS,
     SWITCH,
     WINDOW_READ,
     WINDOW_REFUSED_SHIFT,
@@ -36,6 +37,16 @@ from hw.spec.registers import (
 )
 
 ROUNDS = 60
+COUNTED = {
+    "LATE_RESPONSES": "late",
+    "STRAY_RESPONSES": "stray",
+    "MISROUTED": "misrouted",
+    "LATE_ARRIVALS": "barrier__late",
+    "DOUBLED_ARRIVALS": "barrier__doubled",
+    "STRAY_ARRIVALS": "barrier__stray",
+    None: "no_arrivals",
+}
+"""Registers that count an input; stray arrivals come on two."""
 WORD = (1 << 32) - 1
 built = pytest.mark.parametrize("registered", [False, True])
 
@@ -52,13 +63,14 @@ class Bus:
         self._wait = 2 if parameters_of_test()["registered"] else 1
         dut.bus__write.value = 0
 
-    async def write(self, name: str, value: int, index: int = 0) -> None:
-        """Returns in the first cycle that shows it."""
+    async def write(self, name: str, value: int, index: int = 0, *, refused: bool = False) -> None:
+        """Returns in the first cycle that shows it, and whether it was ``refused``."""
         self._dut.bus__address.value = self._registers[name].address(index)
         self._dut.bus__write_data.value, self._dut.bus__write.value = value, 1
         await RisingEdge(self._dut.clk)
         self._dut.bus__write.value = 0
         await RisingEdge(self._dut.clk)
+        assert bool(self._dut.bus__write_refused.value) == refused, (name, index, value)
 
     async def read(self, name: str, index: int = 0) -> int:
         register = self._registers[name]
@@ -71,7 +83,14 @@ class Bus:
         self._dut.bus__address.value = self._registers[name].address(index)
         for _ in range(1 + self._wait):
             await RisingEdge(self._dut.clk)
+        assert not self._dut.bus__read_refused.value, (name, index)
         return int(self._dut.bus__read_data.value)
+
+    async def fits(self, name: str, value: int, bits: int) -> bool:
+        """Write a register of so many ``bits``; one that does not fit is refused."""
+        fits = value < 1 << bits
+        await self.write(name, value, refused=not fits)
+        return fits
 
     async def write_address(self, name: str, address: int) -> None:
         await self.write(name, address & WORD, 0)
@@ -92,10 +111,10 @@ async def check_switch(dut):
     rng = random.Random(cocotb.RANDOM_SEED)
     config = configured(parameters_of_test()["registered"])
     isa, layout = config.isa, instruction_layout(config)
-    bus, events = Bus(dut, SWITCH), ("late", "stray", "misrouted")
-    for name in (*events, "given_up"):
+    bus, events = Bus(dut, SWITCH), tuple(COUNTED.values())
+    for name in (*events, "given_up", "barrier__waited_at"):
         getattr(dut, name).value = 0
-    records = Source(dut, "completion", "50%", rng)
+    records = [Source(dut, f"completion__{c}", "50%", rng) for c in range(isa.wave_controllers)]
     sinks = [Sink(dut, f"instruction__{c}", rng.choice(PROFILES), rng) for c in range(2)]
     await start_clock(dut)
     submitted = [[], []]
@@ -105,7 +124,7 @@ async def check_switch(dut):
     for _ in range(ROUNDS):
         for _ in range(rng.randrange(50)):
             for name in events:
-                number = rng.getrandbits(8)
+                number = rng.getrandbits(len(getattr(dut, name)))
                 getattr(dut, name).value = number
                 counted[name] += number
             await RisingEdge(dut.clk)
@@ -114,28 +133,35 @@ async def check_switch(dut):
         for name in events:
             getattr(dut, name).value = 0
         assert await bus.read("GIVEN_UP") == given_up
-        for register, name in zip(
-            ("LATE_RESPONSES", "STRAY_RESPONSES", "MISROUTED"), events, strict=True
-        ):
-            assert await bus.read(register) == counted[name]
+        for register, name in COUNTED.items():
+            more = counted["no_arrivals"] if register == "STRAY_ARRIVALS" else 0
+            if register is not None:
+                assert await bus.read(register) == counted[name] + more
         for register, name in settings:
             value = rng.getrandbits(32)
             await bus.write(register, value)
             assert await bus.read(register) == value == int(getattr(dut, name).value)
-        address, features = rng.getrandbits(48), rng.getrandbits(32)
+        address, features = rng.getrandbits(48) & ~7, rng.getrandbits(rng.choice([4, 5, 32]))
         await bus.write_address("FLAG_BASE", address)
+        await bus.write("FLAG_BASE", rng.getrandbits(29) << 3 | rng.randrange(1, 8), refused=True)
+        await bus.write("FLAG_BASE", 1 << rng.randrange(16, 32), 1, refused=True)
         assert int(dut.flag_base.value) == address
-        await bus.write("FEATURES", features)
-        assert int(dut.features.value) == features & (1 << len(FEATURE_BITS)) - 1
+        before = int(dut.features.value)
+        kept = await bus.fits("FEATURES", features, len(FEATURE_BITS))
+        assert int(dut.features.value) == (features if kept else before)
         refused = [rng.getrandbits(isa.wave_controllers) for _ in range(isa.sync_ids)]
         for barrier, controllers in enumerate(refused):
             await bus.write("SYNC_REFUSED", controllers, barrier)
             assert await bus.read("SYNC_REFUSED", barrier) == controllers
+        await bus.write("SYNC_REFUSED", 1 << rng.randrange(isa.wave_controllers, 32), refused=True)
+        await bus.write("SYNC_REFUSED", 0, isa.sync_ids, refused=True)
         for c in range(isa.wave_controllers):
             mask = sum((controllers >> c & 1) << b for b, controllers in enumerate(refused))
             assert int(getattr(dut, f"sync_refused__{c}").value) == mask
+        await check_rounds(dut, bus, rng, isa.sync_ids)
         await pass_instruction(bus, rng, layout, submitted)
         await pass_record(bus, rng, records)
+    await lose_records(bus, rng, records, config.records)
     for sink, expected in zip(sinks, submitted, strict=True):
         while len(sink.received) < len(expected):
             await RisingEdge(dut.clk)
@@ -146,21 +172,72 @@ async def pass_instruction(bus, rng, layout, submitted):
     word, controller = rng.getrandbits(layout.size), rng.randrange(2)
     for index in range(-(-layout.size // 32)):
         await bus.write("INSTRUCTION", word >> 32 * index & WORD, index)
+    await bus.write("SUBMIT", rng.randrange(2, 1 << 32), refused=True)
     room = await bus.read("QUEUE_SPACE", controller)
-    await bus.write("SUBMIT", controller)
+    await bus.write("SUBMIT", controller, refused=room == 0)
     if room:
         submitted[controller].append(word)
 
 
+async def check_rounds(dut, bus, rng, barriers):
+    """Shown is what the barriers say; one where nobody waits begins anew when it is told to."""
+    s, waits = rng.randrange(barriers), rng.randrange(2)
+    current, over, number = rng.getrandbits(11), rng.getrandbits(4), rng.getrandbits(11)
+    getattr(dut, f"barrier__current__{s}").value = current
+    getattr(dut, f"barrier__over__{s}").value = over
+    dut.barrier__waited_at.value = waits << s
+    assert await bus.read("ROUND", s) == current | over << 16
+    dut.bus__address.value = SWITCH["ROUND"].address(s)
+    for value, fits in ((number, not waits), (number | 1 << rng.randrange(11, 32), False)):
+        dut.bus__write.value, dut.bus__write_data.value = 1, value
+        await RisingEdge(dut.clk)
+        assert int(dut.barrier__begin.value) == fits << s
+        assert int(dut.barrier__begin_round.value) == value & 0x7FF
+        dut.bus__write.value = 0
+        await RisingEdge(dut.clk)
+        assert int(dut.bus__write_refused.value) == (not fits)
+        assert int(dut.barrier__begin.value) == 0
+    await bus.write("ROUND", 0, barriers, refused=True)
+
+
+def random_record(rng):
+    return rng.getrandbits(Completion.as_shape().size)
+
+
 async def pass_record(bus, rng, records):
-    word = rng.getrandbits(Completion.as_shape().size)
-    records.queue.append(word)
+    """Of every controller by itself, and of nobody else."""
+    c, word = rng.randrange(len(records)), random_record(rng)
+    records[c].queue.append(word)
     while await bus.read("COMPLETIONS") == 0:
         pass
-    found = [await bus.read("COMPLETION", i) for i in range(SWITCH["COMPLETION"].count)]
-    assert sum(part << 32 * index for index, part in enumerate(found)) == word
-    await bus.write("COMPLETION_POP", 1)
+    assert [await bus.read("RECORDS", other) for other in range(len(records))] == [
+        int(other == c) for other in range(len(records))
+    ]
+    assert await read_record(bus, c) == word
+    await bus.write("RECORD_POP", 1, 1 - c, refused=True)
+    await bus.write("RECORD_POP", 1, c)
     assert await bus.read("COMPLETIONS") == 0
+    await bus.write("RECORD_POP", 1, c, refused=True)
+
+
+async def read_record(bus, controller):
+    found = [await bus.read("RECORD", RECORD_WORDS * controller + i) for i in range(RECORD_WORDS)]
+    return sum(part << 32 * index for index, part in enumerate(found))
+
+
+async def lose_records(bus, rng, records, depth):
+    """What comes while so many wait is dropped and counted; the others' records are not touched."""
+    first, second = [[random_record(rng) for _ in range(count)] for count in (depth + 7, 3)]
+    for source, words in zip(records, (first, second), strict=True):
+        source.queue.extend(words)
+    while not all(source.idle for source in records):
+        await bus.read("COMPLETIONS")
+    assert [await bus.read("RECORDS_LOST", c) for c in range(2)] == [7, 0]
+    assert await bus.read("COMPLETIONS") == depth + 3
+    for c, words in enumerate((first[:depth], second)):
+        for word in words:
+            assert await read_record(bus, c) == word
+            await bus.write("RECORD_POP", 1, c)
 
 
 @built
@@ -186,11 +263,21 @@ async def check_engine(dut):
         control(name).value = 0
     await start_clock(dut)
     busy, shown = 0, dict.fromkeys(MOMENTS, 0)
+    engine_state = EngineState.IDLE
     # With registers an event is noted a cycle late.
     late = parameters_of_test()["registered"]
     fresh = set()
     for _ in range(ROUNDS):
         doorbell = rng.getrandbits(32)
+        if engine_state == EngineState.HALTED:
+            before = int(control("doorbell").value)
+            await bus.write("DOORBELL", doorbell, refused=True)
+            await bus.write("INLINE", doorbell, ENGINE["INLINE"].count - 1, refused=True)
+            assert not control("ring").value
+            assert not control("inline_valid").value
+            assert int(control("doorbell").value) == before
+            control("state").value = int(EngineState.IDLE)
+            await ClockCycles(dut.clk, 3)
         dut.cycles.value = clock = rng.getrandbits(32)
         if rng.random() < 0.5:
             await bus.write("DOORBELL", doorbell)
@@ -204,7 +291,7 @@ async def check_engine(dut):
             assert int(control("inline").value) == word
         shown["rung"], fresh = clock, {"fetched", "first_read"}
         await RisingEdge(dut.clk)
-        state = rng.choice(list(EngineState))
+        state = engine_state = rng.choice(list(EngineState))
         status = rng.getrandbits(5)
         values = {name: rng.getrandbits(bits) for name, bits in numbers.items()}
         for name, value in (values | {"state": state, "status": status}).items():
@@ -243,9 +330,15 @@ async def check_engine(dut):
         found = [int(control(name).value) for name in ("ring_base", "ring_size", "timeout")]
         assert found == [base, size, timeout]
         if rng.random() < 0.3:
+            # Until a reset is complete a doorbell would be forgotten.
+            await bus.write("RESET", 1)
+            assert control("reset").value
+            for _ in range(rng.randrange(3)):
+                await bus.write("DOORBELL", doorbell, refused=True)
             control("cleared").value = 1
-            await RisingEdge(dut.clk)
+            await bus.write("DOORBELL", doorbell, refused=True)
             control("cleared").value, busy = 0, 0
+            await ClockCycles(dut.clk, 3)
             assert await bus.read("DOORBELL") == 0
 
 
@@ -289,7 +382,6 @@ COUNTS = ("transmitted", "received", "payload_transmitted", "payload_received", 
 SHOWN = {
     "TRAFFIC_SENT": "traffic__sent",
     "TRAFFIC_ANSWERED": "traffic__answered",
-    "FLAG_IDENTIFIER": "sync__identifier",
     "CORE_BYTES": "core_bytes",
     "ISA_BYTES": "isa_bytes",
     "CYCLES": "cycles",
@@ -302,6 +394,7 @@ KEPT = {
     "TRAFFIC_SPAN": "traffic__span",
     "TRAFFIC_LIMIT": "traffic__limit",
     "POLL_INTERVAL": "sync__interval",
+    "WAIT_TIMEOUT": "sync__timeout",
 }
 """Registers that a port shows; they read what counts of what was written."""
 
@@ -332,10 +425,8 @@ async def check_endpoint(dut):
             getattr(dut, name).value = 0
         up, given_up = rng.randrange(2), rng.randrange(2)
         dut.link_events.value, dut.given_up.value = up, given_up
-        waiting, status = rng.randrange(2), rng.getrandbits(5)
-        dut.sync__waiting.value, dut.sync__status.value = waiting, status
+        await check_waits(dut, bus, rng, config.isa.sync_ids)
         assert await bus.read("LINK_STATE") == up | given_up << 1
-        assert await bus.read("SYNC_STATE") == waiting | status << 4
         for register, name in SHOWN.items():
             port = getattr(dut, name)
             value = rng.getrandbits(len(port))
@@ -345,14 +436,16 @@ async def check_endpoint(dut):
         for register, value in (moments | counts).items():
             assert await bus.read(register) == value, register
         for register, name in KEPT.items():
-            value, port = rng.getrandbits(32), getattr(dut, name)
-            await bus.write(register, value)
-            assert await bus.read(register) == value & (1 << len(port)) - 1, register
-            assert int(port.value) == value & (1 << len(port)) - 1, register
-        flags, target = rng.getrandbits(48), rng.getrandbits(48)
+            port = getattr(dut, name)
+            value, before = rng.getrandbits(rng.choice([32, len(port)])), int(port.value)
+            kept = value if await bus.fits(register, value, len(port)) else before
+            assert await bus.read(register) == kept == int(port.value), register
+        flags, target = rng.getrandbits(48) & ~7, rng.getrandbits(48)
         await bus.write_address("FLAG_BASE", flags)
         await bus.write_address("TRAFFIC_ADDRESS", target)
-        await bus.write("TRAFFIC_CONTROL", rng.getrandbits(32) & ~0b11 | given_up << 1)
+        await bus.write("TRAFFIC_CONTROL", given_up << 1)
+        await bus.write("TRAFFIC_CONTROL", 1 | 1 << rng.randrange(2, 32), refused=True)
+        assert not dut.traffic__enable.value
         assert int(dut.sync__flag_base.value) == flags
         assert int(dut.traffic__address.value) == target
         assert int(dut.traffic__multicast.value) == given_up
@@ -364,7 +457,42 @@ async def check_endpoint(dut):
         await RisingEdge(dut.clk)
         dut.fault_taken.value = 0
         assert await bus.read("FAULT") == Fault.NONE
+        await bus.write("FAULT", 1 << rng.choice([3, 7, 9, 31]), refused=True)
         await check_windows(dut, bus, rng, config)
+
+
+async def check_waits(dut, bus, rng, barriers):
+    """Every barrier is shown by itself; one arrives where it does not wait, and cancels where it
+    does, all else is refused."""
+    s, waiting = rng.randrange(barriers), rng.getrandbits(barriers)
+    status, number, identifier = rng.getrandbits(5), rng.getrandbits(11), rng.getrandbits(16)
+    dut.sync__waiting.value = waiting
+    for name, value in (("statuses", status), ("rounds", number), ("identifiers", identifier)):
+        getattr(dut, f"sync__{name}__{s}").value = value
+    waits = waiting >> s & 1
+    assert await bus.read("SYNC_STATE", s) == waits | status << 4 | number << 16
+    assert await bus.read("FLAG_IDENTIFIER", s) == identifier
+    good, wrong = s | number << 16, rng.choice([8, 15, 27, 31])
+    for name, pulse, value, fits in (
+        ("ARRIVE", "start", good, not waits),
+        ("ARRIVE", "start", good | 1 << wrong, False),
+        ("ARRIVE", "start", barriers + s | number << 16, False),
+        ("CANCEL", "cancel", s, bool(waits)),
+        ("CANCEL", "cancel", s | 1 << wrong, False),
+        ("CANCEL", "cancel", barriers + s, False),
+    ):
+        dut.bus__address.value = ENDPOINT[name].address()
+        dut.bus__write.value, dut.bus__write_data.value = 1, value
+        await RisingEdge(dut.clk)
+        assert int(getattr(dut, f"sync__{pulse}").value) == fits, (name, value)
+        if fits:
+            assert (
+                int(getattr(dut, "sync__" + ("sync_id", "cancel_id")[name == "CANCEL"]).value) == s
+            )
+            assert name == "CANCEL" or int(dut.sync__round.value) == number
+        dut.bus__write.value = 0
+        await RisingEdge(dut.clk)
+        assert int(dut.bus__write_refused.value) == (not fits)
 
 
 async def check_windows(dut, bus, rng, config):

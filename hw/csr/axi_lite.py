@@ -3,12 +3,20 @@
 from collections.abc import Sequence
 
 from amaranth import Cat, Module, Mux, Signal
-from amaranth.lib import wiring
+from amaranth.lib import enum, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.csr.bus import ADDRESS_BITS, CsrBus
 
-DECERR = 0b11
+
+class AxiResponse(enum.IntEnum, shape=2):
+    """AXI4-Lite response (AMBA AXI and ACE, part A3.4.4)."""
+
+    OKAY = 0b00
+    SLVERR = 0b10
+    """The block that was addressed refuses the access; nothing has happened."""
+    DECERR = 0b11
+    """There is no block at this address, or the access is not of a whole word."""
 
 
 class AxiLiteSignature(wiring.Signature):
@@ -53,11 +61,10 @@ class AxiLiteBridge(wiring.Component):
     board costs no time of the clock.
 
     Ports: ``axi`` (AXI4-Lite in), ``page`` (array of register buses out, in the order of
-    ``pages``). One access at a
-    time: a write per cycle, answered in the next, a read in 4, or 6 if ``registered``. Writes act
-    on whole words:
-    strobes other than all ones, and pages that are absent, answer DECERR and change
-    nothing.
+    ``pages``). One access at a time: a write per cycle, answered in the next, or one per two
+    cycles if ``registered``; a read in 4, or 6 if ``registered``. Writes act on whole words:
+    strobes other than all ones, and pages that are absent, answer DECERR and change nothing; what
+    a block refuses (see :class:`hw.csr.bus.CsrBus`) answers SLVERR.
     """
 
     def __init__(self, *, pages: Sequence[int], registered: bool = False):
@@ -92,23 +99,34 @@ class AxiLiteBridge(wiring.Component):
                 page.write_data.eq(axi.wdata),
                 page.write.eq(write_now & here(number) & axi.wstrb.all()),
             ]
-        answers = Signal(32)
+        answers, unreadable = Signal(32), Signal()
         for number, page in zip(self._pages, self.page, strict=True):
             with m.If(chosen == number):
-                m.d.comb += answers.eq(page.read_data)
-        m.d.comb += [axi.awready.eq(write_now), axi.wready.eq(write_now)]
+                m.d.comb += [answers.eq(page.read_data), unreadable.eq(page.read_refused)]
+        # Only the page that was written can refuse; its pulse comes when the answer begins.
+        absent, refused, refused_before = Signal(), Signal(), Signal()
+        m.d.comb += [
+            axi.awready.eq(write_now),
+            axi.wready.eq(write_now),
+            refused.eq(Cat(page.write_refused for page in self.page).any() | refused_before),
+            axi.bresp.eq(
+                Mux(absent, AxiResponse.DECERR, Mux(refused, AxiResponse.SLVERR, AxiResponse.OKAY))
+            ),
+        ]
+        m.d.sync += refused_before.eq(axi.bvalid & ~axi.bready & refused)
         with m.If(write_now):
-            m.d.sync += axi.bresp.eq(Mux(known & axi.wstrb.all(), 0, DECERR))
+            m.d.sync += absent.eq(~(known & axi.wstrb.all()))
+        after_write = "settle" if self._registered else "write"
         with m.FSM():
             with m.State("idle"):
                 with m.If(axi.awvalid & axi.wvalid):
                     m.d.comb += write_now.eq(1)
-                    m.next = "write"
+                    m.next = after_write
                 with m.Elif(axi.arvalid):
                     m.d.comb += axi.arready.eq(1)
                     m.d.sync += [
                         chosen.eq(address[ADDRESS_BITS:]),
-                        axi.rresp.eq(Mux(known, 0, DECERR)),
+                        axi.rresp.eq(Mux(known, AxiResponse.OKAY, AxiResponse.DECERR)),
                     ]
                     m.next = "reach" if self._registered else "read"
             if self._registered:
@@ -116,15 +134,19 @@ class AxiLiteBridge(wiring.Component):
                     m.next = "select"
                 with m.State("select"):
                     m.next = "read"
+                with m.State("settle"):
+                    m.next = "write"
             with m.State("write"):
                 m.d.comb += axi.bvalid.eq(1)
                 with m.If(axi.bready):
                     m.next = "idle"
                     with m.If(axi.awvalid & axi.wvalid):
                         m.d.comb += write_now.eq(1)
-                        m.next = "write"
+                        m.next = after_write
             with m.State("read"):
                 m.d.sync += axi.rdata.eq(answers)
+                with m.If(unreadable & (axi.rresp == AxiResponse.OKAY)):
+                    m.d.sync += axi.rresp.eq(AxiResponse.SLVERR)
                 m.next = "answer"
             with m.State("answer"):
                 m.d.comb += axi.rvalid.eq(1)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from functools import reduce
 from operator import or_
+from typing import Any
 
-from amaranth import Const, Module, Mux, Signal, Value
-from amaranth.hdl import Elaboratable
+from amaranth import Cat, Const, Module, Mux, Signal, Value
+from amaranth.hdl import Elaboratable, ValueLike
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from hw.spec.packet import ADDRESS_BITS as FABRIC_ADDRESS_BITS
 from hw.spec.registers import COUNTER_BITS, COUNTER_WORDS, PAGE_BYTES, Kind, Register
 
 ADDRESS_BITS = (PAGE_BYTES - 1).bit_length()
@@ -17,7 +19,12 @@ ADDRESS_BITS = (PAGE_BYTES - 1).bit_length()
 
 class CsrBus(wiring.Signature):
     """Seen from the host: an access lasts one cycle, ``read_data`` follows in the next, or a
-    cycle later with ``fabric.registered``."""
+    cycle later with ``fabric.registered``.
+
+    ``read_refused`` comes with ``read_data``: there is nothing to read at that address.
+    ``write_refused`` is a pulse in the cycle after ``write``: the register is not there, cannot
+    be written, or does not accept the value now; nothing has happened.
+    """
 
     def __init__(self):
         super().__init__(
@@ -26,6 +33,8 @@ class CsrBus(wiring.Signature):
                 "write": Out(1),
                 "write_data": Out(32),
                 "read_data": In(32),
+                "read_refused": In(1),
+                "write_refused": In(1),
             }
         )
 
@@ -35,8 +44,9 @@ class Decoder:
 
     Parameters: the module they are in, its bus, the map; ``registered``: reads take a cycle more.
 
-    Names and offsets come from :mod:`hw.spec.registers` alone. A register without circuit
-    reads zero; writes to unknown addresses have no effect.
+    Names, offsets and directions come from :mod:`hw.spec.registers` alone. Every access without
+    a circuit is refused: of an unknown address, of an index that this configuration does not
+    have, in a direction that the register does not have.
     """
 
     def __init__(self, m: Module, bus, registers: dict[str, Register], *, registered: bool = False):
@@ -44,11 +54,19 @@ class Decoder:
         self._m = m
         self._registers = registers
         self._readable: dict[int, Value] = {}
+        self._writable: dict[int, ValueLike] = {}
         # Elaborated after the module it is part of, when all registers are known.
         m.submodules += _ReadSelect(bus, self._readable, registered)
+        m.submodules += _WriteCheck(bus, self._writable)
 
-    def selected(self, name: str, index: int = 0):
-        return self._bus.address == self._registers[name].address(index)
+    def _place(self, name: str, index: int, direction: str, taken: dict[int, Any]) -> int:
+        register = self._registers[name]
+        address = register.address(index)
+        if direction not in register.access:
+            raise ValueError(f"{name}: its access is {register.access!r}, not {direction!r}")
+        if address in taken:
+            raise ValueError(f"{name}[{index}]: has a circuit for {direction!r} already")
+        return address
 
     def read(self, name: str, value, index: int = 0) -> None:
         """``value`` is what the register reads."""
@@ -68,32 +86,64 @@ class Decoder:
         for word in range(COUNTER_WORDS):
             self._show(name, value.word_select(word, 32), word)
 
-    def tally(self, name: str, events, clear=0) -> None:
+    def tally(self, name: str, events, clear=0, index: int = 0) -> None:
         """Count ``events`` (how many in this cycle, unsigned) up to the largest value."""
         if self._registers[name].kind is not Kind.TALLY:
             raise ValueError(f"{name}: is not said to be a tally")
-        count, total = Signal(32, name=name.lower()), Signal(33, name=f"{name.lower()}_total")
+        label = f"{name.lower()}_{index}"
+        count, total = Signal(32, name=label), Signal(33, name=f"{label}_total")
         self._m.d.comb += total.eq(count + events)
         self._m.d.sync += count.eq(Mux(clear, 0, Mux(total[-1], ~0, total)))
-        self._show(name, count, 0)
+        self._show(name, count, index)
 
     def _show(self, name: str, value, index: int) -> None:
+        address = self._place(name, index, "r", self._readable)
         shown = Signal(32, name=f"{name.lower()}_{index}_read")
         self._m.d.comb += shown.eq(value)
-        self._readable[self._registers[name].address(index)] = shown
+        self._readable[address] = shown
 
-    def written(self, name: str, index: int = 0):
-        """True in the cycle the register is written."""
-        return self._bus.write & self.selected(name, index)
+    def written(self, name: str, index: int = 0, *, accepts: ValueLike = 1):
+        """True in the cycle the register is written with what it ``accepts``, a condition on
+        the value written and on the state of that cycle; any other write is refused."""
+        address = self._place(name, index, "w", self._writable)
+        self._writable[address] = accepts
+        return self._bus.write & (self._bus.address == address) & accepts
 
-    def storage(self, name: str, *, init: int = 0, index: int = 0, bits: int = 32) -> Signal:
-        """A register that keeps what was written, as far as it has ``bits``; it reads what it
-        keeps, so that a value that was too large is seen."""
+    def storage(
+        self, name: str, *, init: int = 0, index: int = 0, bits: int = 32, align: int = 1
+    ) -> Signal:
+        """A register that keeps what was written. Values of more than ``bits``, and those that
+        are no multiple of ``align`` (a power of two), are refused."""
         value = Signal(bits, init=init, name=f"{name.lower()}_{index}")
-        with self._m.If(self.written(name, index)):
+        cut = Cat(self._bus.write_data[bits:], self._bus.write_data[: align.bit_length() - 1])
+        with self._m.If(self.written(name, index, accepts=~cut.any() if len(cut) else 1)):
             self._m.d.sync += value.eq(self._bus.write_data)
         self.read(name, value, index)
         return value
+
+    def address(self, name: str, *, init: int = 0, align: int = 1) -> Value:
+        """The same for an address of ``ADDRESS_BITS`` (:mod:`hw.spec.packet`) in two words."""
+        low = self.storage(name, init=init & 0xFFFFFFFF, index=0, align=align)
+        high = self.storage(name, init=init >> 32, index=1, bits=FABRIC_ADDRESS_BITS - 32)
+        return Cat(low, high)
+
+
+class _WriteCheck(Elaboratable):
+    """Refuse every write that no register accepts."""
+
+    def __init__(self, bus, writable: dict[int, ValueLike]):
+        self._bus = bus
+        self._writable = writable
+
+    def elaborate(self, platform):
+        m = Module()
+        accepted = Signal()
+        with m.Switch(self._bus.address):
+            for address, accepts in self._writable.items():
+                with m.Case(address):
+                    m.d.comb += accepted.eq(accepts)
+        m.d.sync += self._bus.write_refused.eq(self._bus.write & ~accepted)
+        return m
 
 
 class _ReadSelect(Elaboratable):
@@ -113,13 +163,18 @@ class _ReadSelect(Elaboratable):
         size = self.GROUP if self._registered else max(1, len(addresses))
         found = []
         for start in range(0, len(addresses), size):
-            value = Signal(32, name=f"found_{start}")
+            # The value, and above it whether the address is one of the group.
+            value = Signal(33, name=f"found_{start}")
             m.d.sync += value.eq(0)
             with m.Switch(self._bus.address):
                 for address in addresses[start : start + size]:
                     with m.Case(address):
-                        m.d.sync += value.eq(self._readable[address])
+                        m.d.sync += value.eq(Cat(self._readable[address], 1))
             found.append(value)
+        result = reduce(or_, found, Const(0, 33))
         domain = "sync" if self._registered else "comb"
-        m.d[domain] += self._bus.read_data.eq(reduce(or_, found, Const(0, 32)))
+        m.d[domain] += [
+            self._bus.read_data.eq(result[:32]),
+            self._bus.read_refused.eq(~result[32]),
+        ]
         return m

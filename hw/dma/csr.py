@@ -88,18 +88,22 @@ class EngineRegisters(wiring.Component):
         registers.read("STATE", Cat(state, Const(0, 2), control.status))
         registers.read("FAILED", control.number)
         m.d.comb += [
-            control.ring_base.eq(
-                Cat(
-                    registers.storage("RING_BASE", index=0), registers.storage("RING_BASE", index=1)
-                )
-            ),
+            control.ring_base.eq(registers.address("RING_BASE")),
             control.ring_size.eq(registers.storage("RING_SIZE")),
             control.timeout.eq(registers.storage("TIMEOUT", init=self._config.dma.timeout_cycles)),
             control.tenant.eq(registers.storage("TENANT", bits=TENANT_BITS)),
         ]
         registers.read("DOORBELL", control.doorbell)
         m.d.sync += [control.ring.eq(0), control.reset.eq(registers.written("RESET"))]
-        with m.If(registers.written("DOORBELL")):
+        # An engine that has failed, or is being reset, would forget what it is told.
+        resetting, cleared_before, listens = Signal(), Signal(), Signal()
+        m.d.sync += cleared_before.eq(control.cleared)
+        m.d.comb += listens.eq(~control.reset & ~resetting & (engine_state != EngineState.HALTED))
+        with m.If(control.reset):
+            m.d.sync += resetting.eq(1)
+        with m.Elif(cleared_before & ~control.cleared):
+            m.d.sync += resetting.eq(0)
+        with m.If(registers.written("DOORBELL", accepts=listens)):
             m.d.sync += [control.doorbell.eq(written), control.ring.eq(1)]
         with m.If(control.cleared):
             m.d.sync += control.doorbell.eq(0)
@@ -110,10 +114,13 @@ class EngineRegisters(wiring.Component):
         if self._config.dma.inline_doorbell:
             words = [Signal(32, name=f"inline_{index}") for index in range(ENGINE["INLINE"].count)]
             for index, word in enumerate(words):
-                with m.If(registers.written("INLINE", index)):
+                last = index == len(words) - 1
+                stored = registers.written("INLINE", index, accepts=listens if last else 1)
+                with m.If(stored):
                     m.d.sync += word.eq(written)
+                if last:
+                    m.d.sync += control.inline_valid.eq(stored)
             m.d.comb += control.inline.eq(Cat(*words))
-            m.d.sync += control.inline_valid.eq(registers.written("INLINE", len(words) - 1))
 
         # Once per doorbell.
         fresh = Signal(len(MOMENTS))

@@ -78,7 +78,13 @@ class Dma(wiring.Component):
         page_bits = (ENGINE_BYTES - 1).bit_length()
         chosen = self.bus.address[page_bits:]
         answered = Signal.like(chosen)
-        m.d.sync += answered.eq(chosen)
+        absent = Signal()
+        refusals = Signal(count)
+        m.d.sync += [answered.eq(chosen), absent.eq(self.bus.write & (chosen >= count))]
+        m.d.comb += [
+            self.bus.read_refused.eq(answered >= count),
+            self.bus.write_refused.eq(absent | refusals.any()),
+        ]
         for index in range(count):
             engine = Engine(config, identity=self._identity, engine=index)
             m.submodules[f"engine_{index}"] = (
@@ -94,6 +100,7 @@ class Dma(wiring.Component):
                 registers.bus.write.eq(self.bus.write & (chosen == index)),
                 registers.bus.write_data.eq(self.bus.write_data),
                 registers.cycles.eq(self.clock),
+                refusals[index].eq(registers.bus.write_refused),
                 self.awake[index].eq(self._awake(m, engine)),
                 engine.clock.eq(self.clock),
                 engine.windows.eq(self.windows),
@@ -103,7 +110,10 @@ class Dma(wiring.Component):
                 engine.addition_error.eq(self.addition_error),
             ]
             with m.If(answered == index):
-                m.d.comb += self.bus.read_data.eq(registers.bus.read_data)
+                m.d.comb += [
+                    self.bus.read_data.eq(registers.bus.read_data),
+                    self.bus.read_refused.eq(registers.bus.read_refused),
+                ]
             connect_stream(m, engine.read_burst, self.read_burst[index])
             connect_stream(m, self.read_beat[index], engine.read_beat)
             connect_stream(m, engine.write_burst, self.write_burst[index])

@@ -1,6 +1,6 @@
 """Registers of an endpoint."""
 
-from amaranth import Cat, Module, Mux, Signal
+from amaranth import Cat, Module, Mux, Shape, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -10,14 +10,22 @@ from hw.endpoint.traffic import Traffic
 from hw.endpoint.windows import window_layout
 from hw.fabric.link import LinkEvents
 from hw.fabric.transport import TransportCounts
-from hw.spec.config import Config
+from hw.spec.config import MAX_ENDPOINTS, Config
 from hw.spec.fault import Fault
-from hw.spec.packet import ADDRESS_BITS, QueueSet
+from hw.spec.packet import (
+    ADDRESS_BITS,
+    LENGTH_BITS,
+    ROUND_BITS,
+    WORD_BYTES,
+    QueueSet,
+)
 from hw.spec.registers import (
     COUNTER_BITS,
     ENDPOINT,
+    FAULT_CORE_BIT,
     IDENTITY,
     POLL_INTERVAL,
+    ROUND_SHIFT,
     WINDOW_READ,
     WINDOW_REFUSED_SHIFT,
     WINDOW_WORDS,
@@ -82,49 +90,73 @@ class EndpointRegisters(wiring.Component):
                 window.read.eq((bytes_high & WINDOW_READ).any()),
                 window.write.eq((bytes_high & WINDOW_WRITE).any()),
             ]
-        fault = Signal(Fault)
-        fault_set = Signal(QueueSet, init=QueueSet.ISA)
-        with m.If(self.fault_taken):
-            m.d.sync += fault.eq(Fault.NONE)
-        with m.If(registers.written("FAULT")):
-            m.d.sync += [fault.eq(self.bus.write_data), fault_set.eq(~self.bus.write_data[8])]
-        registers.read("FAULT", fault)
-        m.d.comb += [self.fault.eq(fault), self.fault_set.eq(fault_set)]
+        self._misbehaviour(m, registers)
         for name, _ in data.Layout.cast(TransportCounts):
             counter = Signal(COUNTER_BITS, name=name)
             m.d.sync += counter.eq(counter + self.counts[name])
             registers.counter(name.upper(), counter)
         registers.read("LINK_STATE", Cat(self.link_events.up, self.given_up))
-        if self._config.link.reliable:
-            was_up = Signal()
-            m.d.sync += was_up.eq(self.link_events.up)
-            registers.tally("LINK_REPLAYS", self.link_events.replayed)
-            registers.tally("LINK_DAMAGED", self.link_events.damaged)
-            registers.tally("LINK_REJECTS", self.link_events.rejected)
-            registers.tally("LINK_CORRECTED", self.link_events.corrected)
-            registers.tally("LINK_DROPS", was_up & ~self.link_events.up)
+        was_up = Signal()
+        m.d.sync += was_up.eq(self.link_events.up)
+        for name, event in (
+            ("LINK_REPLAYS", self.link_events.replayed),
+            ("LINK_DAMAGED", self.link_events.damaged),
+            ("LINK_REJECTS", self.link_events.rejected),
+            ("LINK_CORRECTED", self.link_events.corrected),
+            ("LINK_DROPS", was_up & ~self.link_events.up),
+        ):
+            registers.tally(name, event if self._config.link.reliable else 0)
         registers.counter("CORE_BYTES", self.core_bytes)
         registers.counter("ISA_BYTES", self.isa_bytes)
         return m
 
+    def _misbehaviour(self, m, registers):
+        """FAULT: what the endpoint does wrong next, if that circuit is built."""
+        written, fault_bits = self.bus.write_data, Shape.cast(Fault).width
+        fault = Signal(Fault)
+        fault_set = Signal(QueueSet, init=QueueSet.ISA)
+        registers.read("FAULT", fault)
+        m.d.comb += [self.fault.eq(fault), self.fault_set.eq(fault_set)]
+        if not self._config.endpoint.fault_injection:
+            return
+        unknown = written[fault_bits:FAULT_CORE_BIT].any() | written[FAULT_CORE_BIT + 1 :].any()
+        with m.If(self.fault_taken):
+            m.d.sync += fault.eq(Fault.NONE)
+        with m.If(registers.written("FAULT", accepts=~unknown)):
+            m.d.sync += [fault.eq(written), fault_set.eq(~written[FAULT_CORE_BIT])]
+
     def _synchronisation(self, m, registers, cycles):
-        sync = self._sync
-        base = self._config.flag_base
+        sync, written = self._sync, self.bus.write_data
+        barriers = len(sync.waiting)
+        barrier = written[:ROUND_SHIFT]
+        round_end = ROUND_SHIFT + ROUND_BITS
+        waits = sync.waiting.bit_select(written[: len(sync.sync_id)], 1)
         m.d.comb += [
-            sync.start.eq(registers.written("ARRIVE")),
-            sync.sync_id.eq(self.bus.write_data),
-            sync.flag_base.eq(
-                Cat(
-                    registers.storage("FLAG_BASE", init=base & 0xFFFFFFFF, index=0),
-                    registers.storage("FLAG_BASE", init=base >> 32, index=1),
+            sync.start.eq(
+                registers.written(
+                    "ARRIVE",
+                    accepts=(barrier < barriers) & ~waits & ~written[round_end:].any(),
                 )
+            ),
+            sync.sync_id.eq(written),
+            sync.round.eq(written[ROUND_SHIFT:round_end]),
+            sync.cancel.eq(registers.written("CANCEL", accepts=(written < barriers) & waits)),
+            sync.cancel_id.eq(written),
+            sync.flag_base.eq(
+                registers.address("FLAG_BASE", init=self._config.flag_base, align=WORD_BYTES)
             ),
             sync.interval.eq(
                 registers.storage("POLL_INTERVAL", init=POLL_INTERVAL, bits=len(sync.interval))
             ),
+            sync.cycles.eq(cycles),
+            sync.timeout.eq(
+                registers.storage("WAIT_TIMEOUT", init=self._config.endpoint.wait_timeout_cycles)
+            ),
         ]
-        registers.read("SYNC_STATE", Cat(sync.waiting, Signal(3), sync.status))
-        registers.read("FLAG_IDENTIFIER", sync.identifier)
+        for s in range(barriers):
+            state = Cat(sync.waiting[s], Signal(3), sync.statuses[s])
+            registers.read("SYNC_STATE", state | sync.rounds[s].shift_left(ROUND_SHIFT), s)
+            registers.read("FLAG_IDENTIFIER", sync.identifiers[s], s)
         for name, event in (
             ("ARRIVED_AT", sync.arrived),
             ("VISIBLE_AT", self.visible),
@@ -136,20 +168,13 @@ class EndpointRegisters(wiring.Component):
 
     def _ordinary_traffic(self, m, registers):
         traffic = self._traffic
-        control = registers.storage("TRAFFIC_CONTROL")
+        control = registers.storage("TRAFFIC_CONTROL", bits=2)
         m.d.comb += [
             traffic.enable.eq(control[0]),
             traffic.multicast.eq(control[1]),
-            traffic.destination.eq(
-                registers.storage("TRAFFIC_DESTINATION", bits=len(traffic.destination))
-            ),
-            traffic.address.eq(
-                Cat(
-                    registers.storage("TRAFFIC_ADDRESS", index=0),
-                    registers.storage("TRAFFIC_ADDRESS", index=1),
-                )[:ADDRESS_BITS]
-            ),
-            traffic.length.eq(registers.storage("TRAFFIC_BYTES", bits=len(traffic.length))),
+            traffic.destination.eq(registers.storage("TRAFFIC_DESTINATION", bits=MAX_ENDPOINTS)),
+            traffic.address.eq(registers.address("TRAFFIC_ADDRESS")),
+            traffic.length.eq(registers.storage("TRAFFIC_BYTES", bits=LENGTH_BITS)),
             traffic.span.eq(registers.storage("TRAFFIC_SPAN")),
             traffic.limit.eq(registers.storage("TRAFFIC_LIMIT")),
         ]

@@ -70,11 +70,8 @@ class Endpoint(wiring.Component):
         m.submodules.traffic = traffic = Traffic(config, identity=identity)
         m.submodules.registers = registers = EndpointRegisters(config, sync=sync, traffic=traffic)
         wiring.connect(m, wiring.flipped(self.axi), memory.axi)
+        wiring.connect(m, wiring.flipped(self.bus), registers.bus)
         m.d.comb += [
-            registers.bus.address.eq(self.bus.address),
-            registers.bus.write.eq(self.bus.write),
-            registers.bus.write_data.eq(self.bus.write_data),
-            self.bus.read_data.eq(registers.bus.read_data),
             registers.counts.eq(self.counts),
             registers.link_events.eq(self.link_events),
             registers.given_up.eq(self.given_up),

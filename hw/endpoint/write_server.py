@@ -15,6 +15,7 @@ from hw.spec.fault import Fault
 from hw.spec.packet import (
     ADDRESS_BITS,
     LENGTH_BITS,
+    ROUND_BITS,
     WORD_BITS,
     WORD_BYTES,
     FlagWord,
@@ -155,7 +156,7 @@ class WriteServer(wiring.Component):
         skipped = Signal(shift)
         stored = Signal(range(flit_bytes + 1))
         m.d.sync += self.stored_bytes.eq(self.stored_bytes + delayed(m, stored, 1, "stored"))
-        identifier = Signal(16)
+        identifier, number = Signal(16), Signal(ROUND_BITS)
         told_status = Signal(Status)
         # Beats of the burst still to come, and whether there are any.
         open_beats, opened = Signal(9), Signal()
@@ -181,6 +182,7 @@ class WriteServer(wiring.Component):
         m.d.comb += [
             word.valid.eq(1),
             word.identifier.eq(identifier),
+            word.round.eq(number),
             word.status.eq(Mux(told_status == Status.OK, flag_status, told_status)),
             lane.eq(address[3:shift]),
         ]
@@ -218,6 +220,7 @@ class WriteServer(wiring.Component):
                         left.eq(header.length + header.address[:shift]),
                         skipped.eq(header.address[:shift]),
                         identifier.eq(header.tag),
+                        number.eq(header.length),
                         told_status.eq(header.status),
                         open_beats.eq(0),
                         opened.eq(0),

@@ -4,7 +4,7 @@ from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.csr.axi_lite import AxiLiteSignature
+from hw.csr.axi_lite import AxiLiteSignature, AxiResponse
 from hw.spec.host import ADDRESS_BITS, PATIENCE_CYCLES, HostCommand, HostStatus
 
 
@@ -27,7 +27,8 @@ class CommandPort(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         axi = self.axi
-        writes, failed = Signal(), Signal()
+        writes = Signal()
+        status = Signal(HostStatus, init=HostStatus.OK)
         words, place = Signal(8), Signal(2)
         address, value = Signal(ADDRESS_BITS), Signal(32)
         patience = Signal(range(self._patience))
@@ -52,6 +53,13 @@ class CommandPort(wiring.Component):
             with m.Else():
                 m.next = state
 
+        def note(response):
+            """The worst answer of the words of a command is its status."""
+            with m.If(response == AxiResponse.DECERR):
+                m.d.sync += status.eq(HostStatus.ERROR)
+            with m.Elif((response != AxiResponse.OKAY) & (status == HostStatus.OK)):
+                m.d.sync += status.eq(HostStatus.REFUSED)
+
         def forget_unfinished():
             with m.If(patience == self._patience - 1):
                 m.next = "opcode"
@@ -63,7 +71,7 @@ class CommandPort(wiring.Component):
                 m.d.comb += self.i.ready.eq(1)
                 m.d.sync += [
                     writes.eq(self.i.payload == HostCommand.WRITE),
-                    failed.eq(0),
+                    status.eq(HostStatus.OK),
                     place.eq(0),
                 ]
                 known = (self.i.payload == HostCommand.WRITE) | (self.i.payload == HostCommand.READ)
@@ -100,7 +108,7 @@ class CommandPort(wiring.Component):
                 with m.If(axi.wready):
                     m.d.sync += axi.wvalid.eq(0)
                 with m.If(axi.bvalid):
-                    m.d.sync += failed.eq(failed | (axi.bresp != 0))
+                    note(axi.bresp)
                     next_word("value")
             with m.State("read"):
                 m.d.sync += axi.arvalid.eq(1)
@@ -109,7 +117,8 @@ class CommandPort(wiring.Component):
                 with m.If(axi.arready):
                     m.d.sync += axi.arvalid.eq(0)
                 with m.If(axi.rvalid):
-                    m.d.sync += [failed.eq(failed | (axi.rresp != 0)), value.eq(axi.rdata)]
+                    note(axi.rresp)
+                    m.d.sync += value.eq(axi.rdata)
                     m.next = "answer"
             with m.State("answer"):
                 m.d.comb += [self.o.valid.eq(1), self.o.payload.eq(value[:8])]
@@ -120,7 +129,7 @@ class CommandPort(wiring.Component):
             with m.State("status"):
                 m.d.comb += [
                     self.o.valid.eq(1),
-                    self.o.payload.eq(Mux(failed, HostStatus.ERROR, HostStatus.OK)),
+                    self.o.payload.eq(status),
                 ]
                 with m.If(self.o.ready):
                     m.next = "opcode"

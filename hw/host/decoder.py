@@ -1,10 +1,10 @@
 """The address space of a board: registers, and the memories of its endpoints."""
 
-from amaranth import Module, Signal
+from amaranth import Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.csr.axi_lite import DECERR, AxiLiteSignature
+from hw.csr.axi_lite import AxiLiteSignature, AxiResponse
 from hw.endpoint.block_ram import HostMemorySignature
 from hw.spec.host import ADDRESS_BITS, MEMORY, MEMORY_SPAN_BITS
 
@@ -16,7 +16,7 @@ class HostDecoder(wiring.Component):
 
     Ports: ``axi`` (AXI4-Lite in), ``registers`` (AXI4-Lite out), ``memory`` (array out). One
     access at a time. Whole words only; other strobes, and addresses where nothing is, answer
-    DECERR and change nothing.
+    DECERR and change nothing. What the registers answer is passed on.
     """
 
     def __init__(self, *, register_bits: int, memories: int):
@@ -32,7 +32,7 @@ class HostDecoder(wiring.Component):
         m = Module()
         axi, registers = self.axi, self.registers
         address, value = Signal(ADDRESS_BITS), Signal(32)
-        write, whole, error = Signal(), Signal(), Signal()
+        write, whole, response = Signal(), Signal(), Signal(AxiResponse)
         memory_bit = MEMORY.bit_length() - 1
         which = address[MEMORY_SPAN_BITS:memory_bit]
         outside = address[len(registers.araddr) : memory_bit].any()
@@ -43,8 +43,8 @@ class HostDecoder(wiring.Component):
             registers.wstrb.eq(0b1111),
             registers.bready.eq(1),
             registers.rready.eq(1),
-            axi.bresp.eq(error * DECERR),
-            axi.rresp.eq(error * DECERR),
+            axi.bresp.eq(response),
+            axi.rresp.eq(response),
             axi.rdata.eq(value),
         ]
         for port in self.memory:
@@ -55,7 +55,7 @@ class HostDecoder(wiring.Component):
             ]
         with m.FSM():
             with m.State("idle"):
-                m.d.sync += error.eq(0)
+                m.d.sync += response.eq(AxiResponse.OKAY)
                 with m.If(axi.awvalid & axi.wvalid):
                     m.d.comb += [axi.awready.eq(1), axi.wready.eq(1)]
                     m.d.sync += [
@@ -71,15 +71,15 @@ class HostDecoder(wiring.Component):
                     m.next = "begin"
             with m.State("begin"):
                 with m.If(~whole):
-                    m.d.sync += error.eq(1)
+                    m.d.sync += response.eq(AxiResponse.DECERR)
                     m.next = "answer"
                 with m.Elif(address[memory_bit]):
                     m.next = "memory"
                     with m.If(which >= len(self.memory)):
-                        m.d.sync += error.eq(1)
+                        m.d.sync += response.eq(AxiResponse.DECERR)
                         m.next = "answer"
                 with m.Elif(outside):
-                    m.d.sync += error.eq(1)
+                    m.d.sync += response.eq(AxiResponse.DECERR)
                     m.next = "answer"
                 with m.Else():
                     m.d.sync += [
@@ -93,16 +93,19 @@ class HostDecoder(wiring.Component):
                     with m.If(getattr(registers, f"{name}ready")):
                         m.d.sync += getattr(registers, f"{name}valid").eq(0)
                 with m.If(registers.bvalid):
-                    m.d.sync += error.eq(registers.bresp != 0)
+                    m.d.sync += response.eq(registers.bresp)
                     m.next = "answer"
                 with m.If(registers.rvalid):
-                    m.d.sync += [error.eq(registers.rresp != 0), value.eq(registers.rdata)]
+                    m.d.sync += [response.eq(registers.rresp), value.eq(registers.rdata)]
                     m.next = "answer"
             with m.State("memory"):
                 for index, port in enumerate(self.memory):
                     m.d.comb += port.valid.eq(which == index)
                     with m.If((which == index) & port.done):
-                        m.d.sync += [error.eq(port.error), value.eq(port.read_data)]
+                        m.d.sync += [
+                            response.eq(Mux(port.error, AxiResponse.DECERR, AxiResponse.OKAY)),
+                            value.eq(port.read_data),
+                        ]
                         m.next = "answer"
             with m.State("answer"):
                 m.d.comb += [axi.bvalid.eq(write), axi.rvalid.eq(~write)]

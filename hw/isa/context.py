@@ -14,10 +14,9 @@ TIMES = ("fetched", "barrier_met", "first_read", "table_wait", "last_write", "la
 def context_layout(config: Config) -> data.StructLayout:
     """The part of an instruction that outlives its issue."""
     fields = dict(iter(instruction_layout(config)))
-    names = ("identifier", "notify", "sync_id", "participants", "sources", "destinations")
-    return data.StructLayout(
-        {name: fields[name].shape for name in (*names, "data_type", "reduce_op", "quantize")}
-    )
+    names = ("identifier", "notify", "sync_id", "round", "no_record", "participants")
+    names += ("sources", "destinations", "data_type", "reduce_op", "quantize")
+    return data.StructLayout({name: fields[name].shape for name in names})
 
 
 def times_layout() -> data.StructLayout:

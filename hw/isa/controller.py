@@ -4,12 +4,13 @@ from amaranth import Array, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from hw.isa.barrier import BarrierUser
 from hw.isa.context import FaultReport, context_layout, times_layout
 from hw.isa.issue import Issue
 from hw.isa.jobs import index_bits, read_job_layout, wave_layout, write_job_layout
 from hw.isa.retire import Retire
 from hw.isa.watchdog import Watchdog
-from hw.spec.config import MAX_ENDPOINTS, Config
+from hw.spec.config import Config
 from hw.spec.instruction import Completion, instruction_layout
 from hw.spec.packet import ADDRESS_BITS, LENGTH_BITS, NODE_BITS
 from hw.spec.status import Status
@@ -31,8 +32,7 @@ class WaveController(wiring.Component):
     open_granted : in, they are kept in this cycle
     open_generation : generation of the context's write tags
     sync_refused : in, a bit per barrier this controller may not use
-    barrier_query, barrier_participants, barrier_met, barrier_missing, barrier_take :
-        see :class:`hw.isa.barrier.Barrier`
+    barrier : see :class:`hw.isa.barrier.BarrierUser`
     read : stream out, a wave whose table entry is reserved
     wave : stream out, the same wave for the scheduler; taken when its entry is free again
     wave_timed_out : out, the wave at ``wave`` will not complete
@@ -45,7 +45,7 @@ class WaveController(wiring.Component):
     abandon : out per context, see :class:`hw.isa.write_tracker.WriteTracker`
     reads_waiting, writes_waiting : in per endpoint, who is to answer, for the watchdog
     progress : in, something arrived
-    completion : stream out, one record per instruction, in order
+    completion : stream out, one record per instruction that does not ask for none, in order
 
     Up to ``isa.instructions_in_flight`` instructions overlap: while one drains, the next
     issues. They retire in order. An error stops the issue, discards the waves in flight
@@ -72,11 +72,7 @@ class WaveController(wiring.Component):
                 "open_generation": Out(wave_layout(config)["generation"].width),
                 "addresses": Out(data.ArrayLayout(ADDRESS_BITS, ports)),
                 "scale_addresses": Out(data.ArrayLayout(ADDRESS_BITS, ports)),
-                "barrier_query": Out(index_bits(config.isa.sync_ids)),
-                "barrier_participants": Out(MAX_ENDPOINTS),
-                "barrier_met": In(1),
-                "barrier_missing": In(ports),
-                "barrier_take": Out(1),
+                "barrier": Out(BarrierUser(config)),
                 "read": Out(stream.Signature(read_job_layout(config))),
                 "wave": Out(stream.Signature(wave_layout(config))),
                 "wave_timed_out": Out(1),
@@ -124,21 +120,18 @@ class WaveController(wiring.Component):
         # From the instruction to its waves.
         connect_stream(m, self.instruction, issue.instruction)
         connect_stream(m, issue.read, self.read)
+        wiring.connect(m, issue.barrier, wiring.flipped(self.barrier))
         m.d.comb += [
             issue.context_free.eq(~live[issue.newest]),
             issue.granted.eq(self.open_granted),
             issue.sync_refused.eq(self.sync_refused),
             issue.failed.eq(failed[issue.context]),
             issue.is_oldest.eq(oldest == issue.context),
-            issue.barrier_met.eq(self.barrier_met),
             self.open.eq(issue.open),
             self.open_context.eq(issue.context + first_context),
             self.open_generation.eq(generation[issue.context]),
             self.addresses.eq(issue.current.addresses),
             self.scale_addresses.eq(issue.scales.addresses),
-            self.barrier_query.eq(issue.current.sync_id),
-            self.barrier_participants.eq(issue.current.participants),
-            self.barrier_take.eq(issue.barrier_take),
         ]
         with m.If(issue.begin):
             new = issue.newest
@@ -259,7 +252,7 @@ class WaveController(wiring.Component):
             with m.If(self.stray.valid):
                 note(oldest, self.stray.status, self.stray.endpoint)
             with m.Elif(watchdog.barrier_expired):
-                note(oldest, Status.BARRIER_TIMEOUT, _lowest_index(self.barrier_missing))
+                note(oldest, Status.BARRIER_TIMEOUT, _lowest_index(self.barrier.missing))
             with m.Elif(watchdog.expired):
                 waiting = Mux(self.reads_waiting.any(), self.reads_waiting, self.writes_waiting)
                 unpaired = issue.pairing & issue.is_oldest

@@ -6,10 +6,18 @@ from amaranth.lib.wiring import In, Out
 
 from hw.csr.bus import CsrBus, Decoder
 from hw.csr.cycle_counter import CycleCounter
+from hw.isa.barrier import BarrierState
 from hw.spec.config import Config
 from hw.spec.instruction import Completion, instruction_layout
-from hw.spec.packet import ADDRESS_BITS
-from hw.spec.registers import COUNTER_BITS, FEATURE_BITS, IDENTITY, SWITCH
+from hw.spec.packet import ADDRESS_BITS, ROUND_BITS, WORD_BYTES
+from hw.spec.registers import (
+    COUNTER_BITS,
+    FEATURE_BITS,
+    IDENTITY,
+    RECORD_WORDS,
+    ROUNDS_OVER_SHIFT,
+    SWITCH,
+)
 from hw.stream.connect import connect_stream
 from hw.stream.delay import delayed
 from hw.stream.queue import Queue
@@ -22,14 +30,17 @@ class IsaRegisters(wiring.Component):
     -----
     bus : register bus
     instruction : stream out per controller
-    completion : stream in, records
+    completion : stream in per controller, records; always ready
+    barrier : see :class:`hw.isa.barrier.BarrierState`
+    no_arrivals : in, packets in this cycle that are no arrivals, counted as stray ones
     features, timeout, barrier_timeout, flag_base : out, settings
     cycles : out, since reset
     late, stray, misrouted : in, events in this cycle, to be counted
     given_up : in, a bit per port
     sync_refused : out, per controller, a bit per barrier it may not use
 
-    Submitting to a full queue is ignored: read QUEUE_SPACE first.
+    Each controller has a queue of ``config.records`` records of its own. A record that finds it
+    full is dropped and counted, so that no tenant waits for what another leaves unread.
     """
 
     def __init__(self, config: Config):
@@ -39,7 +50,9 @@ class IsaRegisters(wiring.Component):
             {
                 "bus": In(CsrBus()),
                 "instruction": Out(stream.Signature(instruction_layout(config))).array(count),
-                "completion": In(stream.Signature(Completion)),
+                "completion": In(stream.Signature(Completion)).array(count),
+                "barrier": In(BarrierState(config)),
+                "no_arrivals": In(range(config.system.endpoints + 1)),
                 "features": Out(len(FEATURE_BITS)),
                 "timeout": Out(32),
                 "barrier_timeout": Out(32),
@@ -69,50 +82,82 @@ class IsaRegisters(wiring.Component):
                 m.d.comb += mask[barrier].eq(refused[controller])
 
         enabled = sum(getattr(isa, name) << bit for bit, name in enumerate(FEATURE_BITS))
-        base = config.flag_base
         m.d.comb += [
-            self.features.eq(registers.storage("FEATURES", init=enabled)),
+            self.features.eq(registers.storage("FEATURES", init=enabled, bits=len(FEATURE_BITS))),
             self.timeout.eq(registers.storage("TIMEOUT", init=isa.timeout_cycles)),
             self.barrier_timeout.eq(
                 registers.storage("BARRIER_TIMEOUT", init=isa.barrier_timeout_cycles)
             ),
             self.flag_base.eq(
-                Cat(
-                    registers.storage("FLAG_BASE", init=base & 0xFFFFFFFF, index=0),
-                    registers.storage("FLAG_BASE", init=base >> 32, index=1),
-                )
+                registers.address("FLAG_BASE", init=config.flag_base, align=WORD_BYTES)
             ),
         ]
+        barrier = self.barrier
         for name, events in (
             ("LATE_RESPONSES", self.late),
             ("STRAY_RESPONSES", self.stray),
             ("MISROUTED", self.misrouted),
+            ("LATE_ARRIVALS", barrier.late),
+            ("DOUBLED_ARRIVALS", barrier.doubled),
+            ("STRAY_ARRIVALS", barrier.stray + self.no_arrivals),
         ):
             # The sum of events from everywhere, in a cycle of its own.
             registers.tally(name, delayed(m, events, 1, f"{name.lower()}_events"))
+        self._rounds(m, registers)
+        self._instructions(m, registers)
+        self._records(m, registers)
+        return m
 
-        # Instructions are written word by word, then submitted as a whole.
+    def _rounds(self, m, registers):
+        barrier, written = self.barrier, self.bus.write_data
+        m.d.comb += barrier.begin_round.eq(written)
+        for s, (current, over) in enumerate(zip(barrier.current, barrier.over, strict=True)):
+            registers.read("ROUND", current | over.shift_left(ROUNDS_OVER_SHIFT), s)
+            free = ~barrier.waited_at[s] & ~written[ROUND_BITS:].any()
+            m.d.comb += barrier.begin[s].eq(registers.written("ROUND", s, accepts=free))
+
+    def _instructions(self, m, registers):
+        """Instructions are written word by word, then submitted as a whole."""
+        config, isa, count = self._config, self._config.isa, self._config.isa.wave_controllers
         layout = instruction_layout(config)
-        words = [Signal(32, name=f"staged_{i}") for i in range((layout.size + 31) // 32)]
+        words = [
+            Signal(min(32, layout.size - start), name=f"staged_{start // 32}")
+            for start in range(0, layout.size, 32)
+        ]
         for index, word in enumerate(words):
-            with m.If(registers.written("INSTRUCTION", index)):
+            fits = (self.bus.write_data >> len(word)) == 0
+            with m.If(registers.written("INSTRUCTION", index, accepts=fits)):
                 m.d.sync += word.eq(self.bus.write_data)
-        for c in range(isa.wave_controllers):
+        has_room = Signal(count)
+        chosen = [self.bus.write_data == c for c in range(count)]
+        submitted = registers.written("SUBMIT", accepts=(Cat(*chosen) & has_room).any())
+        for c in range(count):
             queue = Queue(layout, depth=isa.instruction_queue)
             m.submodules[f"queue_{c}"] = queue
             m.d.comb += [
-                queue.i.payload.eq(Cat(*words)[: layout.size]),
-                queue.i.valid.eq(registers.written("SUBMIT") & (self.bus.write_data == c)),
+                has_room[c].eq(queue.i.ready),
+                queue.i.payload.eq(Cat(*words)),
+                queue.i.valid.eq(submitted & chosen[c]),
             ]
             connect_stream(m, queue.o, self.instruction[c])
             registers.read("QUEUE_SPACE", isa.instruction_queue - queue.level, c)
 
-        depth = 2 * config.contexts
-        m.submodules.completions = completions = Queue(Completion, depth=depth)
-        connect_stream(m, self.completion, completions.i)
-        record = completions.o.payload.as_value()
-        registers.read("COMPLETIONS", completions.level)
-        m.d.comb += completions.o.ready.eq(registers.written("COMPLETION_POP"))
-        for index in range((len(record) + 31) // 32):
-            registers.read("COMPLETION", record[32 * index : 32 * index + 32], index)
-        return m
+    def _records(self, m, registers):
+        waiting = 0
+        for c, source in enumerate(self.completion):
+            records = Queue(Completion, depth=self._config.records)
+            m.submodules[f"records_{c}"] = records
+            m.d.comb += [
+                source.ready.eq(1),
+                records.i.valid.eq(source.valid),
+                records.i.payload.eq(source.payload),
+                records.o.ready.eq(registers.written("RECORD_POP", c, accepts=records.o.valid)),
+            ]
+            registers.read("RECORDS", records.level, c)
+            registers.tally("RECORDS_LOST", source.valid & ~records.i.ready, index=c)
+            record = records.o.payload.as_value()
+            for index in range(RECORD_WORDS):
+                word = record.word_select(index, 32)
+                registers.read("RECORD", word, RECORD_WORDS * c + index)
+            waiting = waiting + records.level
+        registers.read("COMPLETIONS", waiting)

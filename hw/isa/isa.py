@@ -14,7 +14,6 @@ from hw.isa.port import IsaPort
 from hw.isa.reduction import Reduction
 from hw.isa.scheduler import Scheduler
 from hw.spec.config import Config
-from hw.spec.instruction import Completion
 from hw.spec.packet import flit_layout
 from hw.spec.registers import FEATURE_BITS
 from hw.spec.status import Status
@@ -73,12 +72,7 @@ class Isa(wiring.Component):
             m.submodules[f"controller_{index}"] = controller
         feature = {name: registers.features[bit] for bit, name in enumerate(FEATURE_BITS)}
 
-        m.d.comb += [
-            self.bus.read_data.eq(registers.bus.read_data),
-            registers.bus.address.eq(self.bus.address),
-            registers.bus.write.eq(self.bus.write),
-            registers.bus.write_data.eq(self.bus.write_data),
-        ]
+        wiring.connect(m, wiring.flipped(self.bus), registers.bus)
         for index, port in enumerate(ports):
             connect_stream(m, port.read_request, self.read_request[index])
             connect_stream(m, port.write_request, self.write_request[index])
@@ -90,10 +84,9 @@ class Isa(wiring.Component):
                 port.table.burst_reads.eq(feature["burst_reads"]),
                 port.writes.coalesce.eq(feature["coalesced_write_responses"]),
                 port.writes.flag_base.eq(registers.flag_base),
-                barrier.arrived[index].eq(port.arrival.arrived),
-                barrier.sync_id[index].eq(port.arrival.sync_id),
             ]
-        self._wire_controllers(m, registers, controllers, ports, barrier, feature)
+        self._wire_barrier(m, registers, controllers, ports, barrier)
+        self._wire_controllers(m, registers, controllers, feature)
         self._wire_contexts(m, controllers, ports)
         self._wire_reads(m, controllers, ports)
         self._wire_reduction(m, controllers, ports, scheduler, reduction, feature)
@@ -101,23 +94,28 @@ class Isa(wiring.Component):
         self._wire_errors(m, registers, controllers, ports, scheduler)
         return m
 
-    def _wire_controllers(self, m, registers, controllers, ports, barrier, feature):
-        m.submodules.completions = completions = StreamArbiter(Completion, count=len(controllers))
-        connect_stream(m, completions.o, registers.completion)
+    def _wire_barrier(self, m, registers, controllers, ports, barrier):
+        for index, port in enumerate(ports):
+            m.d.comb += [
+                getattr(barrier, name)[index].eq(getattr(port.arrival, name))
+                for name in ("arrived", "sync_id", "round")
+            ]
+        for controller, user in zip(controllers, barrier.user, strict=True):
+            wiring.connect(m, controller.barrier, user)
+        wiring.connect(m, barrier.state, registers.barrier)
+        no_arrivals = sum(port.arrival.stray for port in ports)
+        m.d.comb += registers.no_arrivals.eq(no_arrivals)
+
+    def _wire_controllers(self, m, registers, controllers, feature):
         for c, controller in enumerate(controllers):
+            connect_stream(m, controller.completion, registers.completion[c])
             connect_stream(m, registers.instruction[c], controller.instruction)
-            connect_stream(m, controller.completion, completions.i[c])
             m.d.comb += [
                 controller.cycles.eq(registers.cycles),
                 controller.timeout.eq(registers.timeout),
                 controller.sync_refused.eq(registers.sync_refused[c]),
                 controller.barrier_timeout.eq(registers.barrier_timeout),
                 controller.fused_notify.eq(feature["fused_notify"]),
-                barrier.query[c].eq(controller.barrier_query),
-                barrier.participants[c].eq(controller.barrier_participants),
-                barrier.take[c].eq(controller.barrier_take),
-                controller.barrier_met.eq(barrier.met[c]),
-                controller.barrier_missing.eq(barrier.missing[c]),
             ]
 
     def _wire_contexts(self, m, controllers, ports):

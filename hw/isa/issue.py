@@ -5,6 +5,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.formats.data_type import DataType
+from hw.isa.barrier import BarrierUser
 from hw.isa.check import Check
 from hw.isa.jobs import index_bits, read_job_layout, scale_share
 from hw.spec.config import Config
@@ -14,8 +15,8 @@ from hw.spec.status import Status
 
 
 class Issue(wiring.Component):
-    """Fetch an instruction (a quantized one with its scales), check it, wait for its barrier,
-    cut it into waves.
+    """Fetch an instruction (a quantized one with its scales), check it, claim its round of the
+    barrier and wait there, cut it into waves.
 
     Parameters: ``index``, number of the controller.
 
@@ -32,7 +33,8 @@ class Issue(wiring.Component):
     rejected, status : out, it broke a rule
     failed : in, it has failed meanwhile: stop
     is_oldest : in, all earlier instructions have retired (for ``fence``)
-    at_barrier, barrier_met, barrier_take : out, in, out
+    barrier : see :class:`hw.isa.barrier.BarrierUser`
+    at_barrier : out, it waits there
     read : stream out, one item per wave; leaves only with a free table entry
     entry_wait : out, a wave waits for an entry
     wave_freed : in, the oldest wave's entry is free
@@ -63,8 +65,7 @@ class Issue(wiring.Component):
                 "failed": In(1),
                 "is_oldest": In(1),
                 "at_barrier": Out(1),
-                "barrier_met": In(1),
-                "barrier_take": Out(1),
+                "barrier": Out(BarrierUser(config)),
                 "read": Out(stream.Signature(read_job_layout(config))),
                 "first_wave": Out(1),
                 "passed_barrier": Out(1),
@@ -89,7 +90,8 @@ class Issue(wiring.Component):
         in_use = Signal(range(waves + 1))
         issued = Signal()
         following = self.instruction.payload
-        status = Signal(Status)
+        status, bad_round = Signal(Status), Signal()
+        barrier, ends_round = self.barrier, Signal()
         examine = "check"
         if config.fabric.registered:
             m.d.sync += status.eq(check.status)
@@ -100,7 +102,17 @@ class Issue(wiring.Component):
             check.instruction.eq(instruction),
             check.scales.eq(self.scales),
             check.sync_refused.eq(self.sync_refused),
-            self.status.eq(status),
+            self.status.eq(Mux(bad_round, Status.BAD_ROUND, status)),
+            barrier.sync_id.eq(instruction.sync_id),
+            barrier.round.eq(instruction.round),
+            barrier.participants.eq(instruction.participants),
+            # One that fails before it has claimed its round ends it too, if it may use it.
+            ends_round.eq(
+                instruction.barrier
+                & ~instruction.opcode.matches(Opcode.NOP, Opcode.SCALES)
+                & (instruction.sync_id < config.isa.sync_ids)
+                & ~self.sync_refused.bit_select(instruction.sync_id, 1)
+            ),
             last_wave.eq(left <= config.isa.wave_bytes),
             wave_length.eq(Mux(last_wave, left, config.isa.wave_bytes)),
             issued.eq(self.read.valid & self.read.ready),
@@ -136,7 +148,7 @@ class Issue(wiring.Component):
                 # Anything but scales stays in the queue: it is the next instruction.
                 m.d.comb += self.pairing.eq(1)
                 with m.If(self.failed):
-                    m.d.comb += self.finished.eq(1)
+                    m.d.comb += [self.finished.eq(1), barrier.end.eq(ends_round)]
                     m.next = "fetch"
                 with m.Elif(self.instruction.valid):
                     with m.If(following.opcode == Opcode.SCALES):
@@ -152,21 +164,27 @@ class Issue(wiring.Component):
                 with m.If(self.granted):
                     m.next = "wait"
                     with m.If(status != Status.OK):
-                        m.d.comb += self.rejected.eq(1)
+                        m.d.comb += [self.rejected.eq(1), barrier.end.eq(ends_round)]
+                    with m.Else():
+                        m.d.comb += barrier.claim.eq(ends_round)
                     with m.If((status != Status.OK) | (instruction.opcode == Opcode.NOP)):
                         m.d.comb += self.finished.eq(1)
                         m.next = "fetch"
             with m.State("wait"):
                 fenced = instruction.fence & ~self.is_oldest
-                m.d.comb += self.at_barrier.eq(instruction.barrier & ~fenced)
-                with m.If(self.failed):
-                    m.d.comb += self.finished.eq(1)
-                    m.next = "fetch"
-                with m.Elif(~fenced & (~instruction.barrier | self.barrier_met)):
+                m.d.comb += [
+                    self.at_barrier.eq(instruction.barrier & ~fenced),
+                    bad_round.eq(instruction.barrier & ~barrier.held),
+                ]
+                with m.If(self.failed | bad_round):
                     m.d.comb += [
-                        self.barrier_take.eq(instruction.barrier),
-                        self.passed_barrier.eq(1),
+                        self.rejected.eq(bad_round & ~self.failed),
+                        self.finished.eq(1),
+                        barrier.end.eq(barrier.held),
                     ]
+                    m.next = "fetch"
+                with m.Elif(~fenced & (~instruction.barrier | barrier.met)):
+                    m.d.comb += [barrier.end.eq(barrier.held), self.passed_barrier.eq(1)]
                     m.next = "issue"
             with m.State("issue"):
                 with m.If(self.failed):

@@ -6,7 +6,7 @@ from amaranth.lib import data
 from hw.formats import block_formats
 from hw.spec.config import Config
 from hw.spec.instruction import DataType, ReduceOp, read_tag_layout, write_tag_layout
-from hw.spec.packet import LENGTH_BITS
+from hw.spec.packet import LENGTH_BITS, ROUND_BITS
 from hw.spec.status import Status
 
 
@@ -86,6 +86,7 @@ def write_job_layout(config: Config) -> data.StructLayout:
             "offset": 32,
             "length": LENGTH_BITS,
             "identifier": 16,
+            "round": ROUND_BITS,
             "status": Status,
         }
     )

@@ -26,8 +26,9 @@ class Retire(wiring.Component):
     fused_notify, cycles : in
     notify : stream out, the completion flag; with fused notify once the instruction has
         drained, behind its data, otherwise once it is answered
-    completion : stream out; when it is taken, ``retired`` pulses and ``oldest`` moves on;
-        until then ``reporting``: whatever waits now waits for the host
+    completion : stream out, unless the instruction asks for no record; then ``retired`` pulses
+        and ``oldest`` moves on
+    reporting : out, nothing is waited for any more
 
     A flag tells the first error since the controller's previous flag, so that one flag can
     stand for a program of several instructions.
@@ -68,6 +69,7 @@ class Retire(wiring.Component):
             self.notify.payload.context.eq(self.oldest + self._index * slots),
             self.notify.payload.offset.eq(context.sync_id << 3),
             self.notify.payload.identifier.eq(context.identifier),
+            self.notify.payload.round.eq(context.round),
             self.notify.payload.status.eq(outcome),
             done.identifier.eq(context.identifier),
             done.status.eq(self.status),
@@ -86,8 +88,8 @@ class Retire(wiring.Component):
                     with m.Elif(self.answered):
                         m.next = "report"
             with m.State("report"):
-                m.d.comb += [self.completion.valid.eq(1), self.reporting.eq(1)]
-                with m.If(self.completion.ready):
+                m.d.comb += [self.completion.valid.eq(~context.no_record), self.reporting.eq(1)]
+                with m.If(self.completion.ready | context.no_record):
                     m.d.comb += self.retired.eq(1)
                     m.d.sync += [
                         self.oldest.eq(self.oldest + 1),

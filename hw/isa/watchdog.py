@@ -35,10 +35,14 @@ class Watchdog(wiring.Component):
         idle = Signal(32)
         barrier_before = Signal()
         m.d.comb += [
-            self.expired.eq(self.running & ~self.at_barrier & (idle >= self.limit)),
+            # What was counted elsewhere does not count: the count starts over a cycle later.
+            self.expired.eq(
+                self.running & ~self.at_barrier & ~barrier_before & (idle >= self.limit)
+            ),
             self.barrier_expired.eq(
                 self.running
                 & self.at_barrier
+                & barrier_before
                 & (self.barrier_limit != 0)
                 & (idle >= self.barrier_limit)
             ),

@@ -120,7 +120,7 @@ class Writeback(wiring.Component):
                         job.identifier,
                         job.context | (job.generation << tag["context"].width),
                     ),
-                    length=length,
+                    length=Mux(job.notify, job.round, length),
                     address=address,
                 ),
             ]

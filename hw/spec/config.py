@@ -211,6 +211,14 @@ class EndpointConfig:
     fault_injection: bool = parameter(
         "build the circuit that makes an endpoint misbehave on command, for tests", False
     )
+    wait_timeout_cycles: int = parameter(
+        "longest wait of an endpoint for its completion flag; 0 waits for ever",
+        1 << 28,
+        low=0,
+        high=(1 << 32) - 1,
+        unit="cycles",
+        runtime=True,
+    )
 
 
 @dataclass(frozen=True)
@@ -292,6 +300,13 @@ class Config:
     @property
     def contexts(self) -> int:
         return self.isa.wave_controllers * self.isa.instructions_in_flight
+
+    @property
+    def records(self) -> int:
+        """Completion records kept per wave controller: as many as it may hold instructions, so
+        that none is lost if there are no more instructions than this without a look."""
+        held = self.isa.instruction_queue + self.isa.instructions_in_flight
+        return 1 << (held - 1).bit_length()
 
     @property
     def flag_base(self) -> int:

@@ -164,7 +164,7 @@ ENGINE = register_map(
         "DOORBELL",
         0x14,
         "rw",
-        "commands ever put into the ring; writing starts them",
+        "commands ever put into the ring; writing starts them; refused while HALTED or in a reset",
         kind=Kind.MODULO,
     ),
     _index("FETCHED", 0x18, "commands ever taken out of the ring: their places are free"),
@@ -178,6 +178,6 @@ ENGINE = register_map(
     moment("SIGNALLED_AT", 0x38, "cycle the latest signal was visible"),
     _index("FAILED", 0x3C, "number of the command that failed, the first since reset is 0"),
     Register("TENANT", 0x80, "rw", "whose requests these are, for the windows of memories"),
-    Register("INLINE", 0x40, "w", "a whole command; the last word starts it", 16),
+    Register("INLINE", 0x40, "w", "a whole command; the last word starts it, as DOORBELL", 16),
     counter("BUSY_CYCLES", 0x88, "cycles data left for a memory, since reset"),
 )

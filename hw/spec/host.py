@@ -45,6 +45,9 @@ class HostStatus(enum.IntEnum, shape=8):
     OK = 0x4B
     ERROR = 0x45
     """Nothing is at one of the addresses."""
+    REFUSED = 0x4E
+    """A register does not accept what was written, or cannot be read or written: nothing
+    happened at its address. ERROR where both apply."""
 
 
 BOARD = register_map(

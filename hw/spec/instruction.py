@@ -9,7 +9,7 @@ from amaranth.lib import data, enum
 
 from hw.formats.data_type import DataType
 from hw.spec.config import MAX_ENDPOINTS, Config
-from hw.spec.packet import ADDRESS_BITS, NODE_BITS
+from hw.spec.packet import ADDRESS_BITS, NODE_BITS, ROUND_BITS, SYNC_BITS
 from hw.spec.status import Status
 
 MAX_LENGTH = 1 << 31
@@ -44,8 +44,9 @@ def instruction_layout(config: Config) -> data.StructLayout:
             "notify": 1,
             "fence": 1,
             "quantize": 1,
-            "sync_id": 8,
-            "reserved": 8,
+            "sync_id": SYNC_BITS,
+            "no_record": 1,
+            "round": ROUND_BITS,
             "identifier": 16,
             "participants": MAX_ENDPOINTS,
             "sources": MAX_ENDPOINTS,
@@ -65,7 +66,8 @@ INSTRUCTION_DOC = {
     "fence": "start after all earlier instructions of this controller are complete",
     "quantize": "block-scaled elements: the next instruction, SCALES, names the scales",
     "sync_id": "barrier to wait at; also selects the flag",
-    "reserved": "zero",
+    "no_record": "leave no completion record, for a host that looks at flags only",
+    "round": "round of the barrier that it waits for; the flag tells it",
     "identifier": "returned in the completion record and the flag",
     "participants": "endpoints that arrive and are notified",
     "sources": "endpoints read from",

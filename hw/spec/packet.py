@@ -17,6 +17,13 @@ TENANT_BITS = 2
 WORD_BITS = 64
 """What an atomic addition, a signal or a poll works on."""
 WORD_BYTES = WORD_BITS // 8
+SYNC_BITS = 4
+"""Number of a barrier, see ``isa.sync_ids``."""
+ROUND_BITS = 11
+"""Number of a round of a barrier, modulo 2^11."""
+ROUNDS_AHEAD = 4
+"""Rounds of a barrier that are open at a time: the current one, and those one may arrive for or
+wait for ahead of it. A power of two."""
 
 
 class MessageClass(enum.IntEnum, shape=2):
@@ -34,9 +41,11 @@ class Operation(enum.IntEnum, shape=3):
     READ = 0
     WRITE = 1
     ATOMIC_ADD = 2
-    """Add the 64-bit payload; at the switch with INC set: arrive at barrier ``address / 8``."""
+    """Add the 64-bit payload; at the switch with INC set: arrive at barrier ``address / 8`` for
+    the round in ``tag``."""
     WRITE_NOTIFY = 3
-    """Store a completion flag after all earlier writes of the same source are visible."""
+    """Store a completion flag after all earlier writes of the same source are visible; its
+    identifier is the ``tag``, its round the ``length``."""
 
 
 class QueueSet(enum.IntEnum, shape=1):
@@ -74,8 +83,9 @@ HEADER_DOC = {
     "status": "response and completion flag: outcome",
     "source": "id of the sending endpoint; the switch's accelerator sends its port's id",
     "destination": "endpoint id, or one bit per endpoint",
-    "tag": "chosen by the requester, returned in every response",
-    "length": "bytes asked for or carried",
+    "tag": "chosen by the requester, returned in every response; of a flag: its identifier; of an "
+    "arrival: its round",
+    "length": "bytes asked for or carried; of a flag: its round",
     "address": "request: byte address; read response: offset of its first byte in the request",
     "tenant": "whose request it is: number of the wave controller, or what the engine is told",
     "reserved": "zero",
@@ -89,7 +99,18 @@ class FlagWord(data.Struct):
     status: Status
     reserved: 10
     valid: 1
-    padding: 32
+    round: ROUND_BITS
+    padding: 32 - ROUND_BITS
+
+
+FLAG_DOC = {
+    "identifier": "of the instruction",
+    "status": "outcome: the first error since the flag before",
+    "reserved": "zero",
+    "valid": "one; software clears it",
+    "round": "of the instruction: a flag of another round is not the one waited for",
+    "padding": "zero",
+}
 
 
 class Channel(enum.IntEnum, shape=3):

@@ -13,6 +13,14 @@ from dataclasses import dataclass
 PAGE_BYTES = 4096
 IDENTITY = 0x5C1E0001
 POLL_INTERVAL = 16
+FAULT_CORE_BIT = 8
+MAX_CONTROLLERS = 4
+MAX_BARRIERS = 16
+RECORD_WORDS = 8
+ROUND_SHIFT = 16
+"""Where ARRIVE and SYNC_STATE have the round."""
+ROUNDS_OVER_SHIFT = 16
+"""Where ROUND has a bit per open round that is over."""
 
 
 class Kind(enum.Enum):
@@ -80,9 +88,9 @@ def counter(name: str, offset: int, doc: str) -> Register:
     return Register(name, offset, "r", doc, COUNTER_WORDS, Kind.COUNTER)
 
 
-def tally(name: str, offset: int, doc: str) -> Register:
+def tally(name: str, offset: int, doc: str, count: int = 1) -> Register:
     """A count of rare events that stays at its largest value."""
-    return Register(name, offset, "r", doc, kind=Kind.TALLY)
+    return Register(name, offset, "r", doc, count, Kind.TALLY)
 
 
 def moment(name: str, offset: int, doc: str) -> Register:
@@ -104,10 +112,14 @@ SWITCH = register_map(
     Register("TIMEOUT", 0x008, "rw", "cycles without progress until an instruction fails"),
     Register("BARRIER_TIMEOUT", 0x00C, "rw", "cycles at a barrier until it fails; 0: never"),
     Register("FLAG_BASE", 0x010, "rw", "address of flag 0 in every endpoint, low and high word", 2),
-    Register("SUBMIT", 0x01C, "w", "queue the staged instruction at controller <value>"),
-    state("QUEUE_SPACE", 0x020, "free instruction slots of each controller", 4),
-    state("COMPLETIONS", 0x030, "completion records waiting"),
-    Register("COMPLETION_POP", 0x034, "w", "drop the oldest completion record"),
+    Register(
+        "SUBMIT",
+        0x01C,
+        "w",
+        "queue the staged instruction at controller <value>; refused if its queue is full",
+    ),
+    state("QUEUE_SPACE", 0x020, "free instruction slots of each controller", MAX_CONTROLLERS),
+    state("COMPLETIONS", 0x030, "completion records waiting, of all controllers"),
     tally("LATE_RESPONSES", 0x038, "answers dropped because their request had timed out"),
     tally("STRAY_RESPONSES", 0x03C, "duplicate or unknown answers, all instructions"),
     tally(
@@ -116,10 +128,46 @@ SWITCH = register_map(
         "ordinary packets that named an absent or dead endpoint, and flits of unknown channels",
     ),
     state("GIVEN_UP", 0x044, "bit i: endpoint i takes nothing, and is given up"),
+    tally("LATE_ARRIVALS", 0x048, "arrivals for a round that was over"),
+    tally("DOUBLED_ARRIVALS", 0x04C, "arrivals of an endpoint that had arrived"),
+    tally(
+        "STRAY_ARRIVALS",
+        0x050,
+        "arrivals too far ahead, at an absent barrier, or of no participant; no arrivals at all",
+    ),
     counter("CYCLES", 0x078, "cycles since reset"),
-    state("COMPLETION", 0x080, "oldest completion record, words", 8),
-    Register("SYNC_REFUSED", 0x0C0, "rw", "per barrier: controllers that may not use it", 16),
+    Register(
+        "SYNC_REFUSED", 0x0C0, "rw", "per barrier: controllers that may not use it", MAX_BARRIERS
+    ),
     Register("INSTRUCTION", 0x100, "w", "staging area of one instruction, words", 64),
+    state(
+        "RECORD",
+        0x200,
+        "per controller: its oldest completion record, words",
+        MAX_CONTROLLERS * RECORD_WORDS,
+    ),
+    state("RECORDS", 0x280, "per controller: completion records waiting", MAX_CONTROLLERS),
+    Register(
+        "RECORD_POP",
+        0x290,
+        "w",
+        "per controller: drop its oldest completion record; refused if there is none",
+        MAX_CONTROLLERS,
+    ),
+    tally(
+        "RECORDS_LOST",
+        0x2A0,
+        "per controller: completion records dropped because so many were waiting",
+        MAX_CONTROLLERS,
+    ),
+    Register(
+        "ROUND",
+        0x2C0,
+        "rw",
+        "per barrier: bits 10..0: current round; bits 19..16: rounds from it on that are over; "
+        "writing a round begins the barrier anew, refused while an instruction waits there",
+        MAX_BARRIERS,
+    ),
 )
 
 FEATURE_BITS = (
@@ -132,13 +180,21 @@ FEATURE_BITS = (
 
 ENDPOINT = register_map(
     state("IDENTITY", 0x000, f"reads {IDENTITY:#010x}"),
-    Register("ARRIVE", 0x008, "w", "arrive at barrier <value>, then poll its flag"),
+    Register(
+        "ARRIVE",
+        0x008,
+        "w",
+        "bits 7..0: barrier, bits 26..16: round: arrive there, then poll its flag; refused where "
+        "it waits already",
+    ),
     Register("FLAG_BASE", 0x00C, "rw", "address of flag 0 in this memory, low and high word", 2),
-    state("SYNC_STATE", 0x014, "bit 0: waiting for the flag; bits 8..4: its status"),
-    state("FLAG_IDENTIFIER", 0x018, "identifier found in the flag"),
-    moment("ARRIVED_AT", 0x01C, "cycle the arrival left"),
+    Register("WAIT_TIMEOUT", 0x014, "rw", "cycles until a wait for a flag ends; 0: never"),
+    Register(
+        "CANCEL", 0x018, "w", "end the wait at barrier <value>; refused where it does not wait"
+    ),
+    moment("ARRIVED_AT", 0x01C, "cycle the latest arrival left"),
     moment("VISIBLE_AT", 0x020, "cycle the latest flag was visible in memory"),
-    moment("POLLED_AT", 0x024, "cycle the poll saw the flag"),
+    moment("POLLED_AT", 0x024, "cycle a poll saw the latest flag"),
     Register("POLL_INTERVAL", 0x028, "rw", f"cycles between polls, {POLL_INTERVAL} at reset"),
     Register("TRAFFIC_CONTROL", 0x040, "rw", "bit 0: send; bit 1: multicast"),
     Register("TRAFFIC_DESTINATION", 0x044, "rw", "endpoint id, or mask"),
@@ -151,7 +207,8 @@ ENDPOINT = register_map(
         "FAULT",
         0x068,
         "rw",
-        "misbehaviour for the next ISA read or write, see Fault; bit 8: core",
+        f"misbehaviour for the next ISA read or write, see Fault; bit {FAULT_CORE_BIT}: core; "
+        "written with `endpoint.fault_injection` only",
     ),
     state(
         "LINK_STATE",
@@ -173,6 +230,14 @@ ENDPOINT = register_map(
     counter("CORE_BYTES", 0x0D8, "ordinary bytes written into this memory"),
     counter("ISA_BYTES", 0x0E0, "bytes written into this memory by the accelerator"),
     counter("UNKNOWN", 0x0E8, "flits received of channels that there are not, dropped"),
+    state(
+        "SYNC_STATE",
+        0x200,
+        "per barrier: bit 0: waiting for the flag; bits 8..4: its status, or why the wait ended; "
+        "bits 26..16: round",
+        MAX_BARRIERS,
+    ),
+    state("FLAG_IDENTIFIER", 0x240, "per barrier: identifier found in the flag", MAX_BARRIERS),
     Register(
         "WINDOW",
         0x100,

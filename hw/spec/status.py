@@ -23,6 +23,9 @@ class Status(enum.IntEnum, shape=5):
     POLL_TIMEOUT = 16
     BAD_RING = 17
     RING_OVERRUN = 18
+    BAD_ROUND = 19
+    FLAG_TIMEOUT = 20
+    CANCELLED = 21
     UNREACHABLE = 22
 
 
@@ -49,5 +52,8 @@ STATUS_DOC = {
     Status.POLL_TIMEOUT: "memory never compared as the poll asked",
     Status.BAD_RING: "ring size no power of two or too large, or base not aligned",
     Status.RING_OVERRUN: "more commands announced than the ring, or the engine, has room for",
+    Status.BAD_ROUND: "the round of the barrier is over, too far ahead, or another instruction's",
+    Status.FLAG_TIMEOUT: "of a wait for a flag: it did not come in time",
+    Status.CANCELLED: "of a wait for a flag: software cancelled it",
     Status.UNREACHABLE: "the switch answers for an endpoint that is absent, or was declared dead",
 }

@@ -60,12 +60,7 @@ class Switch(wiring.Component):
             m.submodules[f"crossbar_{channel.name.lower()}"] = crossbar
         if config.fabric.registered:
             share_path(m, config, list(crossbars.values()))
-        m.d.comb += [
-            isa.bus.address.eq(self.bus.address),
-            isa.bus.write.eq(self.bus.write),
-            isa.bus.write_data.eq(self.bus.write_data),
-            self.bus.read_data.eq(isa.bus.read_data),
-        ]
+        wiring.connect(m, wiring.flipped(self.bus), isa.bus)
         misrouted = [bit for crossbar in crossbars.values() for bit in crossbar.misrouted]
         alive = Signal(config.system.endpoints)
         m.d.comb += [crossbar.alive.eq(alive) for crossbar in crossbars.values()]

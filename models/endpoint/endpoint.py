@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from hw.spec.config import Config
-from hw.spec.packet import WORD_BYTES, FlagWord, MessageClass, Operation
+from hw.spec.packet import ROUND_BITS, WORD_BYTES, FlagWord, MessageClass, Operation
 from hw.spec.packing import pack
 from hw.spec.status import Status
 
@@ -136,7 +136,8 @@ class EndpointModel:
             return []
         status = request["status"] or self.flag_status.get(queue_set, Status.OK)
         self.flag_status[queue_set] = Status.OK
-        word = pack(FlagWord, {"identifier": request["tag"], "status": status, "valid": 1})
+        flag = {"identifier": request["tag"], "status": status, "valid": 1}
+        word = pack(FlagWord, flag | {"round": request["length"] % (1 << ROUND_BITS)})
         self.write(request["address"], np.frombuffer(word.to_bytes(8, "little"), np.uint8))
         return []
 

@@ -14,6 +14,7 @@ from hw.spec.registers import PAGE_BYTES, dma_page, extended
 from hw.spec.status import Status
 from scin.dma import commands as build
 from scin.driver import Driver, read_register, write_address
+from scin.simulator import RefusedError
 
 RING_COMMANDS = AXI_BOUNDARY_BYTES // COMMAND_BYTES
 """By default a ring fills 4 KiB."""
@@ -101,17 +102,21 @@ class EngineDriver:
             self._written += 1
 
     def ring(self) -> None:
-        """Let the engine know of everything queued."""
+        """Let the engine know of everything queued; one that has failed refuses."""
         self.write("DOORBELL", self._written % COUNT_LIMIT)
 
     def submit(self, commands: Sequence[build.Command]) -> None:
-        """Queue and ring, in portions the ring has room for."""
+        """Queue and ring, in portions the ring has room for. Nothing more is queued for an engine
+        that has failed; :meth:`wait` tells."""
         left = list(commands)
         while left:
             room = self.ring_commands - (self._written - self.read("FETCHED")) % COUNT_LIMIT
             if room:
                 self.queue(left[:room])
-                self.ring()
+                try:
+                    self.ring()
+                except RefusedError:
+                    return
                 left = left[room:]
             elif self.read("STATE") & 3 == EngineState.HALTED:
                 return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from dataclasses import dataclass, field
 
@@ -19,7 +20,7 @@ from scin.dma import commands as dma
 from scin.dma.commands import Command, Place
 from scin.dma.engine import EngineDriver
 from scin.driver import Driver, Instruction
-from scin.simulator import Simulator
+from scin.simulator import RefusedError, Simulator
 
 LARGEST_PART = 1 << 18
 PARTS = 4
@@ -171,6 +172,10 @@ class SoakLoad:
             limit = self.config.isa.timeout_cycles
             seen = self.driver.bus.wait_while(address, 1, 1, limit=limit)
             self.tally.lost += status == Status.OK and not seen
+            if not seen:
+                # One that was seen just now is no wait any more.
+                with contextlib.suppress(RefusedError):
+                    self.driver.cancel(endpoint, 0)
 
     def _start_writes(self) -> list[list[int]]:
         """Ordinary packets of every endpoint, to one or to all; returns who gets them."""

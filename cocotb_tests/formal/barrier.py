@@ -1,0 +1,234 @@
+"""hw/isa/barrier.py: an arrival counts for its round and for no other, whatever happens beside it;
+hw/endpoint/sync.py: no wait is lost."""
+
+from amaranth import Cat, Module, Mux, Signal
+from amaranth.hdl import Assert, Assume, Cover, ResetSignal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In
+
+from cocotb_tests.support.formal import Claim
+from hw.endpoint.sync import Sync
+from hw.isa.barrier import Barrier
+from hw.spec.config import load
+from hw.spec.packet import ROUND_BITS, ROUNDS_AHEAD, WORD_BYTES, FlagWord
+from hw.spec.status import Status
+
+CONFIG = load("tiny", {"isa.sync_ids": 2, "isa.block_formats": ()})
+PORTS, CONTROLLERS = CONFIG.system.endpoints, CONFIG.isa.wave_controllers
+EVENTS = {"arrived": 1, "arrives_at": 1, "arrives_for": ROUND_BITS}
+USER = {"sync_id": 1, "round": ROUND_BITS, "participants": PORTS, "claim": 1, "end": 1}
+
+
+class AnyInterleaving(wiring.Component):
+    """Barriers between endpoints that arrive anywhere at any time, controllers whose instructions
+    claim, pass, fail and are refused at any time, and a host that begins barriers anew. One
+    endpoint's arrivals for one round of one barrier, whichever ``watch`` names, are followed.
+    """
+
+    def __init__(self, *, broken: bool = False):
+        self._broken = broken
+        super().__init__(
+            {f"{name}_{port}": In(bits) for name, bits in EVENTS.items() for port in range(PORTS)}
+            | {f"{name}_{c}": In(bits) for name, bits in USER.items() for c in range(CONTROLLERS)}
+            | {"begin": In(2), "begin_round": In(ROUND_BITS)}
+            | {"watch_port": In(1), "watch_barrier": In(1), "watch_round": In(ROUND_BITS)}
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.part = part = Barrier(CONFIG)
+        state = part.state
+        watched = Cat(self.watch_port, self.watch_barrier, self.watch_round)
+        begun, watched_before = Signal(), Signal.like(watched)
+        m.d.sync += [begun.eq(1), watched_before.eq(watched)]
+        m.d.comb += [
+            Assume(~ResetSignal()),
+            Assume(~begun | (watched == watched_before)),
+            # As the register ROUND accepts it.
+            Assume((self.begin & state.waited_at) == 0),
+            state.begin.eq(self.begin),
+            state.begin_round.eq(self.begin_round),
+        ]
+        matches, ends = self._controllers(m, part, begun)
+        arrivals = []
+        for port in range(PORTS):
+            arrived, at, number = (getattr(self, f"{name}_{port}") for name in EVENTS)
+            m.d.comb += [
+                part.arrived[port].eq(arrived),
+                part.sync_id[port].eq(at),
+                # The seeded bug: an arrival counts for whichever round comes next.
+                part.round[port].eq(
+                    Mux(at, state.current[1], state.current[0]) if self._broken else number
+                ),
+            ]
+            arrivals.append(
+                arrived
+                & (self.watch_port == port)
+                & (at == self.watch_barrier)
+                & (number == self.watch_round)
+            )
+        self._follow(m, part, matches, ends, Cat(*arrivals).any())
+        return m
+
+    def _controllers(self, m, part, begun):
+        """Returns, per controller: its instruction is of the round that is watched; it ends."""
+        matches, ends = [], []
+        for c, user in enumerate(part.user):
+            driven = {name: getattr(self, f"{name}_{c}") for name in USER}
+            kept = Cat(driven["sync_id"], driven["round"], driven["participants"])
+            before, claimed = Signal.like(kept), Signal(name=f"claimed_{c}")
+            m.d.sync += [before.eq(kept), claimed.eq(driven["claim"])]
+            m.d.comb += [getattr(user, name).eq(value) for name, value in driven.items()]
+            m.d.comb += [
+                # As an instruction does that is issued: it stays while it holds a round, and
+                # claims one only while it holds none.
+                Assume(~(begun & user.held) | (kept == before)),
+                Assume(~(driven["claim"] & (driven["end"] | user.held))),
+                # One that could not claim its round is over without another word.
+                Assume(~(claimed & ~user.held & driven["end"])),
+            ]
+            matches.append((user.sync_id == self.watch_barrier) & (user.round == self.watch_round))
+            ends.append(user.end & matches[c])
+        return matches, ends
+
+    def _follow(self, m, part, matches, ends, arrives):
+        state = part.state
+        current = Mux(self.watch_barrier, state.current[1], state.current[0])
+        over_mask = Mux(self.watch_barrier, state.over[1], state.over[0])
+        ahead = Signal(ROUND_BITS)
+        begins, is_over, ending = Signal(), Signal(), Signal()
+        # The arrival has been made, since the round last ended; it was made in time.
+        made, in_time = Signal(), Signal()
+        m.d.comb += [
+            ahead.eq(self.watch_round - current),
+            begins.eq(self.begin.bit_select(self.watch_barrier, 1)),
+            is_over.eq((ahead < ROUNDS_AHEAD) & over_mask.bit_select(ahead[:2], 1)),
+        ]
+        is_open = (ahead < ROUNDS_AHEAD) & ~is_over
+        users = list(zip(part.user, matches, ends, strict=True))
+        ends_held = Cat(end & user.held for user, _, end in users).any()
+        # One that is refused before its claim ends no round of another.
+        drops = Cat(end & ~user.held for user, _, end in users).any()
+        another = Cat((user.held | user.claim) & match for user, match, _ in users).any()
+        m.d.comb += ending.eq(ends_held | (drops & ~another))
+        forgets = begins | is_over | ends_held
+        m.d.sync += [
+            made.eq((made | arrives) & ~forgets),
+            in_time.eq((in_time | (arrives & is_open)) & ~ending & ~begins & ~is_over),
+        ]
+        # What is not in time is counted a cycle later.
+        untimely = Signal()
+        m.d.sync += untimely.eq(arrives & ~is_open)
+        m.d.comb += Assert(~untimely | ((state.late + state.doubled + state.stray) != 0))
+        failed, passed = Signal(), Signal()
+        for user, match, end in users:
+            named = user.participants.bit_select(self.watch_port, 1)
+            m.d.comb += [
+                # Passes only with the arrival, and with it is not missing.
+                Assert(~(user.met & match & named) | made),
+                Assert(
+                    ~(user.held & match & in_time) | ~user.missing.bit_select(self.watch_port, 1)
+                ),
+                # A round that is held is open, and of one controller alone.
+                Assert(~(user.held & match) | is_open),
+                Cover(user.met & match & named & end & failed),
+            ]
+            with m.If(user.held & end & ~user.met):
+                m.d.sync += failed.eq(1)
+            with m.If(user.held & user.end & user.met & ~match):
+                m.d.sync += [passed.eq(1), failed.eq(1)]
+        both = part.user[0].held & part.user[1].held
+        same = (part.user[0].sync_id == part.user[1].sync_id) & (
+            part.user[0].round == part.user[1].round
+        )
+        m.d.comb += [Assert(~(both & same)), Cover(both & passed), Cover(made & ~in_time)]
+
+
+class EveryWait(wiring.Component):
+    """An endpoint that begins and cancels waits wherever it may, a link and a memory that take
+    what is offered and answer at once, and flags that hold anything. The waits at one barrier,
+    whichever ``watch`` names, are followed.
+    """
+
+    LIMIT = 14
+    """Cycles in which a wait ends whose flag is there."""
+
+    def __init__(self, *, broken: bool = False):
+        self._broken = broken
+        super().__init__(
+            {
+                "start": In(1),
+                "cancel": In(1),
+                "at": In(1),
+                "number": In(2),
+                "flag": In(FlagWord),
+                "watch": In(1),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.part = part = Sync(CONFIG, identity=0)
+        begun, watch_before, answers = Signal(), Signal(), Signal()
+        here, waits, waited, ended = (Signal() for _ in range(4))
+        number, there = Signal(2), Signal(range(self.LIMIT + 2))
+        good = self.flag.valid & (self.flag.round == number)
+        words = CONFIG.fabric.flit_bytes // WORD_BYTES
+        m.d.comb += [
+            Assume(~ResetSignal()),
+            Assume(~begun | (self.watch == watch_before)),
+            # As the registers ARRIVE and CANCEL accept it.
+            Assume(~(self.start & part.waiting.bit_select(self.at, 1))),
+            Assume(~(self.cancel & ~part.waiting.bit_select(self.at, 1))),
+            part.start.eq(self.start),
+            part.sync_id.eq(self.at),
+            part.round.eq(self.number),
+            part.cancel.eq(self.cancel),
+            # The seeded bug: it is the other wait that is cancelled.
+            part.cancel_id.eq(self.at ^ int(self._broken)),
+            part.o.ready.eq(1),
+            part.burst.ready.eq(1),
+            part.beat.valid.eq(answers),
+            # The flag of either barrier.
+            part.beat.payload.data.eq(Cat(self.flag for _ in range(words))),
+            here.eq(self.at == self.watch),
+            waits.eq(part.waiting.bit_select(self.watch, 1)),
+            # A wait ends for a reason alone, and one whose flag is there ends.
+            Assert(~(waited & ~waits) | ended),
+            Assert(there <= self.LIMIT),
+            Cover(waited & ~waits & (part.statuses[0] == Status.POISONED)),
+            Cover(part.waiting == 3),
+        ]
+        m.d.sync += [
+            begun.eq(1),
+            watch_before.eq(self.watch),
+            answers.eq(part.burst.valid),
+            waited.eq(waits),
+            ended.eq((self.cancel & here) | (answers & good)),
+            there.eq(Mux(waits & good, there + 1, 0)),
+        ]
+        with m.If(self.start & here):
+            m.d.sync += number.eq(self.number)
+        return m
+
+
+CLAIMS = [
+    Claim(
+        "isa/barrier.py",
+        "a collective passes only with everybody's arrival for its round; none in time is lost",
+        AnyInterleaving,
+        lambda: AnyInterleaving(broken=True),
+        depth=9,
+        cover_depth=10,
+        full_depth=14,
+    ),
+    Claim(
+        "endpoint/sync.py",
+        "a wait ends by its flag or its end alone, whatever the other ones do, and none is lost",
+        EveryWait,
+        lambda: EveryWait(broken=True),
+        depth=18,
+        cover_depth=18,
+        full_depth=24,
+    ),
+]
