@@ -16,13 +16,13 @@ from cocotb_tests.support.build import parameters_of_test, simulate
 from cocotb_tests.support.streams import start_clock
 from hw.csr.axi_lite import AxiLiteBridge, AxiLiteSignature
 from hw.csr.bus import CsrBus, Decoder
-from hw.spec.registers import PAGE_BYTES, Register
+from hw.spec.registers import PAGE_BYTES, Register, state
 
 PAGES = 3
 REGISTERS = {
     "FIRST": Register("FIRST", 0x000, "rw", ""),
     "ARRAY": Register("ARRAY", 0x010, "rw", "", 4),
-    "CONSTANT": Register("CONSTANT", 0x020, "r", ""),
+    "CONSTANT": state("CONSTANT", 0x020, ""),
     "SMALL": Register("SMALL", 0x024, "rw", ""),
     "EVEN": Register("EVEN", 0x028, "w", ""),
     "UNBUILT": Register("UNBUILT", 0x02C, "rw", ""),

@@ -17,7 +17,7 @@ from hw.host.command import CommandPort
 from hw.host.decoder import HostDecoder
 from hw.host.uart import LEAST_DIVISOR, UartReceiver, UartTransmitter
 from hw.spec.host import ADDRESS_BITS, HostCommand, HostStatus
-from hw.spec.registers import Register
+from hw.spec.registers import Register, state
 from hw.stream.connect import connect_stream
 
 SPACE = 4096
@@ -51,7 +51,7 @@ class SerialHost(wiring.Component):
 
 REGISTERS = {
     "SMALL": Register("SMALL", 0x000, "rw", ""),
-    "CONSTANT": Register("CONSTANT", 0x004, "r", ""),
+    "CONSTANT": state("CONSTANT", 0x004, ""),
     "WHOLE": Register("WHOLE", 0x008, "rw", ""),
 }
 
