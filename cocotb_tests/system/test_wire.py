@@ -63,7 +63,8 @@ def test_collectives(runner, operation, data_type):
         ),
     )
     assert (measurement.wrong, measurement.size_bytes) == (0, SIZE)
-    assert measurement.wire_bytes == carried
+    # The value by which ranks agree on an exponent takes a whole flit.
+    assert 0 <= carried - measurement.wire_bytes < runner.config.fabric.flit_bytes
     assert 0 < measurement.util <= 1
 
 
