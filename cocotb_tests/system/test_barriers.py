@@ -221,6 +221,40 @@ def test_a_refused_tenant_ends_no_round():
         assert driver.wait_completion().status == Status.OK
 
 
+def test_no_flag_for_a_round_of_another():
+    """An instruction that claims a round of another, one that is over, or an absent barrier tells
+    nobody anything there; the next flag of its controller tells the first error."""
+    with (system := open_system()).simulator:
+        driver, config = system.driver, system.config
+        base, flags = config.flag_base, 8 * (config.isa.sync_ids + 1)
+        for memory in system.simulator.memory:
+            memory[base : base + flags] = 0
+        synchronised = collective(config, SHORT, barrier=1, notify=1)
+        driver.submit(synchronised, 0)
+        driver.arrive(0, 0)
+        absent = {"sync_id": config.isa.sync_ids}
+        for fields, status in (
+            ({"round": 0}, Status.BAD_ROUND),
+            ({"round": 0, "length": 0}, Status.BAD_LENGTH),
+            ({"round": 2047}, Status.BAD_ROUND),
+            ({"round": 9, "opcode": 9}, Status.BAD_OPCODE),
+            (absent, Status.BAD_MASK),
+            (absent | {"barrier": 0}, Status.BAD_MASK),
+        ):
+            driver.submit(synchronised | fields, 1)
+            assert driver.wait_completion(1).status == status
+            system.simulator.step(500)
+            assert driver.read_endpoint(0, "SYNC_STATE", 0) & 1
+            assert not any(memory[base : base + flags].any() for memory in system.simulator.memory)
+        driver.arrive(1, 0)
+        for endpoint in (0, 1):
+            assert driver.wait_flag(endpoint) == Status.OK
+            driver.arrive(endpoint, 1)
+        driver.submit(synchronised | {"sync_id": 1, "length": 0}, 1)
+        for endpoint in (0, 1):
+            assert driver.wait_flag(endpoint, 1) == Status.BAD_ROUND
+
+
 def test_flags_of_another_round():
     """A flag that nobody cleared does not pass for the one of the next collective."""
     with (system := open_system()).simulator:

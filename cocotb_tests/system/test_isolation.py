@@ -6,7 +6,7 @@ import pytest
 from cocotb_tests.system.bench import AS_ON_BOARDS, collective, open_system, quantized
 from hw.formats.data_type import DataType
 from hw.spec.fault import Disturbance, Fault
-from hw.spec.instruction import ReduceOp
+from hw.spec.instruction import Opcode, ReduceOp
 from hw.spec.status import Status
 from models.dma.engine import EngineModel
 from models.endpoint.endpoint import Window
@@ -105,6 +105,51 @@ def test_barrier_of_another_tenant():
         for endpoint in range(system.config.system.endpoints):
             system.driver.arrive(endpoint, 2)
         assert system.run(instruction, FIRST).status == Status.OK
+
+
+FLAGS_NOT_ALLOWED = {
+    "waits": ({"barrier": 1}, Status.BAD_MASK),
+    "only notifies": ({}, Status.BAD_MASK),
+    "breaks a rule": ({"barrier": 1, "length": 0}, Status.BAD_MASK),
+    "only notifies, and breaks a rule": ({"data_type": 15}, Status.BAD_FORMAT),
+    "does nothing": ({"opcode": Opcode.NOP}, Status.OK),
+    "waits for scales": ({"quantize": 1, "data_type": DataType.INT8}, Status.MISSING_SCALES),
+    "names scales": ({"opcode": Opcode.SCALES}, Status.MISSING_SCALES),
+    "is unknown": ({"opcode": 9}, Status.BAD_OPCODE),
+}
+"""Instructions with ``notify`` of a tenant that may not use the barrier, and their statuses."""
+
+
+def test_no_flag_at_a_barrier_of_another_tenant():
+    """Whatever ends with a flag there ends nobody's wait: its record tells what became of it, and
+    the tenant's next flag, at a barrier of its own, tells the first error."""
+    with (system := open_system()).simulator as simulator:
+        system.fill(np.random.default_rng(7), SIZE)
+        driver, config = system.driver, system.config
+        driver.write_switch("SYNC_REFUSED", 1 << SECOND, 2)
+        flags = slice(config.flag_base, config.flag_base + 8 * config.isa.sync_ids)
+        for memory in simulator.memory:
+            memory[flags] = 0
+        driver.arrive(0, 2)
+        for what, (fields, status) in FLAGS_NOT_ALLOWED.items():
+            item = collective(config, 256, notify=1, sync_id=2, round=0) | fields
+            driver.submit(item, SECOND)
+            if status == Status.MISSING_SCALES and item["opcode"] == Opcode.COLLECTIVE:
+                driver.submit(collective(config, 256, SIZE), SECOND)
+                assert driver.wait_completion(SECOND).status == status, what
+                status = Status.OK
+            assert driver.wait_completion(SECOND).status == status, what
+            simulator.step(500)
+            assert driver.read_endpoint(0, "SYNC_STATE", 2) & 1, what
+            assert not any(memory[flags].any() for memory in simulator.memory), what
+        driver.submit(collective(config, 256, barrier=1, notify=1, sync_id=2), FIRST)
+        driver.submit(collective(config, 256, SIZE, barrier=1, notify=1, sync_id=1), SECOND)
+        driver.arrive(1, 2)
+        for endpoint in (0, 1):
+            driver.arrive(endpoint, 1)
+        assert [driver.wait_flag(endpoint, 2) for endpoint in (0, 1)] == [Status.OK] * 2
+        assert [driver.wait_flag(endpoint, 1) for endpoint in (0, 1)] == [Status.BAD_MASK] * 2
+        assert [driver.wait_completion().status for _ in "ab"] == [Status.OK] * 2
 
 
 LONG = 64 << 10

@@ -9,6 +9,7 @@ from collections import Counter
 import pytest
 
 from cocotb_tests.system.bench import System, collective, open_system
+from hw.spec.instruction import Opcode
 from hw.spec.status import Status
 from models.isa.barrier import ROUNDS
 from models.isa.protocol import ProtocolModel
@@ -92,7 +93,12 @@ class Sequence:
             "no_record": int(rng.random() < 0.2),
             "participants": rng.randrange(1, 1 << config.system.endpoints),
         }
-        fields |= rng.choice([{}] * 6 + [{"length": 0}, {"opcode": 9}, {"participants": 0}])
+        fields |= rng.choice(
+            [{}] * 6
+            + [{"length": 0}, {"participants": 0}, {"sync_id": config.isa.sync_ids}]
+            # Any opcode, good or not; NOP waits at no barrier.
+            + [{"opcode": opcode} for opcode in (Opcode.NOP, Opcode.SCALES, 9)]
+        )
         item = collective(config, LENGTH, LENGTH * controller) | fields
         self.system.driver.submit(item, controller)
         self.model.submit(item, controller)

@@ -18,6 +18,7 @@ CONFIG = load("tiny", {"system.endpoints": 4, "isa.wave_controllers": 4, "isa.sy
 PORTS, IDS, CONTROLLERS = 4, CONFIG.isa.sync_ids, CONFIG.isa.wave_controllers
 CYCLES = 2500
 SEEDS = range(1, 11)
+ENDS = ("passed", "failed", "refused", "ended no round")
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -75,6 +76,14 @@ class Tenants:
                 assert int(self._port(c, "missing").value) == expected
             assert bool(self._port(c, "met").value) == (held and not missing)
 
+    def compare_ended(self, expected):
+        """Whose instruction ended its round in the cycle before this edge."""
+        for c in range(CONTROLLERS):
+            assert bool(self._port(c, "ended").value) == (c in expected), c
+        self.outcomes["ended no round"] += sum(
+            c not in expected and bool(self._port(c, "end").value) for c in range(CONTROLLERS)
+        )
+
 
 @cocotb.test()
 async def check_barrier(dut):
@@ -125,12 +134,14 @@ async def check_barrier(dut):
             setattr(seen, name, getattr(seen, name) + int(getattr(dut, f"state__{name}").value))
         # What happened in a cycle is counted in the next.
         assert seen == shown
+        ended: set[int] = set()
         for s, model in enumerate(models):
             begin = first if begins[s] else None
-            model.step(arrivals=arrivals[s], claims=claims[s], ends=ends[s], begin=begin)
+            ended |= model.step(arrivals=arrivals[s], claims=claims[s], ends=ends[s], begin=begin)
+        tenants.compare_ended(ended)
         shown = Counts(counts.late, counts.doubled, counts.stray)
     outcomes = tenants.outcomes
-    assert min(outcomes[name] for name in ("passed", "failed", "refused")) > 8, outcomes
+    assert min(outcomes[name] for name in ENDS) > 8, outcomes
     assert min(counts.late, counts.doubled, counts.stray) > 40, counts
 
 

@@ -55,7 +55,7 @@ async def check_order(dut):
         dut.context.value = pack(context_layout(CONFIG), context)
         dut.times.value = pack(times_layout(), times)
         dut.status.value, dut.culprit.value, dut.cycles.value = int(status), culprit, done
-        outcome = status if status != Status.OK else earlier
+        outcome = earlier if earlier != Status.OK else status
         if context["notify"]:
             job = {
                 "ports": context["participants"] & (1 << CONFIG.system.endpoints) - 1,

@@ -61,7 +61,8 @@ class BarrierUser(wiring.Signature):
     ``sync_id``, ``round`` and ``participants`` are those of its instruction, and stay while it
     holds a round. ``claim`` (pulse): it is to wait for that round; in the next cycle ``held``
     tells whether it may. ``end`` (pulse): its instruction passes, has failed, or was refused
-    without a claim. ``met``: held, and every participant has arrived; ``missing``: those that
+    without a claim; ``ended``: the round is over by this ``end``, because it was held, or was open
+    and nobody else's. ``met``: held, and every participant has arrived; ``missing``: those that
     have not.
     """
 
@@ -74,6 +75,7 @@ class BarrierUser(wiring.Signature):
                 "claim": Out(1),
                 "end": Out(1),
                 "held": In(1),
+                "ended": In(1),
                 "met": In(1),
                 "missing": In(config.system.endpoints),
             }
@@ -179,7 +181,7 @@ class Barrier(wiring.Component):
         for c, user in enumerate(users):
             slot = user.round[:SLOT_BITS]
             here = present[user.sync_id].word_select(slot, ports)
-            is_open, ends = Signal(name=f"is_open_{c}"), Signal(name=f"ends_{c}")
+            is_open = Signal(name=f"is_open_{c}")
 
             def same(other, user=user):
                 return (other.sync_id == user.sync_id) & (other.round == user.round)
@@ -202,7 +204,7 @@ class Barrier(wiring.Component):
                     & ~held
                 ),
                 # An instruction that was refused ends its round unless that is another's.
-                ends.eq(user.end & (user.held | (is_open & ~claimed & ~earlier_end))),
+                user.ended.eq(user.end & (user.held | (is_open & ~claimed & ~earlier_end))),
                 user.missing.eq(user.participants & ~here),
                 user.met.eq(user.held & (user.missing == 0)),
             ]
@@ -211,11 +213,11 @@ class Barrier(wiring.Component):
             with m.Elif(user.claim):
                 m.d.sync += user.held.eq(is_open & ~earlier_claim & ~begins)
             for s in range(len(ending)):
-                with m.If(ends & (user.sync_id == s)):
+                with m.If(user.ended & (user.sync_id == s)):
                     m.d.comb += ending[s].bit_select(slot, 1).eq(1)
                 with m.If(user.held & (user.sync_id == s)):
                     m.d.comb += self.state.waited_at[s].eq(1)
-            left_over.append(Mux(ends, here & ~user.participants[:ports], 0))
+            left_over.append(Mux(user.ended, here & ~user.participants[:ports], 0))
         return left_over
 
     def _arrivals(self, m, present, over, ending, arriving, left_over):

@@ -152,6 +152,8 @@ class WaveController(wiring.Component):
             ]
         with m.If(issue.rejected):
             m.d.sync += status[issue.context].eq(issue.status)
+        with m.If(issue.withheld):
+            m.d.sync += info[issue.context].notify.eq(0)
         with m.If(issue.finished):
             m.d.sync += issued[issue.context].eq(1)
 

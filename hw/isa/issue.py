@@ -31,6 +31,8 @@ class Issue(wiring.Component):
     pairing : out, a quantized instruction waits for its scales
     open, granted : out, in; its operand addresses are to be kept, and are
     rejected, status : out, it broke a rule
+    withheld : out, it may write no flags: its controller may not use that barrier, the barrier is
+        absent, or its round was not its own to end
     failed : in, it has failed meanwhile: stop
     is_oldest : in, all earlier instructions have retired (for ``fence``)
     barrier : see :class:`hw.isa.barrier.BarrierUser`
@@ -62,6 +64,7 @@ class Issue(wiring.Component):
                 "granted": In(1),
                 "rejected": Out(1),
                 "status": Out(Status),
+                "withheld": Out(1),
                 "failed": In(1),
                 "is_oldest": In(1),
                 "at_barrier": Out(1),
@@ -91,7 +94,7 @@ class Issue(wiring.Component):
         issued = Signal()
         following = self.instruction.payload
         status, bad_round = Signal(Status), Signal()
-        barrier, ends_round = self.barrier, Signal()
+        barrier, allowed, ends_round = self.barrier, Signal(), Signal()
         examine = "check"
         if config.fabric.registered:
             m.d.sync += status.eq(check.status)
@@ -106,12 +109,15 @@ class Issue(wiring.Component):
             barrier.sync_id.eq(instruction.sync_id),
             barrier.round.eq(instruction.round),
             barrier.participants.eq(instruction.participants),
+            allowed.eq(
+                (instruction.sync_id < config.isa.sync_ids)
+                & ~self.sync_refused.bit_select(instruction.sync_id, 1)
+            ),
             # One that fails before it has claimed its round ends it too, if it may use it.
             ends_round.eq(
                 instruction.barrier
                 & ~instruction.opcode.matches(Opcode.NOP, Opcode.SCALES)
-                & (instruction.sync_id < config.isa.sync_ids)
-                & ~self.sync_refused.bit_select(instruction.sync_id, 1)
+                & allowed
             ),
             last_wave.eq(left <= config.isa.wave_bytes),
             wave_length.eq(Mux(last_wave, left, config.isa.wave_bytes)),
@@ -148,7 +154,11 @@ class Issue(wiring.Component):
                 # Anything but scales stays in the queue: it is the next instruction.
                 m.d.comb += self.pairing.eq(1)
                 with m.If(self.failed):
-                    m.d.comb += [self.finished.eq(1), barrier.end.eq(ends_round)]
+                    m.d.comb += [
+                        self.finished.eq(1),
+                        barrier.end.eq(ends_round),
+                        self.withheld.eq(~Mux(instruction.barrier, barrier.ended, allowed)),
+                    ]
                     m.next = "fetch"
                 with m.Elif(self.instruction.valid):
                     with m.If(following.opcode == Opcode.SCALES):
@@ -168,7 +178,10 @@ class Issue(wiring.Component):
                     with m.Else():
                         m.d.comb += barrier.claim.eq(ends_round)
                     with m.If((status != Status.OK) | (instruction.opcode == Opcode.NOP)):
-                        m.d.comb += self.finished.eq(1)
+                        m.d.comb += [
+                            self.finished.eq(1),
+                            self.withheld.eq(~Mux(instruction.barrier, barrier.ended, allowed)),
+                        ]
                         m.next = "fetch"
             with m.State("wait"):
                 fenced = instruction.fence & ~self.is_oldest
@@ -181,6 +194,7 @@ class Issue(wiring.Component):
                         self.rejected.eq(bad_round & ~self.failed),
                         self.finished.eq(1),
                         barrier.end.eq(barrier.held),
+                        self.withheld.eq(bad_round),
                     ]
                     m.next = "fetch"
                 with m.Elif(~fenced & (~instruction.barrier | barrier.met)):

@@ -31,7 +31,8 @@ class Retire(wiring.Component):
     reporting : out, nothing is waited for any more
 
     A flag tells the first error since the controller's previous flag, so that one flag can
-    stand for a program of several instructions.
+    stand for a program of several instructions. An instruction whose flag is withheld comes here
+    as one without: the next flag tells its error.
     """
 
     def __init__(self, config: Config, *, index: int):
@@ -63,7 +64,7 @@ class Retire(wiring.Component):
         earlier_error = Signal(Status)
         outcome = Signal(Status)
         m.d.comb += [
-            outcome.eq(Mux(self.status != Status.OK, self.status, earlier_error)),
+            outcome.eq(Mux(earlier_error != Status.OK, earlier_error, self.status)),
             self.notify.payload.ports.eq(context.participants),
             self.notify.payload.notify.eq(1),
             self.notify.payload.context.eq(self.oldest + self._index * slots),

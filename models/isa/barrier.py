@@ -56,20 +56,24 @@ class BarrierModel:
         claims: dict[int, int] | None = None,
         ends: dict[int, tuple[int, set[int]]] | None = None,
         begin: int | None = None,
-    ) -> None:
+    ) -> set[int]:
         """One cycle. ``arrivals``: (endpoint, round); ``claims``: round by controller; ``ends``:
         (round, participants) by controller, of an instruction that passes, fails, or was refused
-        before it claimed its round; ``begin``: all is forgotten, and this round is current."""
+        before it claimed its round; ``begin``: all is forgotten, and this round is current. Returns
+        the controllers whose end is also their round's."""
         claims, ends = claims or {}, ends or {}
         leaves = self.current in self.over
         ending: dict[int, set[int]] = {}
+        ended = set()
         for controller, (number, participants) in sorted(ends.items()):
             wanted = self._absolute(number)
             claimed = wanted in {self._absolute(other) for other in claims.values()}
             if controller in self.holders:
-                ending[self.holders[controller]] = participants
-            elif self._free(wanted) and not claimed and wanted not in ending:
-                ending[wanted] = participants
+                wanted = self.holders[controller]
+            elif not self._free(wanted) or claimed or wanted in ending:
+                continue
+            ending[wanted] = participants
+            ended.add(controller)
         granted: dict[int, int] = {}
         for controller, number in sorted(claims.items()):
             wanted = self._absolute(number)
@@ -89,6 +93,7 @@ class BarrierModel:
         if begin is not None:
             self.current = begin
             self.over, self.present = set(), {}
+        return ended
 
     def _arrive(self, endpoint: int, wanted: int, ending: dict[int, set[int]], *, begins: bool):
         there = self.present.get(wanted, set())

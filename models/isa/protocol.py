@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hw.spec.config import Config
+from hw.spec.instruction import Opcode
 from hw.spec.packet import FlagWord
 from hw.spec.packing import pack
 from hw.spec.status import Status
@@ -73,13 +74,15 @@ class ProtocolModel:
         instruction = dict.fromkeys(FIELDS, 0) | instruction
         refused, sync_id = self.sync_refused[controller], instruction["sync_id"]
         status = check(self.config, instruction, sync_refused=refused)
-        there = sync_id < self.config.isa.sync_ids
+        allowed = sync_id < self.config.isa.sync_ids and not refused >> sync_id & 1
+        without_barrier = instruction["opcode"] in (Opcode.NOP, Opcode.SCALES)
         if not instruction["barrier"]:
-            self._end(controller, instruction, status)
+            self._end(controller, instruction, status, tells=allowed)
+        elif without_barrier or not allowed:
+            self._end(controller, instruction, status, tells=False)
         elif status != Status.OK:
-            if there and not refused >> sync_id & 1:
-                self._end_round(controller, instruction)
-            self._end(controller, instruction, status)
+            own = self._end_round(controller, instruction)
+            self._end(controller, instruction, status, tells=own)
         else:
             self._claim(controller, instruction)
 
@@ -87,7 +90,7 @@ class ProtocolModel:
         barrier = self.barriers[instruction["sync_id"]]
         barrier.step(claims={controller: instruction["round"]})
         if controller not in barrier.holders:
-            self._end(controller, instruction, Status.BAD_ROUND)
+            self._end(controller, instruction, Status.BAD_ROUND, tells=False)
             return
         self.waiting[controller] = instruction
         if not barrier.missing(controller, _members(instruction["participants"])):
@@ -112,27 +115,32 @@ class ProtocolModel:
     def _leave(self, controller: int, status: Status) -> None:
         instruction = self.waiting[controller]
         assert instruction is not None
-        self._end_round(controller, instruction)
+        own = self._end_round(controller, instruction)
         self.waiting[controller] = None
-        self._end(controller, instruction, status)
+        self._end(controller, instruction, status, tells=own)
 
-    def _end_round(self, controller: int, instruction: dict[str, Any]) -> None:
+    def _end_round(self, controller: int, instruction: dict[str, Any]) -> bool:
+        """False if the round was not this instruction's to end."""
         barrier = self.barriers[instruction["sync_id"]]
         ends = instruction["round"], _members(instruction["participants"])
-        barrier.step(ends={controller: ends})
+        ended = barrier.step(ends={controller: ends})
         barrier.settle()
+        return controller in ended
 
-    def _end(self, controller: int, instruction: dict[str, Any], status: Status) -> None:
+    def _end(
+        self, controller: int, instruction: dict[str, Any], status: Status, *, tells: bool
+    ) -> None:
+        """``tells``: it may write flags at its barrier."""
         sync_id, present = instruction["sync_id"], range(self.config.system.endpoints)
-        outcome = self.earlier_error[controller] if status == Status.OK else status
+        tells = tells and bool(instruction["notify"])
+        outcome = self.earlier_error[controller] or status
         flag = {"identifier": instruction["identifier"], "status": outcome, "valid": 1}
-        self.earlier_error[controller] = Status.OK if instruction["notify"] else outcome
-        if instruction["notify"]:
+        self.earlier_error[controller] = Status.OK if tells else outcome
+        if tells:
             word = pack(FlagWord, flag | {"round": instruction["round"]})
             for endpoint in _members(instruction["participants"]) & set(present):
-                if sync_id < self.config.isa.sync_ids:
-                    self.flags[endpoint][sync_id] = word
-                    self._poll(endpoint, sync_id)
+                self.flags[endpoint][sync_id] = word
+                self._poll(endpoint, sync_id)
         if not instruction["no_record"]:
             self.records[controller].add(instruction["identifier"], status)
 
