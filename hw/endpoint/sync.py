@@ -104,17 +104,21 @@ class Sync(wiring.Component):
         return m
 
     def _send(self, m, unsent):
-        """Arrivals, one at a time. Returns, per barrier, whose arrival is taken up in this cycle,
-        and the waits whose arrival has left."""
+        """Arrivals in turn, one at a time: a wait that is begun and cancelled again and again keeps
+        back no other. Returns, per barrier, whose arrival is taken up in this cycle, and the waits
+        whose arrival has left."""
         rounds = Array(self.rounds)
-        waits, sending = Signal.like(unsent), Signal.like(unsent)
+        waits, later, sending = (Signal.like(unsent) for _ in range(3))
         sent_id, sent_round = Signal.like(self.sync_id), Signal(ROUND_BITS)
         leaves = Signal.like(unsent)
         chosen = _index(sending)
-        m.d.comb += waits.eq(unsent | (self.start << self.sync_id))
+        m.d.comb += [
+            waits.eq(unsent | (self.start << self.sync_id)),
+            later.eq(waits & ~((2 << sent_id) - 1)),
+        ]
         with m.FSM():
             with m.State("idle"), m.If(waits.any()):
-                m.d.comb += sending.eq(lowest_set(waits))
+                m.d.comb += sending.eq(lowest_set(Mux(later.any(), later, waits)))
                 m.d.sync += [
                     sent_id.eq(chosen),
                     sent_round.eq(Mux((unsent & sending).any(), rounds[chosen], self.round)),
