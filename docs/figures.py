@@ -1,0 +1,191 @@
+"""Measure the figures of the documentation and write them where they stand.
+
+``python docs/figures.py`` (``make figures-in-docs``) rewrites what stands between
+``<!--figure NAME-->`` and ``<!--/-->`` in README.md and ``docs/*.md``. Figures that the simulator
+gives take seconds; ``--rtl`` measures those of the DMA engines too, on RTL. All are cycles, or
+ratios of cycles, so they are the same on every machine, and tests hold them:
+``cocotb_tests/test_docs.py`` and ``cocotb_tests/dma/test_figures.py``.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from hw.formats.data_type import DataType
+from hw.spec.config import Config, load
+from hw.spec.registers import FEATURE_BITS
+from models.baselines.parameters import Parameters
+from models.prediction import predict
+from models.simulator.collective import allreduce, wire_bytes
+from scin.dma.collectives import build
+from scin.dma.host import HostModel
+from scin.dma.runner import DmaRunner
+from scin.driver import Driver
+from scin.simulator import Simulator
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+DOCUMENTS = (REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md")))
+MARKED = re.compile(r"(<!--figure (?P<name>[\w.-]+)-->).*?(<!--/-->)")
+
+KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
+HOST = HostModel(100.0, 50.0)
+"""Nanoseconds that a host takes for a command, and from one poll to the next."""
+
+VARIANTS = ("pcpy", "bcst", "b2b", "mcast")
+DMA_SIZES = {"1K": KIB, "64K": 64 * KIB, "1M": MIB}
+
+
+def all_off(preset: str) -> Config:
+    """A preset with all improvements switched off."""
+    return load(preset, {f"isa.{name}": False for name in FEATURE_BITS})
+
+
+def cycles(
+    size: int,
+    config: Config | None = None,
+    data_type: DataType = DataType.FP16,
+    *,
+    synchronised: bool = False,
+) -> float:
+    """Of an All-Reduce of ``size`` bytes on the wire, on fpga4 unless said otherwise."""
+    config = config or load("fpga4")
+    return allreduce(config, size, data_type, synchronised=synchronised).cycles
+
+
+def reliable(**fields: bool) -> Config:
+    """fpga4 with the link layer."""
+    extra = {f"link.{name}": value for name, value in fields.items()}
+    return load("fpga4", {"link.reliable": True, **extra})
+
+
+def quantized_cycles(size: int) -> float:
+    """As INT8, ``size`` bytes of FP16 data."""
+    return cycles(wire_bytes(load("fpga4"), size, DataType.INT8), data_type=DataType.INT8)
+
+
+def over_ring(config: Config, algorithm: str, size: int) -> float:
+    """How many times as fast as a ring."""
+    ring, other = (predict(config, name, size, Parameters()) for name in ("ring", algorithm))
+    return ring.seconds / other.seconds
+
+
+def whole(measure: Callable[[], float]) -> Callable[[], str]:
+    return lambda: f"{measure():,.0f}"
+
+
+def percent(measure: Callable[[], float], digits: int = 1) -> Callable[[], str]:
+    return lambda: f"{100 * measure():.{digits}f} %"
+
+
+def times(measure: Callable[[], float], digits: int = 1) -> Callable[[], str]:
+    return lambda: f"{measure():.{digits}f}\N{MULTIPLICATION SIGN}"
+
+
+SIMULATED: dict[str, Callable[[], str]] = {
+    "4K": whole(lambda: cycles(4 * KIB)),
+    "4K-off": whole(lambda: cycles(4 * KIB, all_off("fpga4"))),
+    "4K-sync": whole(lambda: cycles(4 * KIB, synchronised=True)),
+    "16M": whole(lambda: cycles(16 * MIB)),
+    "16M-use": percent(lambda: 16 * MIB / load("fpga4").fabric.flit_bytes / cycles(16 * MIB)),
+    "16M-int8": whole(lambda: quantized_cycles(16 * MIB)),
+    "16M-int8-gain": times(lambda: cycles(16 * MIB) / quantized_cycles(16 * MIB), 2),
+    "4K-int8": whole(lambda: cycles(4 * KIB, data_type=DataType.INT8)),
+    "4K-int8-extra": whole(lambda: cycles(4 * KIB, data_type=DataType.INT8) - cycles(4 * KIB)),
+    "4K-reliable": whole(lambda: cycles(4 * KIB, reliable())),
+    "4K-reliable-extra": whole(lambda: cycles(4 * KIB, reliable()) - cycles(4 * KIB)),
+    "4K-no-correction": whole(lambda: cycles(4 * KIB, reliable(correction=False))),
+    "dgx8-4K": times(lambda: over_ring(load("dgx8"), "scin", 4 * KIB)),
+    "dgx8-1G": times(lambda: over_ring(load("dgx8"), "scin", GIB)),
+    "dgx8-1G-int8": times(lambda: over_ring(load("dgx8"), "scin-inq", GIB)),
+    "dgx8-4K-off": times(lambda: over_ring(all_off("dgx8"), "scin", 4 * KIB)),
+    "dgx8-1G-off": times(lambda: over_ring(all_off("dgx8"), "scin", GIB), 2),
+    "dgx8-1G-int8-off": times(lambda: over_ring(all_off("dgx8"), "scin-inq", GIB)),
+}
+
+
+class DmaFigures:
+    """The figures of the DMA engines, measured on one simulation of fpga4."""
+
+    def __init__(self, simulator: Simulator) -> None:
+        driver = Driver(simulator, simulator.config)
+        driver.configure()
+        self._runner = DmaRunner(simulator.config, simulator, driver, host=HOST)
+        self.figures: dict[str, Callable[[], str]] = {
+            "dma-1K-fetched": percent(partial(self._not_copying, inline=False)),
+            "dma-1K-inline": percent(partial(self._not_copying, inline=True)),
+            "dma-mcast-use": percent(self._use_of_receivers),
+        }
+        for variant in VARIANTS:
+            for label, size in DMA_SIZES.items():
+                for suffix, prelaunch in (("", False), ("-pl", True)):
+                    measure = partial(self._allgather, variant, size, prelaunch)
+                    self.figures[f"dma-{variant}{suffix}-{label}"] = whole(measure)
+
+    def _run(self, operation: str, variant: str, size: int, **options: bool) -> Any:
+        plan = build(self._runner.config, operation, variant, size)
+        item = self._runner.run(plan, **options)
+        if item.wrong or item.status != "OK":
+            raise RuntimeError(f"{operation} {variant} {size}: {item.status}, {item.wrong} wrong")
+        return item
+
+    def _allgather(self, variant: str, size: int, prelaunch: bool) -> float:
+        return self._run("allgather", variant, size, prelaunch=prelaunch).cycles
+
+    def _not_copying(self, *, inline: bool) -> float:
+        self._runner.inline = inline
+        item = self._run("p2p", "pcpy", KIB)
+        self._runner.inline = False
+        return item.phases.non_copy_share
+
+    def _use_of_receivers(self) -> float:
+        """Payload that arrives over what the receivers' links carry in that time."""
+        config, item = self._runner.config, self._run("allgather", "mcast", MIB)
+        arriving = MIB * (config.system.endpoints - 1) / config.system.endpoints
+        return arriving / config.fabric.flit_bytes / item.cycles
+
+
+def measured(names: set[str], *, rtl: bool) -> dict[str, str]:
+    """Those of the named figures that can be measured so."""
+    values = {name: SIMULATED[name]() for name in sorted(names & set(SIMULATED))}
+    if rtl:
+        with Simulator(load("fpga4")) as simulator:
+            figures = DmaFigures(simulator).figures
+            values |= {name: make() for name, make in figures.items() if name in names}
+    return values
+
+
+def names_in(text: str) -> set[str]:
+    return {match["name"] for match in MARKED.finditer(text)}
+
+
+def filled(text: str, values: dict[str, str]) -> str:
+    """``text`` with every figure that has a value."""
+
+    def fill(match: re.Match[str]) -> str:
+        value = values.get(match["name"])
+        return match[0] if value is None else f"{match[1]}{value}{match[3]}"
+
+    return MARKED.sub(fill, text)
+
+
+def outdated(values: dict[str, str]) -> list[Path]:
+    """Documents that say something else."""
+    texts = {path: path.read_text(encoding="utf-8") for path in DOCUMENTS}
+    return [path for path, text in texts.items() if filled(text, values) != text]
+
+
+def main() -> None:
+    texts = {path: path.read_text(encoding="utf-8") for path in DOCUMENTS}
+    values = measured(set().union(*map(names_in, texts.values())), rtl="--rtl" in sys.argv)
+    for path in outdated(values):
+        path.write_text(filled(texts[path], values), encoding="utf-8")
+        print(f"{path.name} updated")
+
+
+if __name__ == "__main__":
+    main()
