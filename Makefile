@@ -8,7 +8,7 @@ STAMP  := $(VENV)/.installed
 PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal
 PIP    := $(BIN)/pip install --quiet --disable-pip-version-check
 
-.PHONY: help setup demo fast test test-slow soak prove coverage mutate lint example kv-example accuracy figures ecp5 xcvu13p bitstreams bench guard setup-ecp5 setup-example clean distclean
+.PHONY: help setup demo fast test test-slow soak prove coverage mutate lint example kv-example accuracy figures figures-in-docs ecp5 xcvu13p bitstreams bench guard setup-ecp5 setup-example clean distclean
 
 help:           ## list the targets
 	@grep -E '^[a-z0-9-]+:.*##' Makefile | sed 's/:.*##/\t/' | expand -t 18
@@ -68,6 +68,9 @@ figures: setup  ## every study of the simulator as a plot, into build/figures
 	$(BIN)/scin explain allreduce --size 4KiB --plot build/figures/explain.svg
 	$(BIN)/scin dma allgather --platform mi300x --plot build/figures/dma-allgather.svg
 	$(BIN)/scin dma alltoall --platform mi300x --plot build/figures/dma-alltoall.svg
+
+figures-in-docs: setup ## measure the figures in README and docs/, and write them there
+	$(BIN)/python docs/figures.py --rtl
 
 ecp5: setup setup-ecp5 ## area and timing of the switch's blocks on an LFE5U-85F
 	$(BIN)/python -m fpga.ecp5_report

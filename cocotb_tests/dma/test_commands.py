@@ -66,7 +66,7 @@ def test_plot(tmp_path):
     ("arguments", "message"),
     [
         (("allreduce",), "supported here are allgather, alltoall, p2p, kvfetch"),
-        (("allgather", "--variant", "swap"), "allgather has pcpy, bcst, b2b, mcast"),
+        (("allgather", "--variant", "swap"), "must be among pcpy, bcst, b2b, mcast"),
         (("allgather", "--prelaunch", "maybe"), "must be one of off, on, both"),
         (("p2p", "--platform", "abacus"), "must be one of fpga4, mi300x"),
         (("p2p", "--platform", "mi300x", "--backend", "rtl"), "RTL runs --config fpga4"),
@@ -90,9 +90,10 @@ def test_kv_fetch():
     result = scin_dma("kvfetch", "--platform", "mi300x", "--block", "64K", "--json", "-")
     assert result.exit_code == 0, result.output
     records = json.loads(result.stdout)["records"]
-    assert len(records) == 12
-    for record in records:
-        one, chained, ahead = record["time_s"].values()
-        assert one > chained > ahead > 0
-        assert record["blocks"] == record["tokens"] * record["hit_rate"] * 8
+    assert len(records) == 12 * 3
+    for one, chained, ahead in zip(*[iter(records)] * 3, strict=True):
+        assert [one["variant"], chained["variant"], ahead["variant"]] == ["pcpy", "b2b", "b2b"]
+        assert (one["prelaunch"], chained["prelaunch"], ahead["prelaunch"]) == (False, False, True)
+        assert one["time_s"] > chained["time_s"] > ahead["time_s"] > 0
+        assert one["blocks"] == one["tokens"] * one["hit_rate"] * 8
     assert scin_dma("kvfetch", "--block", "3").exit_code == 2

@@ -2,6 +2,7 @@
 
 import pytest
 
+from cocotb_tests.test_docs import script
 from hw.spec.config import load
 from models.dma.platform import Platform
 from scin.dma import commands as dma
@@ -34,6 +35,16 @@ def run(runner, operation, variant, size, *, prelaunch=False, inline=False):
     assert item.wrong == 0
     assert item.status == "OK"
     return item
+
+
+def test_documents_tell_what_is_measured(runner):
+    """The figures of the engines in README.md and docs/, written by ``docs/figures.py --rtl``."""
+    figures = script("figures")
+    measures = figures.DmaFigures(runner.simulator).figures
+    names = set().union(*(figures.names_in(path.read_text("utf-8")) for path in figures.DOCUMENTS))
+    assert set(measures) <= names, "measured, and written nowhere"
+    values = {name: measure() for name, measure in measures.items()}
+    assert figures.outdated(values) == [], "run python docs/figures.py --rtl"
 
 
 def test_small_copy_mostly_copies(runner):
