@@ -180,7 +180,7 @@ def test_a_simulation_that_cannot_end():
     ("text", "message"),
     [
         ("fence=maybe", "fence = 'maybe': must be one of none, switch, endpoint"),
-        ("software_us=-1", "software_us = -1.0: must be at least 0"),
+        ("software_us=-1", "software_us = -1.0: must be between 0 and"),
         ("software_us=x", "software_us = 'x': must be a number"),
         ("nothing=1", "must be NAME=VALUE"),
     ],
