@@ -1,6 +1,8 @@
 """hw/isa/barrier.py: an arrival counts for its round and for no other, whatever happens beside it;
 hw/endpoint/sync.py: no wait is lost."""
 
+from itertools import combinations
+
 from amaranth import Cat, Module, Mux, Signal
 from amaranth.hdl import Assert, Assume, Cover, ResetSignal
 from amaranth.lib import wiring
@@ -13,8 +15,10 @@ from hw.spec.config import load
 from hw.spec.packet import ROUND_BITS, ROUNDS_AHEAD, WORD_BYTES, FlagWord
 from hw.spec.status import Status
 
-CONFIG = load("tiny", {"isa.sync_ids": 2, "isa.block_formats": ()})
-PORTS, CONTROLLERS = CONFIG.system.endpoints, CONFIG.isa.wave_controllers
+CONFIG = load("tiny", {"isa.sync_ids": 2, "isa.block_formats": (), "isa.wave_controllers": 4})
+PORTS = CONFIG.system.endpoints
+CONTROLLERS = 3
+"""Whose instructions do anything; the last controller of the configuration does nothing."""
 EVENTS = {"arrived": 1, "arrives_at": 1, "arrives_for": ROUND_BITS}
 USER = {"sync_id": 1, "round": ROUND_BITS, "participants": PORTS, "claim": 1, "end": 1}
 
@@ -23,6 +27,7 @@ class AnyInterleaving(wiring.Component):
     """Barriers between endpoints that arrive anywhere at any time, controllers whose instructions
     claim, pass, fail and are refused at any time, and a host that begins barriers anew. One
     endpoint's arrivals for one round of one barrier, whichever ``watch`` names, are followed.
+    The controller that does nothing shows what the barrier has gathered of them.
     """
 
     def __init__(self, *, broken: bool = False):
@@ -49,7 +54,7 @@ class AnyInterleaving(wiring.Component):
             state.begin.eq(self.begin),
             state.begin_round.eq(self.begin_round),
         ]
-        matches, ends = self._controllers(m, part, begun)
+        matches = self._controllers(m, part, begun)
         arrivals = []
         for port in range(PORTS):
             arrived, at, number = (getattr(self, f"{name}_{port}") for name in EVENTS)
@@ -67,13 +72,14 @@ class AnyInterleaving(wiring.Component):
                 & (at == self.watch_barrier)
                 & (number == self.watch_round)
             )
-        self._follow(m, part, matches, ends, Cat(*arrivals).any())
+        self._follow(m, part, matches, Cat(*arrivals).any())
         return m
 
     def _controllers(self, m, part, begun):
-        """Returns, per controller: its instruction is of the round that is watched; it ends."""
-        matches, ends = [], []
-        for c, user in enumerate(part.user):
+        """Returns, per controller: its instruction is of the round that is watched."""
+        matches = []
+        users, (idle,) = list(part.user)[:CONTROLLERS], list(part.user)[CONTROLLERS:]
+        for c, user in enumerate(users):
             driven = {name: getattr(self, f"{name}_{c}") for name in USER}
             kept = Cat(driven["sync_id"], driven["round"], driven["participants"])
             before, claimed = Signal.like(kept), Signal(name=f"claimed_{c}")
@@ -88,60 +94,91 @@ class AnyInterleaving(wiring.Component):
                 Assume(~(claimed & ~user.held & driven["end"])),
             ]
             matches.append((user.sync_id == self.watch_barrier) & (user.round == self.watch_round))
-            ends.append(user.end & matches[c])
-        return matches, ends
-
-    def _follow(self, m, part, matches, ends, arrives):
-        state = part.state
-        current = Mux(self.watch_barrier, state.current[1], state.current[0])
-        over_mask = Mux(self.watch_barrier, state.over[1], state.over[0])
-        ahead = Signal(ROUND_BITS)
-        begins, is_over, ending = Signal(), Signal(), Signal()
-        # The arrival has been made, since the round last ended; it was made in time.
-        made, in_time = Signal(), Signal()
         m.d.comb += [
-            ahead.eq(self.watch_round - current),
-            begins.eq(self.begin.bit_select(self.watch_barrier, 1)),
-            is_over.eq((ahead < ROUNDS_AHEAD) & over_mask.bit_select(ahead[:2], 1)),
+            idle.sync_id.eq(self.watch_barrier),
+            idle.round.eq(self.watch_round),
+            idle.participants.eq(1 << self.watch_port),
+            Assert(~idle.held),
         ]
-        is_open = (ahead < ROUNDS_AHEAD) & ~is_over
-        users = list(zip(part.user, matches, ends, strict=True))
-        ends_held = Cat(end & user.held for user, _, end in users).any()
+        return matches
+
+    def _follow(self, m, part, matches, arrives):
+        state, users = part.state, list(part.user)[:CONTROLLERS]
+        is_open, in_window, is_over = self._seen(m, state, "watched", self)
+        begins, ending = Signal(), Signal()
+        in_time, untimely, ended_before = Signal(), Signal(), Signal()
+        watched = list(zip(users, matches, strict=True))
+        ends_held = Cat(user.end & user.held & match for user, match in watched).any()
         # One that is refused before its claim ends no round of another.
-        drops = Cat(end & ~user.held for user, _, end in users).any()
-        another = Cat((user.held | user.claim) & match for user, match, _ in users).any()
-        m.d.comb += ending.eq(ends_held | (drops & ~another))
-        forgets = begins | is_over | ends_held
-        m.d.sync += [
-            made.eq((made | arrives) & ~forgets),
-            in_time.eq((in_time | (arrives & is_open)) & ~ending & ~begins & ~is_over),
+        drops = Cat(user.end & ~user.held & match for user, match in watched).any()
+        another = Cat((user.held | user.claim) & match for user, match in watched).any()
+        counts = arrives & is_open & ~ending & ~begins
+        m.d.comb += [
+            begins.eq(self.begin.bit_select(self.watch_barrier, 1)),
+            ending.eq(ends_held | (drops & ~another)),
         ]
-        # What is not in time is counted a cycle later.
-        untimely = Signal()
-        m.d.sync += untimely.eq(arrives & ~is_open)
-        m.d.comb += Assert(~untimely | ((state.late + state.doubled + state.stray) != 0))
+        m.d.sync += [
+            in_time.eq(is_open & (in_time | counts) & ~ending & ~begins),
+            untimely.eq(arrives & (in_time | ~counts)),
+            ended_before.eq(is_open & ending & ~begins),
+        ]
+        gathered = ~part.user[CONTROLLERS].missing.bit_select(self.watch_port, 1)
+        m.d.comb += [
+            # Nothing is gathered but what came in time, and that until the round is over.
+            Assert(~in_window | (gathered == in_time)),
+            Assert(~in_time | is_open),
+            Assert(~is_over | ~gathered),
+            Assert(~(ended_before & is_open)),
+            # An arrival counts, or is counted a cycle later.
+            Assert(~untimely | ((state.late + state.doubled + state.stray) != 0)),
+        ]
+        self._instructions(m, part, watched, is_open, in_time, another)
+        early = Signal()
+        with m.If(arrives & ~in_window):
+            m.d.sync += early.eq(1)
+        m.d.comb += [Cover(early & is_open & ~in_time & another), Cover(untimely & in_time)]
+
+    def _seen(self, m, state, name, of):
+        """Of the round of an instruction, or the one that is watched: it is open, is one of the
+        window, the one at its place in the window is over."""
+        sync_id, number = (
+            (of.watch_barrier, of.watch_round) if of is self else (of.sync_id, of.round)
+        )
+        ahead, is_over = Signal(ROUND_BITS, name=f"ahead_{name}"), Signal(name=f"is_over_{name}")
+        in_window = ahead < ROUNDS_AHEAD
+        m.d.comb += [
+            ahead.eq(number - Mux(sync_id, state.current[1], state.current[0])),
+            is_over.eq(Mux(sync_id, state.over[1], state.over[0]).bit_select(ahead[:2], 1)),
+        ]
+        return in_window & ~is_over, in_window, is_over
+
+    def _instructions(self, m, part, watched, is_open, in_time, another):
         failed, passed = Signal(), Signal()
-        for user, match, end in users:
+        for c, (user, match) in enumerate(watched):
             named = user.participants.bit_select(self.watch_port, 1)
+            missing = user.missing.bit_select(self.watch_port, 1)
+            open_here, *_ = self._seen(m, part.state, str(c), user)
             m.d.comb += [
-                # Passes only with the arrival, and with it is not missing.
-                Assert(~(user.met & match & named) | made),
-                Assert(
-                    ~(user.held & match & in_time) | ~user.missing.bit_select(self.watch_port, 1)
-                ),
-                # A round that is held is open, and of one controller alone.
-                Assert(~(user.held & match) | is_open),
-                Cover(user.met & match & named & end & failed),
+                # Passes only with the arrival, and misses nobody who came in time.
+                Assert(~(user.met & match & named) | in_time),
+                Assert(~(user.held & match) | (missing == (named & ~in_time))),
+                # A round that is held is open.
+                Assert(~user.held | open_here),
+                # It ends a round only where it held it, or where nobody else does.
+                Assert(~(user.ended & match) | (user.end & is_open & (user.held | ~another))),
+                Cover(user.met & match & named & user.end & failed),
             ]
-            with m.If(user.held & end & ~user.met):
+            with m.If(user.held & user.end & ~user.met):
                 m.d.sync += failed.eq(1)
             with m.If(user.held & user.end & user.met & ~match):
-                m.d.sync += [passed.eq(1), failed.eq(1)]
-        both = part.user[0].held & part.user[1].held
-        same = (part.user[0].sync_id == part.user[1].sync_id) & (
-            part.user[0].round == part.user[1].round
-        )
-        m.d.comb += [Assert(~(both & same)), Cover(both & passed), Cover(made & ~in_time)]
+                m.d.sync += passed.eq(1)
+        for (one, _), (other, _) in combinations(watched, 2):
+            same = (one.sync_id == other.sync_id) & (one.round == other.round)
+            m.d.comb += [
+                Assert(~(one.held & other.held & same)),
+                Assert(~(one.ended & other.ended & same)),
+                Cover(one.held & other.held & passed),
+            ]
 
 
 class EveryWait(wiring.Component):
@@ -218,9 +255,10 @@ CLAIMS = [
         "a collective passes only with everybody's arrival for its round; none in time is lost",
         AnyInterleaving,
         lambda: AnyInterleaving(broken=True),
-        depth=9,
+        depth=2,
         cover_depth=10,
-        full_depth=14,
+        induction=True,
+        gates=True,
     ),
     Claim(
         "endpoint/sync.py",
@@ -229,6 +267,6 @@ CLAIMS = [
         lambda: EveryWait(broken=True),
         depth=18,
         cover_depth=18,
-        full_depth=24,
+        full_depth=30,
     ),
 ]

