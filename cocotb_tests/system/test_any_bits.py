@@ -121,7 +121,7 @@ STARTS = ("DOORBELL", "TRAFFIC_CONTROL", "FAULT", "WINDOW")
 
 def test_plain_registers():
     """What a register accepts reads back whole; what it does not is refused and changes nothing;
-    most accept any word."""
+    many accept any word."""
     rng = np.random.default_rng(13)
     with (system := open_system()).simulator:
         driver = system.driver
@@ -147,7 +147,7 @@ def test_plain_registers():
                             refusals += 1
                         assert driver.bus.read(where) == kept, register.name
                     whole += refusals == 0
-        assert whole > 20
+        assert whole > 10
 
 
 WORDS = ("opcode", "signal_kind", "targets", "length", "source_node", "destination_node")
