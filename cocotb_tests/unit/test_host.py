@@ -67,7 +67,7 @@ class SerialRegisters(wiring.Component):
         m.submodules.host = host = SerialHost()
         m.submodules.bridge = bridge = AxiLiteBridge(pages=[0], registered=True)
         m.submodules.decoder = decoder = HostDecoder(
-            register_bits=len(bridge.axi.araddr), memories=0
+            register_bits=len(bridge.axi.araddr), memories=1
         )
         registers = Decoder(m, bridge.page[0], REGISTERS, registered=True)
         registers.storage("SMALL", bits=8)
