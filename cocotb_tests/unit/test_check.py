@@ -46,7 +46,7 @@ def random_instruction(rng, config):
         "barrier": rng.randrange(2),
         "notify": rng.randrange(2),
         "quantize": quantize,
-        "sync_id": rarely(rng.randrange(4), rng.randrange(256)),
+        "sync_id": rarely(rng.randrange(4), rng.randrange(16)),
         "participants": rarely(rng.randrange(1, 4), rng.randrange(1 << 16) & rng.getrandbits(16)),
         "sources": rarely(rng.randrange(1, 4), rng.choice([0, 4, 0x8000])),
         "destinations": rarely(rng.randrange(1, 4), rng.choice([0, 4, 0x8000])),
