@@ -17,7 +17,7 @@ from scin.validation.cli import COLUMNS, Comparison, compare, predict
 
 def run(name, *, quick):
     table = TextTable(COLUMNS, quiet=True, error=False)
-    return compare(name, quick, table, True)
+    return list(compare(name, quick, table, True))
 
 
 def check(results):
