@@ -9,6 +9,7 @@ from cocotb_tests.system.bench import collective
 from fpga.host import BoardError, BoardSystem
 from fpga.partition import load_partition
 from fpga.simulation import SimulatedBoards, Surroundings, serial_baud
+from hw.formats import is_block_scaled
 from hw.formats.data_type import DataType
 from hw.spec.config import replace_field
 from hw.spec.instruction import ReduceOp
@@ -46,7 +47,9 @@ class Bench:
 
 def all_reduce(system, config, count, data_type):
     runner = CollectiveRunner(config, system, Driver(system, config))
-    inputs = random_tensors(data_type, count, config.system.endpoints, seed=3)
+    # What is quantized is FP16 before.
+    tensor_type = DataType.FP16 if is_block_scaled(data_type) else data_type
+    inputs = random_tensors(tensor_type, count, config.system.endpoints, seed=3)
     measurement, _ = run_tensors(
         runner, "allreduce", inputs, data_type, ReduceOp.SUM, synchronise=True, seed=3
     )
