@@ -40,7 +40,7 @@ def run(runner, operation, variant, size, *, prelaunch=False, inline=False):
 def test_documents_tell_what_is_measured(runner):
     """The figures of the engines in README.md and docs/, written by ``docs/figures.py --rtl``."""
     figures = script("figures")
-    measures = figures.DmaFigures(runner.simulator).figures
+    measures = figures.DmaFigures(runner).figures
     names = set().union(*(figures.names_in(path.read_text("utf-8")) for path in figures.DOCUMENTS))
     assert set(measures) <= names, "measured, and written nowhere"
     values = {name: measure() for name, measure in measures.items()}
