@@ -10,7 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -133,9 +133,14 @@ class _Recipe:
     options: list[str]
     sources: list[Path]
 
+    @cached_property
+    def _contents(self) -> list[bytes]:
+        """Read once: the Verilog of a system has many megabytes."""
+        return [path.read_bytes() for path in self.sources]
+
     def target(self, effort: Effort) -> Path:
         flags = [*optimisation(effort), OPTIMISE_SELDOM]
-        made_from = [path.read_bytes() for path in self.sources]
+        made_from = [*self._contents]
         if effort == Effort.TRAINED:
             made_from.append(TRAINING.read_bytes())
         key = digest(
