@@ -7,7 +7,6 @@ from cocotb_tests.system.bench import open_system
 from hw.spec.dma import EngineState
 from hw.spec.fault import Fault
 from hw.spec.status import Status
-from models.endpoint.endpoint import Window
 from scin.dma import commands as dma
 from scin.dma.commands import Place, Signal
 from scin.dma.engine import EngineDriver
@@ -59,12 +58,8 @@ def system():
 
 
 def prepare(system, cause):
-    """An engine, and windows as long as the memories or longer."""
-    system.fill(np.random.default_rng(3), 4096)
-    size = system.config.endpoint.memory_bytes
-    for endpoint in range(2):
-        reach = 1 << 40 if cause == "memory" else size
-        system.driver.set_window(endpoint, 0, Window(0, reach))
+    """An engine, on a system where a copy is to fail by ``cause``."""
+    system.fill_for_failure(cause)
     return EngineDriver(system.driver, 0, 0, system.simulator.memory[0])
 
 

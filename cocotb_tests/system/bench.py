@@ -53,6 +53,14 @@ class System:
             memory[base : base + AXI_BOUNDARY_BYTES] = 0
             self.models.append(EndpointModel(self.config, memory[:size].copy(), [Window(0, size)]))
 
+    def fill_for_failure(self, cause: str) -> None:
+        """Random bits, and windows as long as the memories, or longer where a "memory" is to
+        answer with an error."""
+        self.fill(np.random.default_rng(3), 4096)
+        reach = 1 << 40 if cause == "memory" else self.config.endpoint.memory_bytes
+        for endpoint in range(self.config.system.endpoints):
+            self.driver.set_window(endpoint, 0, Window(0, reach))
+
     def run(self, instruction: dict[str, Any], controller: int = 0) -> Record:
         self.driver.submit(instruction, controller)
         return self.driver.wait_completion()

@@ -1,13 +1,11 @@
 """What fails, stops: an instruction that is refused ends soon, however long it was to be."""
 
-import numpy as np
 import pytest
 
 from cocotb_tests.system.bench import collective, open_system, quantized
 from hw.formats.data_type import DataType
 from hw.spec.instruction import MAX_LENGTH, ReduceOp
 from hw.spec.status import Status
-from models.endpoint.endpoint import Window
 
 LENGTHS = (256, 4096, 64 << 10, 1 << 20, MAX_LENGTH)
 MOST_CYCLES = 800
@@ -24,15 +22,6 @@ def system():
         yield system
 
 
-def prepare(system, cause):
-    """Windows as long as the memories, or longer."""
-    system.fill(np.random.default_rng(3), 4096)
-    size = system.config.endpoint.memory_bytes
-    for endpoint in range(2):
-        reach = 1 << 40 if cause == "memory" else size
-        system.driver.set_window(endpoint, 0, Window(0, reach))
-
-
 def cycles_to_fail(system, parts, status):
     start = system.simulator.cycle
     for part in parts:
@@ -46,7 +35,7 @@ def cycles_to_fail(system, parts, status):
 @pytest.mark.parametrize("where", WHERE)
 def test_instruction(system, where, cause):
     """A copy from one endpoint to the other, of which one is refused."""
-    prepare(system, cause)
+    system.fill_for_failure(cause)
     for length in LENGTHS:
         addresses = [0, 0]
         addresses[WHERE[where]] = BAD
@@ -64,7 +53,7 @@ def test_instruction(system, where, cause):
 
 
 def test_quantized(system):
-    prepare(system, "window")
+    system.fill_for_failure("window")
     for blocks in (64, 1 << 14, 1 << 24):
         parts = quantized(system.config, DataType.INT8, blocks, BAD, BAD << 2)
         taken = cycles_to_fail(system, parts, CAUSES["window"])
