@@ -81,7 +81,7 @@ def test_ring_beside_the_switch():
             "--config",
             "tiny",
             "--algo",
-            "scin,ring",
+            "scin,dma-ring",
             "--min",
             "4K",
             "--max",

@@ -6,13 +6,16 @@ import pytest
 from click.testing import CliRunner
 
 from cocotb_tests.support.records import checked_records
+from hw.formats import is_block_scaled
 from hw.spec.config import load
 from models.baselines.parameters import Parameters
 from models.prediction import predict as predict_time
 from scin.main import main
+from scin.simulator import Simulator
 from scin.table import TextTable
-from scin.validation.cases import LARGEST
+from scin.validation.cases import LARGEST, cases
 from scin.validation.cli import COLUMNS, Comparison, compare, predict
+from scin.validation.rtl import observe
 
 
 def run(name, *, quick):
@@ -33,6 +36,20 @@ def test_every_case_up_to_64_kib(name):
     check(results)
     for item in results:
         assert item.error == 0, item.as_dict()
+
+
+@pytest.mark.parametrize("gap", [1, 7, 9, 100])
+def test_endpoints_that_came_long_before(gap):
+    """They poll their flags while they wait, and a poll may hold up a read by a cycle."""
+    case = next(
+        item
+        for item in cases("fpga4", quick=True)
+        if item.synchronised and is_block_scaled(item.instructions[0].data_type)
+    )
+    with Simulator(load("fpga4")) as simulator:
+        observation = observe(simulator, case, gap=gap)
+    assert min(observation.arrivals) <= -3 * gap
+    assert Comparison(case, observation, predict(case, observation)).error == 0
 
 
 @pytest.mark.slow

@@ -240,7 +240,7 @@ def test_explore_goes_on_only_from_the_same_contents(tmp_path, monkeypatch):
         (("study", "weather"), "study 'weather': must be one of ablation"),
         (("llm", "--model", "gpt9"), "model 'gpt9': must be a .toml file or one of llama2-13b"),
         (("llm", "--precision", "fp4"), "precision 'fp4': must be among fp16, fp8"),
-        (("llm", "--prompt", "0"), "prompt 0: must be at least 1"),
+        (("llm", "--prompt", "0"), "prompt 0: must be between 1 and 16777216"),
         (("llm", "--profile", "absent.csv"), "profile absent.csv"),
         (("explain", "reduce"), "operation 'reduce': supported here is allreduce"),
         (("explain", "allreduce", "--size", "0"), "size 0: must be a positive multiple of 2 B"),

@@ -35,6 +35,13 @@ NEVER = 1 << 60
 SERVER, POLL = 0, 1
 
 
+def first_poll(timing: Timing, arrival: int) -> int:
+    """From time 0 on, of an endpoint that arrived then or earlier: its memory is idle before."""
+    first = arrival + timing.poll_interval + POLL_CYCLES
+    period = ADDRESS_CYCLES + timing.memory + timing.poll_interval + POLL_CYCLES
+    return max(first, first % period)
+
+
 @compiled
 def fetch(end, timing: Timing, queues: Queues, now: int) -> None:
     """Bursts in the order of their packets; a beat per cycle."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from hw.spec.config import Config
 from models.simulator.assembly import assemble
-from models.simulator.read_server import POLL_CYCLES, SHUFFLE_SEED, SHUFFLE_TAPS
+from models.simulator.read_server import SHUFFLE_SEED, SHUFFLE_TAPS, first_poll
 from models.simulator.system import run
 from models.simulator.timing import Timing
 from models.simulator.work import Instruction, Traffic
@@ -55,16 +55,15 @@ def simulate(
 
     ``since_reset``: how long the hardware had run when time 0 came; only endpoints that shuffle
     their answers, ``endpoint.shuffle_slots`` > 1, are different then. ``arrivals``: when each
-    endpoint arrived and began to poll its flag; by default all at the start of the first
-    synchronised instruction.
+    endpoint arrived and began to poll its flag, also before time 0; by default all at the start
+    of the first synchronised instruction.
     """
     timing = Timing.of(config)
     state = assemble(config, timing, instructions, traffic or [])
     waits = [item.start for item in instructions if item.synchronised]
     if waits:
-        first_poll = timing.poll_interval + POLL_CYCLES
         moments = arrivals or [min(waits)] * timing.ports
-        state.endpoints["poll"] = [moment + first_poll for moment in moments]
+        state.endpoints["poll"] = [first_poll(timing, moment) for moment in moments]
     if timing.shuffle > 1:
         state.endpoints["noise"] = _noise(since_reset)
     end = run(timing, state, cycles if cycles is not None else limit)

@@ -35,7 +35,10 @@ class Observation:
     status: Status
 
 
-def observe(simulator: Simulator, case: Case, *, progress: Progress = lambda: None) -> Observation:
+def observe(
+    simulator: Simulator, case: Case, *, gap: int = 0, progress: Progress = lambda: None
+) -> Observation:
+    """``gap``: cycles between the arrivals of two endpoints, beside those that the driver takes."""
     config, members = case.config, range(case.config.system.endpoints)
     driver = Driver(simulator, config, progress=progress)
     driver.configure()
@@ -49,6 +52,8 @@ def observe(simulator: Simulator, case: Case, *, progress: Progress = lambda: No
             driver.submit(part, instruction.controller)
     if case.synchronised:
         for endpoint in members:
+            if endpoint and gap:
+                simulator.step(gap)
             driver.arrive(endpoint, 0)
     records = [driver.wait_completion() for _ in case.instructions]
     records.sort(key=lambda record: record.controller)
