@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-SCIN_SOFTWARE_US = 0.13
-"""32 cycles of fpga4 (250 MHz), by :mod:`scin.software_cost`."""
+SCIN_SOFTWARE_US = 0.164
+"""41 cycles of fpga4 (250 MHz), by :mod:`scin.software_cost`."""
 
 FENCES = ("none", "switch", "endpoint")
 """Who acknowledges the data before a flag may follow it."""
