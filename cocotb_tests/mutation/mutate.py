@@ -125,15 +125,17 @@ def sound(target: Target) -> Mutant:
 
 @click.command()
 @click.option("--seed", default=1, show_default=True, help="Which mutants are chosen.")
-@click.option("--only", metavar="FILE", help="Of one file of hw/.")
+@click.option("--only", metavar="FILE", multiple=True, help="Of one file of hw/; repeatable.")
 @click.option("--list", "listing", is_flag=True, help="Name the mutants, run nothing.")
 @click.option("--jobs", default=os.cpu_count() or 1, show_default=True, help="Side by side.")
-def main(seed: int, only: str | None, listing: bool, jobs: int) -> None:
+def main(seed: int, only: tuple[str, ...], listing: bool, jobs: int) -> None:
     """Make mutants of hw/, run the tests on each, list those that nobody noticed."""
-    wanted = [target for target in targets() if only in (None, target.file)]
-    if not wanted:
-        files = ", ".join(target.file for target in targets())
-        raise click.BadParameter(f"{only}: must be one of {files}", param_hint="--only")
+    known = targets()
+    for file in only:
+        if file not in {target.file for target in known}:
+            files = ", ".join(target.file for target in known)
+            raise click.BadParameter(f"{file}: must be one of {files}", param_hint="--only")
+    wanted = [target for target in known if not only or target.file in only]
     console = Console(width=140, highlight=False)
     work = [(mutant, target.tests) for target in wanted for mutant in chosen(target, seed)]
     if listing:
