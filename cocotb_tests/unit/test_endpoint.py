@@ -35,6 +35,12 @@ STRAY = {
     Channel.CORE_WRITE_RESPONSE: MessageClass.WRITE_RESPONSE,
 }
 
+UNKNOWN = {
+    (MessageClass.READ_REQUEST, Operation.READ): Operation.WRITE,
+    (MessageClass.WRITE_REQUEST, Operation.WRITE): Operation.READ,
+}
+"""An operation that requests of a class have, and one that they may not have."""
+
 
 @pytest.mark.parametrize("pause_out", PROFILES)
 @pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.slow)])
@@ -141,6 +147,11 @@ async def check_against_model(dut):
         name = "ISA" if queue_set else "CORE"
         # Reads and writes of a set are not ordered either: all writes first.
         requests = [random_request(rng, queue_set, tag) for tag in range(REQUESTS)]
+        for (kind, known), unknown in UNKNOWN.items():
+            asked = (request for request, _ in requests if request["message_class"] == kind)
+            next(request for request in asked if request["operation"] == known)["operation"] = (
+                unknown
+            )
         requests.sort(key=lambda item: item[0]["message_class"] == MessageClass.READ_REQUEST)
         expected = {"READ_RESPONSE": [], "WRITE_RESPONSE": []}
         for request, payload in requests:
@@ -155,6 +166,7 @@ async def check_against_model(dut):
                     placed = bytes(request["address"] % 16 * bool(payload)) + payload
                 into[Channel[f"{name}_{kind}_REQUEST"]].queue.extend(codec.flits(request, placed))
             answers = expected[f"{kind}_RESPONSE"]
+            assert any(answer["status"] == Status.BAD_OPERATION for answer in answers)
             starts = {request["tag"]: request["address"] % 16 for request, _ in batch}
             sink = out[Channel[f"{name}_{kind}_RESPONSE"]]
             flits = sum(1 + payload_flits(answer, starts) for answer in answers)
