@@ -2,9 +2,9 @@
 
 ``python docs/figures.py`` (``make figures-in-docs``) rewrites what stands between
 ``<!--figure NAME-->`` and ``<!--/-->`` in README.md and ``docs/*.md``. Figures that the simulator
-gives take seconds; ``--rtl`` measures those of the DMA engines too, on RTL. All are cycles, or
-ratios of cycles, so they are the same on every machine, and tests hold them:
-``cocotb_tests/test_docs.py`` and ``cocotb_tests/dma/test_figures.py``.
+gives take seconds; ``--rtl`` measures those of the DMA engines too, on RTL. All are cycles, ratios
+of cycles, numbers of things, or ratios of exact sums, so they are the same on every machine, and
+tests hold them: ``cocotb_tests/test_docs.py`` and ``cocotb_tests/dma/test_figures.py``.
 """
 
 from __future__ import annotations
@@ -12,21 +12,27 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
+from operator import truediv
 from pathlib import Path
 from typing import Any
 
 from hw.formats.data_type import DataType
 from hw.spec.config import Config, load
 from hw.spec.registers import FEATURE_BITS
+from models.accuracy import NVFP4_UP, normal_tensors, sqnr_of, studies, synthetic_tensors
+from models.baselines.fabric import Fabric
 from models.baselines.parameters import Parameters
 from models.prediction import predict
 from models.simulator.collective import allreduce, wire_bytes
+from models.simulator.simulation import simulate
+from models.simulator.work import Instruction, Traffic
 from scin.dma.collectives import build
 from scin.dma.host import HostModel
 from scin.dma.runner import DmaRunner
 from scin.driver import Driver
 from scin.simulator import Simulator
+from scin.validation.cases import LARGEST, cases
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 DOCUMENTS = (REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md")))
@@ -36,6 +42,7 @@ KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
 HOST = HostModel(100.0, 50.0)
 """Nanoseconds that a host takes for a command, and from one poll to the next."""
 
+SWITCH = "scin-inq"
 VARIANTS = ("pcpy", "bcst", "b2b", "mcast")
 DMA_SIZES = {"1K": KIB, "64K": 64 * KIB, "1M": MIB}
 
@@ -68,14 +75,100 @@ def quantized_cycles(size: int) -> float:
     return cycles(wire_bytes(load("fpga4"), size, DataType.INT8), data_type=DataType.INT8)
 
 
-def over_ring(config: Config, algorithm: str, size: int) -> float:
+def use(size: int, config: Config | None = None) -> float:
+    """Payload of an All-Reduce over what a link carries in its time, on fpga4 or like it."""
+    config = config or load("fpga4")
+    return size / config.fabric.flit_bytes / cycles(size, config)
+
+
+def one_wave(*, streaming: bool) -> Config:
+    """fpga4 with a single wave of 64 KiB instead of 16 of 4 KiB."""
+    fields = {"waves": 1, "wave_controllers": 1, "wave_bytes": 64 * KIB}
+    fields["streaming_reduction"] = streaming
+    return load("fpga4", {f"isa.{name}": value for name, value in fields.items()})
+
+
+@cache
+def shares(*, collective: bool) -> tuple[float, float]:
+    """Payload of ordinary traffic from every endpoint to the next, and of an All-Reduce beside it,
+    as shares of each link in steady state."""
+    config, start, end = load("fpga4"), 4000, 44_000
+    endpoints, packet = config.system.endpoints, config.fabric.max_payload_bytes
+    traffic = [Traffic(i, (i + 1) % endpoints, packet) for i in range(endpoints)]
+    items = [Instruction(16 * MIB, synchronised=False)] * collective
+    early, late = (simulate(config, items, traffic, cycles=n) for n in (start, end))
+    core = min(b - a for a, b in zip(early.core_rows, late.core_rows, strict=True))
+    isa = min(b - a for a, b in zip(early.isa_rows, late.isa_rows, strict=True))
+    return core / (end - start), isa / (end - start)
+
+
+def over_ring(
+    config: Config, algorithm: str, size: int, parameters: Parameters | None = None
+) -> float:
     """How many times as fast as a ring."""
-    ring, other = (predict(config, name, size, Parameters()) for name in ("ring", algorithm))
+    given = parameters or Parameters()
+    ring, other = (predict(config, name, size, given) for name in ("ring", algorithm))
     return ring.seconds / other.seconds
+
+
+def over_ring_whose_fence(fence: str) -> float:
+    """On dgx8 without improvements, 4 KiB; who acknowledges a step of the ring."""
+    return over_ring(all_off("dgx8"), "scin", 4 * KIB, Parameters(fence=fence))
+
+
+def improved(size: int) -> float:
+    """How many times as fast dgx8 is with all improvements as without."""
+    off, on = (predict(c, "scin", size, Parameters()) for c in (all_off("dgx8"), load("dgx8")))
+    return off.seconds / on.seconds
+
+
+def as_nvfp4(size: int) -> tuple[float, float]:
+    """Cycles of agreeing on an exponent, and all of them, for ``size`` bytes of FP16 data on
+    fpga4."""
+    config = load("fpga4")
+    found = predict(config, "scin-inq", size, Parameters(), DataType.NVFP4)
+    return found.agreement_cycles, found.seconds * config.isa.clock_MHz * 1e6
+
+
+@cache
+def compared(name: str) -> int:
+    """Cases of ``scin validate``."""
+    return len(list(cases(name, quick=False)))
+
+
+@cache
+def sqnr(data: str, ranks: int, form: str) -> dict[str, float]:
+    """In dB, of the switch and of what it is compared with."""
+    make = {"normal": normal_tensors, "synthetic": synthetic_tensors}[data]
+    (study,) = studies([form], [])
+    found = {item.algo: item.sqnr_db for item in sqnr_of(data, make(ranks, 1), ranks, study)}
+    return {algo: value for algo, value in found.items() if value is not None}
+
+
+def proofs() -> int:
+    from cocotb_tests.formal.claims import CLAIMS
+
+    return len(CLAIMS)
+
+
+def mutated() -> tuple[int, int]:
+    """Files, and mutants of them."""
+    from cocotb_tests.mutation.mutate import targets
+
+    found = targets()
+    return len(found), sum(target.count for target in found)
+
+
+def records(preset: str) -> int:
+    return load(preset).records
 
 
 def whole(measure: Callable[[], float]) -> Callable[[], str]:
     return lambda: f"{measure():,.0f}"
+
+
+def decimal(measure: Callable[[], float], form: str = ".1f") -> Callable[[], str]:
+    return lambda: f"{measure():{form}}"
 
 
 def percent(measure: Callable[[], float], digits: int = 1) -> Callable[[], str]:
@@ -91,10 +184,18 @@ SIMULATED: dict[str, Callable[[], str]] = {
     "4K-off": whole(lambda: cycles(4 * KIB, all_off("fpga4"))),
     "4K-sync": whole(lambda: cycles(4 * KIB, synchronised=True)),
     "16M": whole(lambda: cycles(16 * MIB)),
-    "16M-use": percent(lambda: 16 * MIB / load("fpga4").fabric.flit_bytes / cycles(16 * MIB)),
+    "4K-not-fused": whole(
+        lambda: cycles(4 * KIB, load("fpga4", {"isa.fused_notify": False}), synchronised=True)
+    ),
+    "16M-use": percent(lambda: use(16 * MIB)),
+    "16M-use-one-wave": percent(lambda: use(16 * MIB, one_wave(streaming=True))),
+    "16M-use-whole-wave": percent(lambda: use(16 * MIB, one_wave(streaming=False))),
+    "permutation-use": percent(lambda: shares(collective=False)[0]),
+    "shared-use": percent(lambda: min(shares(collective=True))),
     "16M-int8": whole(lambda: quantized_cycles(16 * MIB)),
     "16M-int8-gain": times(lambda: cycles(16 * MIB) / quantized_cycles(16 * MIB), 2),
     "4K-int8": whole(lambda: cycles(4 * KIB, data_type=DataType.INT8)),
+    "4K-data-int8": whole(lambda: quantized_cycles(4 * KIB)),
     "4K-int8-extra": whole(lambda: cycles(4 * KIB, data_type=DataType.INT8) - cycles(4 * KIB)),
     "4K-reliable": whole(lambda: cycles(4 * KIB, reliable())),
     "4K-reliable-extra": whole(lambda: cycles(4 * KIB, reliable()) - cycles(4 * KIB)),
@@ -105,7 +206,48 @@ SIMULATED: dict[str, Callable[[], str]] = {
     "dgx8-4K-off": times(lambda: over_ring(all_off("dgx8"), "scin", 4 * KIB)),
     "dgx8-1G-off": times(lambda: over_ring(all_off("dgx8"), "scin", GIB), 2),
     "dgx8-1G-int8-off": times(lambda: over_ring(all_off("dgx8"), "scin-inq", GIB)),
+    "dgx8-ceiling": decimal(lambda: Fabric.of(all_off("dgx8")).rate() / 1e9),
+    "dgx8-4K-gain": times(lambda: improved(4 * KIB), 2),
+    "dgx8-1G-gain": times(lambda: improved(GIB), 2),
+    "agreement": whole(lambda: as_nvfp4(4 * KIB)[0]),
+    "agreement-4K": percent(lambda: truediv(*as_nvfp4(4 * KIB)), 0),
+    "agreement-1M": percent(lambda: truediv(*as_nvfp4(MIB)), 0),
+    "validated": whole(lambda: sum(map(compared, LARGEST))),
+    "proofs": whole(proofs),
+    "mutated-files": whole(lambda: mutated()[0]),
+    "mutants": whole(lambda: mutated()[1]),
+    "records-fpga4": whole(lambda: records("fpga4")),
+    "records-ecp5": whole(lambda: records("ecp5")),
 }
+
+for fence in ("endpoint", "none"):
+    SIMULATED[f"dgx8-4K-off-fence-{fence}"] = times(partial(over_ring_whose_fence, fence))
+for preset in LARGEST:
+    SIMULATED[f"validated-{preset}"] = whole(partial(compared, preset))
+
+
+def nvfp4_db(data: str, ranks: int) -> float:
+    return sqnr(data, ranks, "nvfp4")[SWITCH]
+
+
+def nvfp4_up_db(data: str, ranks: int) -> float:
+    """With scales rounded up."""
+    return sqnr(data, ranks, NVFP4_UP)[SWITCH]
+
+
+def nvfp4_gain(data: str, ranks: int) -> float:
+    return nvfp4_db(data, ranks) - nvfp4_up_db(data, ranks)
+
+
+for data in ("normal", "synthetic"):
+    for ranks in (2, 4, 8):
+        for what, measure, form in (
+            ("", nvfp4_db, ".1f"),
+            ("-up", nvfp4_up_db, ".1f"),
+            ("-gain", nvfp4_gain, "+.1f"),
+        ):
+            name = f"nvfp4{what}-{data}-{ranks}"
+            SIMULATED[name] = decimal(partial(measure, data, ranks), form)
 
 
 class DmaFigures:
