@@ -239,6 +239,16 @@ def nvfp4_gain(data: str, ranks: int) -> float:
     return nvfp4_db(data, ranks) - nvfp4_up_db(data, ranks)
 
 
+def nvfp4_over(other: str, data: str, ranks: int) -> float:
+    found = sqnr(data, ranks, "nvfp4")
+    return found[SWITCH] - found[f"{other}-quantized"]
+
+
+for ranks in (2, 4, 8):
+    for other, form in (("two-shot", ".1f"), ("ring", "+.1f")):
+        name = f"nvfp4-over-{other}-synthetic-{ranks}"
+        SIMULATED[name] = decimal(partial(nvfp4_over, other, "synthetic", ranks), form)
+
 for data in ("normal", "synthetic"):
     for ranks in (2, 4, 8):
         for what, measure, form in (
