@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+import sys
+from typing import Any, NoReturn
 
 import click
 
@@ -18,6 +19,7 @@ from scin.compilation import compile_simulator
 from scin.driver import Driver
 from scin.files import takes_stdout
 from scin.options import (
+    EXIT_WRONG,
     Command,
     InputError,
     check_half_elements,
@@ -29,9 +31,9 @@ from scin.options import (
 )
 from scin.plot import plot_waterfall
 from scin.progress import Stages
-from scin.report.record import Result
+from scin.report.record import Result, shown
 from scin.report.units import size_text
-from scin.runner import CollectiveRunner
+from scin.runner import CollectiveRunner, Measurement
 from scin.simulator import Simulator
 from scin.table import Column, Spinner, TextTable
 from scin.tensors import random_tensors
@@ -89,7 +91,10 @@ def explain(
         spans = simulated_spans(config, simulate(config, [Instruction(length)]), rows)
     else:
         check_buildable(config)
-        spans = _on_rtl(config, length, rows, seed, table, quiet)
+        item = _on_rtl(config, length, seed, quiet)
+        if item.failed or item.wrong:
+            _tell_failure(item, message, json_path, config, table)
+        spans = measured_spans(config, *_moments(item), rows)
     total = spans[-1].end
     cycle = 1000 / config.isa.clock_MHz
     where = "in the simulator" if backend == "sim" else "on RTL"
@@ -109,9 +114,7 @@ def explain(
     write_json(json_path, f"explain {operation}", config, records)
 
 
-def _on_rtl(
-    config: Config, length: int, rows: int, seed: int, table: TextTable, quiet: bool
-) -> list[Span]:
+def _on_rtl(config: Config, length: int, seed: int, quiet: bool) -> Measurement:
     spinner = Spinner(quiet=quiet)
     with Simulator(config, seed=seed, report=Stages(quiet=quiet)) as simulator:
         driver = Driver(simulator, config, progress=spinner)
@@ -119,27 +122,52 @@ def _on_rtl(
         runner = CollectiveRunner(config, simulator, driver)
         inputs = random_tensors(DataType.FP16, length // 2, config.system.endpoints, seed)
         try:
-            item = runner.run("allreduce", inputs, DataType.FP16, ReduceOp.SUM).measurement
+            outcome = runner.run("allreduce", inputs, DataType.FP16, ReduceOp.SUM, seed=seed)
         finally:
             spinner.stop()
+    return outcome.measurement
+
+
+def _tell_failure(
+    item: Measurement, size: int, json_path: str | None, config: Config, table: TextTable
+) -> NoReturn:
+    """There are no steps of a collective that failed or came out wrong; one record says so."""
+    table.line(f"# status {item.status}, {shown(item.wrong)} elements wrong: no steps to explain")
+    result = _result(config, "rtl", item.seed, wrong=item.wrong, status=item.status)
+    columns = ("step", "start_cycle", "end_cycle", *(f"{name}_cycles" for name in PARTS))
+    record = result.as_dict(message_bytes=size, **dict.fromkeys(columns))
+    write_json(json_path, f"explain {item.op}", config, [record])
+    sys.exit(EXIT_WRONG)
+
+
+def _moments(item: Measurement) -> tuple[int, dict[str, int], int]:
     assert item.arrived is not None
     assert item.visible is not None
-    return measured_spans(config, item.arrived, item.counters[0], item.visible, rows)
+    return item.arrived, item.counters[0], item.visible
 
 
-def _record(config: Config, span: Span, backend: str, size: int, seed: int) -> dict[str, Any]:
-    result = Result(
+def _result(config: Config, backend: str, seed: int | None, **more: Any) -> Result:
+    return Result(
         op="allreduce",
         algo="scin",
         backend=backend,
         dtype="fp16",
         redop="sum",
         endpoints=config.system.endpoints,
+        sync_included=True,
+        seed=seed,
+        **more,
+    )
+
+
+def _record(config: Config, span: Span, backend: str, size: int, seed: int) -> dict[str, Any]:
+    result = _result(
+        config,
+        backend,
+        seed if backend == "rtl" else None,
         cycles=span.cycles,
         time_s=span.cycles / (config.isa.clock_MHz * 1e6),
         status="OK",
-        sync_included=True,
-        seed=seed if backend == "rtl" else None,
     )
     parts = {f"{name}_cycles": getattr(span, name) for name in PARTS}
     return result.as_dict(

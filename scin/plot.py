@@ -133,6 +133,10 @@ def covered(lines: Sequence[Line]) -> dict[str, str]:
 
 def _scale(axes, panel: Panel) -> None:
     places = sorted({x for line in panel.lines if not line.marks_only for x, _ in line.points})
+    if not any(line.points for line in panel.lines):
+        # A scale of nothing cannot be drawn: everything has failed.
+        axes.text(0.5, 0.5, "no results", transform=axes.transAxes, ha="center")
+        return
     if panel.log_x:
         axes.set_xscale("log", base=2)
         if panel.sizes:
@@ -239,7 +243,9 @@ def plot_bandwidth(
     lines = []
     for algo, sent in dict.fromkeys((item.algo, item.wire_format) for item in results):
         mine = [item for item in results if (item.algo, item.wire_format) == (algo, sent)]
-        points: list[Point] = [(item.size_bytes, item.algbw_GBps or 0.0) for item in mine]
+        points: list[Point] = [
+            (item.size_bytes, item.algbw_GBps) for item in mine if item.algbw_GBps is not None
+        ]
         lines.append(Line(f"{algo} {sent}", points))
     rate = config.link.gigabytes_per_second * config.system.switches
     panel = Panel(
@@ -258,7 +264,9 @@ def plot_dma(target: str, title: str, measurements: list[DmaMeasurement]) -> Non
     lines = []
     for name, ahead in dict.fromkeys((i.variant, i.prelaunch) for i in measurements):
         mine = [i for i in measurements if (i.variant, i.prelaunch) == (name, ahead)]
-        points: list[Point] = [(item.size_bytes, item.time_s * 1e6) for item in mine]
+        points: list[Point] = [
+            (item.size_bytes, item.microseconds) for item in mine if item.microseconds is not None
+        ]
         label = name + (", launched ahead" if ahead else "")
         lines.append(Line(label, points, style=names.index(name), dash=int(ahead)))
     panel = Panel("size", "time (us)", lines, log_y=True, sizes=True)

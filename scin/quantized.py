@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -21,6 +22,7 @@ from models.quantized_allreduce import (
     to_blocks,
 )
 from models.wire import busiest_link_bytes
+from scin.report.predicted import wire_format
 from scin.runner import CollectiveRunner, Measurement
 
 OPERATIONS = ("allreduce", "reduce", "reducescatter")
@@ -80,8 +82,8 @@ def run_quantized(
     if exponent is None:
         agreement, maximum = _agree(runner, tensors, tensor_type, synchronise, seed)
         if agreement.status != Status.OK.name:
-            nothing = [np.empty(0, np.uint16) for _ in tensors]
-            return QuantizedOutcome(replace(agreement, op=operation), nothing)
+            sent = wire_format(config, data_type)
+            return _failed_before(operation, tensors, sent, agreement)
         exponent = exponent_within_reach(golden, maximum, len(tensors))
     values = [values_of(tensor, tensor_type) for tensor in tensors]
     blocks = [
@@ -129,6 +131,24 @@ def run_quantized(
     return QuantizedOutcome(measurement, outputs)
 
 
+def _failed_before(
+    operation: str, tensors: list[np.ndarray], sent: str, agreement: Measurement
+) -> QuantizedOutcome:
+    """The collective that was asked for did not run, because the agreement failed."""
+    measurement = replace(
+        agreement,
+        op=operation,
+        algo="scin-inq",
+        redop=ReduceOp.SUM.name.lower(),
+        size_bytes=tensors[0].nbytes,
+        count=tensors[0].size,
+        wire_format=sent,
+        wire_bytes=None,
+        wrong=None,
+    )
+    return QuantizedOutcome(measurement, [np.empty(0, np.uint16) for _ in tensors])
+
+
 def _agree(
     runner: CollectiveRunner,
     tensors: list[np.ndarray],
@@ -149,15 +169,15 @@ def _with_agreement(measurement: Measurement, agreement: Measurement) -> Measure
     """``measurement`` with the All-Reduce before it: cycles, bytes, flits, records and errors of
     both."""
 
-    def both(name: str) -> int | None:
+    def both(name: str) -> Any:
         first, second = getattr(agreement, name), getattr(measurement, name)
         return None if first is None or second is None else first + second
 
     return replace(
         measurement,
-        cycles=measurement.cycles + agreement.cycles,
+        cycles=both("cycles"),
         agreement_cycles=agreement.cycles,
-        time_s=measurement.time_s + agreement.time_s,
+        time_s=both("time_s"),
         wire_bytes=both("wire_bytes"),
         wrong=both("wrong"),
         counters=agreement.counters + measurement.counters,

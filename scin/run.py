@@ -15,6 +15,7 @@ from hw.formats.data_type import DataType
 from hw.spec.buildable import check_buildable
 from hw.spec.config import Config
 from hw.spec.instruction import ReduceOp
+from hw.spec.status import Status
 from scin.collectives import reduces
 from scin.driver import Driver
 from scin.files import OutputFile, OutputFolder, check_folder, takes_stdout
@@ -207,13 +208,16 @@ def run(
                 for kind in rates:
                     struck = simulator.disturbances(kind)
                     table.line(f"# fault {kind.name.lower()}: struck {struck} times so far")
-                if steps:
+                if steps and not measurement.failed:
                     print_steps(table, config, measurement)
         if waveform is not None:
             print_waveform(table, waveform)
-        if output is not None:
+        failed = any(record["status"] != Status.OK.name for record in records)
+        if output is not None and failed:
+            table.line(f"# {output}: nothing written, since the collective failed")
+        elif output is not None:
             write_tensors(Path(output), outputs, shape, like.file_type)
-    if any(record["wrong"] or record["status"] != "OK" for record in records):
+    if failed or any(record["wrong"] for record in records):
         sys.exit(EXIT_WRONG)
 
 
@@ -230,6 +234,11 @@ def check_steps(config: Config, operation: str, data_type: DataType | None, size
     quantized = data_type is not None and is_block_scaled(data_type)
     if operation != "allreduce" or quantized or size > one_wave:
         raise InputError(f"--steps: only for an unquantized allreduce of at most {one_wave} B")
+    if config.endpoint.shuffle_slots > 1:
+        raise InputError(
+            "--steps: only where endpoint.shuffle_slots = 1; memories that answer in any order "
+            "have no closed form"
+        )
 
 
 def print_steps(table: Table, config: Config, measurement: Measurement) -> None:

@@ -29,7 +29,6 @@ BYTES = "bytes"
 class Measurement(CollectiveResult):
     """A collective that was run; ``wrong`` counts elements."""
 
-    cycles: int
     counters: list[dict[str, int]] = field(default_factory=list)
     """Completion records: cycles of the accelerator's counter, in order of completion."""
     arrived: int | None = None
@@ -147,7 +146,7 @@ class CollectiveRunner:
 
         before = self._payload_flits()
         self.machine.load(footprint)
-        records, arrived, visible = self._execute(program.instructions, synchronise)
+        records, waits, arrived, visible = self._execute(program.instructions, synchronise)
         self.machine.fetch(footprint)
         sent, received = (
             max(now - then for now, then in zip(after, earlier, strict=True))
@@ -163,7 +162,8 @@ class CollectiveRunner:
             int((memory[:footprint].view(unit) != model.memory.view(unit)).sum())
             for memory, model in zip(memories, golden, strict=True)
         )
-        failed = [record for record in records if record.status != Status.OK]
+        statuses = [*(record.status for record in records), *waits]
+        status = next((status for status in statuses if status != Status.OK), Status.OK)
         algo = "scin" if scales is None else "scin-inq"
         moved = size if scales is None else size + size // block_format(config, data_type).ratio
         measurement = Measurement(
@@ -180,7 +180,7 @@ class CollectiveRunner:
             wire_bytes=busiest_link_bytes(operation, algo, endpoints, moved),
             link_GBps=config.link.gigabytes_per_second,
             wrong=wrong,
-            status=failed[0].status.name if failed else Status.OK.name,
+            status=status.name,
             sync_included=timed,
             seed=seed,
             counters=[asdict(record) | {"status": record.status.name} for record in records],
@@ -209,9 +209,9 @@ class CollectiveRunner:
 
     def _execute(
         self, instructions: list[Instruction], synchronise: bool
-    ) -> tuple[list[Record], int | None, int | None]:
-        """Submit, synchronise, wait: the records; if synchronised also the cycles at which
-        the last arrival left and the last flag became visible."""
+    ) -> tuple[list[Record], list[Status], int | None, int | None]:
+        """Submit, synchronise, wait: the records; if synchronised also how every endpoint's wait
+        ended, and the cycles at which the last arrival left and the last flag became visible."""
         driver, members = self.driver, range(self.config.system.endpoints)
         for instruction in instructions:
             driver.submit(instruction)
@@ -221,12 +221,11 @@ class CollectiveRunner:
         reporting = [item for item in instructions if item["opcode"] != Opcode.SCALES]
         records = [driver.wait_completion() for _ in reporting]
         if not synchronise:
-            return records, None, None
-        for endpoint in members:
-            driver.wait_flag(endpoint)
+            return records, [], None, None
+        waits = [driver.wait_flag(endpoint) for endpoint in members]
         moments = [driver.endpoint_moments(i, ("ARRIVED_AT", "VISIBLE_AT")) for i in members]
         arrived, visible = (max(times) for times in zip(*moments, strict=True))
-        return records, arrived, visible
+        return records, waits, arrived, visible
 
 
 def _accelerator_cycles(records: list[Record]) -> int:

@@ -104,12 +104,18 @@ def _us(seconds: float) -> float:
     return seconds * 1e6
 
 
+def _time(item: DmaMeasurement) -> float:
+    if item.time_s is None:
+        raise RuntimeError(f"{item.op} {item.variant} of {item.size_bytes} B: {item.status}")
+    return item.time_s
+
+
 def error(platform: Platform, item: DmaMeasurement) -> float:
     """Of the model's total, relative to the measurement."""
     model = predict(
         platform, item.op, item.variant, item.size_bytes, prelaunch=item.prelaunch
     ).total
-    return model / item.time_s - 1
+    return model / _time(item) - 1
 
 
 def main() -> None:
@@ -138,7 +144,7 @@ def main() -> None:
                     off = error(platform, item)
                     print(
                         f"{operation:10} {variant + '_pl' * ahead:10}{item.size_bytes:14}"
-                        f"{_us(item.time_s):11.3f}{_us(item.time_s) * (1 + off):12.3f}{off:8.1%}"
+                        f"{_us(_time(item)):11.3f}{_us(_time(item)) * (1 + off):12.3f}{off:8.1%}"
                     )
 
 

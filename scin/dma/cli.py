@@ -202,7 +202,7 @@ def _sweep(
                 item = measure(name, size, ahead)
                 if name == "pcpy" and not ahead:
                     reference = item.time_s
-                if reference is not None:
+                if reference is not None and item.time_s is not None:
                     item = dataclasses.replace(item, speedup_vs_pcpy=reference / item.time_s)
                 table.measurement(item)
                 measurements.append(item)

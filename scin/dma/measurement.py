@@ -15,20 +15,26 @@ class DmaMeasurement(Result):
 
     op: str
     size_bytes: int
-    time_s: float
     algo: str | None = "dma"
     sync_included: bool | None = True
     variant: str
     prelaunch: bool
     platform: str
-    phases: Phases
+    phases: Phases | None
+    """None of what failed."""
     speedup_vs_pcpy: float | None = None
     injected_flits: list[int] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.failed:
+            self.phases = self.speedup_vs_pcpy = None
 
     def as_dict(self, **more: Any) -> dict[str, Any]:
         record = super().as_dict(**more)
         phases = record.pop("phases")
-        return record | {"phases_s": dict(zip(PHASES, phases.as_tuple(), strict=True))}
+        parts = None if phases is None else dict(zip(PHASES, phases.as_tuple(), strict=True))
+        return record | {"phases_s": parts}
 
 
 PHASES = ("control", "schedule", "copy", "sync")

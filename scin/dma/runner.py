@@ -88,7 +88,7 @@ class DmaRunner:
             wrong=self._wrong(plan, before),
             status=status.name,
             seed=seed,
-            phases=self._phases(plan, origin, released, finished),
+            phases=self._phases(plan, origin, released, finished) if status == Status.OK else None,
             injected_flits=injected,
         )
 
@@ -133,7 +133,7 @@ class DmaRunner:
             if mine:
                 waiter.start(launched + waiter.interval)
         timeline.run(limit=1 << 40)
-        status = next((w.status for w in waiters if w.status != Status.OK), Status.OK)
+        status = next((w.status for w in waiters if w.status != Status.OK), self.failure())
         if status != Status.OK:
             for engine in self.engines.values():
                 engine.reset()

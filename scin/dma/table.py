@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from scin.dma.measurement import DmaMeasurement
+from scin.dma.measurement import PHASES, DmaMeasurement
 from scin.report.record import shown
 from scin.table import Column, TextTable
 
@@ -33,6 +33,8 @@ class DmaTable(TextTable):
 
     def measurement(self, item: DmaMeasurement) -> None:
         phases = item.phases
+        parts = [None] * len(PHASES) if phases is None else phases.as_tuple()
+        share = None if phases is None else phases.non_copy_share
         self.row(
             [
                 str(item.size_bytes),
@@ -42,8 +44,8 @@ class DmaTable(TextTable):
                 shown(item.wrong),
                 shown(item.cycles),
                 shown(item.util, ".2%"),
-                *(f"{1e6 * value:.3f}" for value in phases.as_tuple()),
-                f"{phases.non_copy_share:.1%}",
+                *(shown(None if value is None else 1e6 * value, ".3f") for value in parts),
+                shown(share, ".1%"),
                 shown(item.speedup_vs_pcpy, ".2f"),
             ]
         )

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from hw.spec.config import Config
+from hw.spec.status import Status
 from models.dma.platform import Platform
 from models.wire import bus_factor
 
@@ -37,8 +38,9 @@ class Result:
 
     ``size_bytes`` counts as nccl-tests does; ``wire_bytes`` is what the busiest link carries of
     it (:mod:`models.wire`), and ``link_GBps`` what that link could carry. Rates follow from them;
-    they are None where something is missing or nothing took any time. Subclasses add fields,
-    which are part of the record.
+    they are None where something is missing or nothing took any time. What failed has no time,
+    so no rates either: the times that its hardware keeps are those of whatever ran before.
+    Subclasses add fields, which are part of the record.
     """
 
     op: str | None = None
@@ -56,6 +58,14 @@ class Result:
     status: str | None = None
     sync_included: bool | None = None
     seed: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.failed:
+            self.cycles = self.time_s = None
+
+    @property
+    def failed(self) -> bool:
+        return self.status not in (None, Status.OK.name)
 
     @property
     def microseconds(self) -> float | None:
@@ -101,7 +111,6 @@ class CollectiveResult(Result):
     algo: str
     endpoints: int
     size_bytes: int
-    time_s: float
     sync_included: bool
     count: int
     """Elements."""
@@ -113,6 +122,11 @@ class CollectiveResult(Result):
     agreement_cycles: int | None = None
     """Part of ``cycles``: the All-Reduce of one value per rank by which the ranks of a
     quantized collective agree on a common exponent; 0 where the format needs none."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.failed:
+            self.error = self.agreement_cycles = None
 
 
 def shown(value: float | None, form: str = "") -> str:
