@@ -28,6 +28,7 @@ from typing import BinaryIO
 import click
 
 from scin.errors import InputError
+from scin.terminal import check_stdout
 
 STDOUT = "-"
 MOST_LINKS = 40
@@ -282,7 +283,10 @@ class OutputFile(click.ParamType):
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
         name = option_name(param)
-        if self.dash and takes_stdout(value):
+        to_stdout = takes_stdout(value)
+        if to_stdout:
+            check_stdout()
+        if self.dash and to_stdout:
             value = STDOUT
         else:
             check_file(name, value)
