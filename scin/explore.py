@@ -123,6 +123,7 @@ def read_space(path: Path) -> Space:
     for name, values in table.items():
         if not isinstance(values, list) or not values:
             raise InputError(f"{path}: fields.{name!r}: must be a list of values")
+        refuse_repetition(f"fields.{name!r}: value", values)
         fields[name] = tuple(values)
     sizes = tuple(parse_size(str(size)) for size in tree["sizes"])
     for size in sizes:
@@ -230,6 +231,8 @@ def explore(
             raise InputError(f"workers {workers}: must be at least 1")
         space = read_space(description)
         points = list(space.points())
+        # A value that no file can hold is found before anything is computed.
+        encoded(target, [point.row for point in points])
         journal = Journal(target)
         known = journal.read()
         missing = [point for point in points if point.key not in known]
@@ -249,7 +252,7 @@ def explore(
                     journal.append(entries)
                     progress.advance(task, len(batch))
         rows = [known[point.key] for point in points]
-        _write(target, rows)
+        write_file(target, encoded(target, rows))
         write_json(json_path, "explore", None, [as_record(row) for row in rows])
         journal.remove()
 
@@ -280,11 +283,21 @@ def _run(
             cluster.close()
 
 
-def _write(target: Path, rows: list[dict[str, Any]]) -> None:
-    table = pyarrow.Table.from_pylist(rows)
+def encoded(target: Path, rows: list[dict[str, Any]]) -> bytes:
+    """The rows as the file ``target`` holds them."""
+    parquet = target.suffix.lower() == ".parquet"
     buffer = BytesIO()
-    if target.suffix.lower() == ".parquet":
-        pyarrow.parquet.write_table(table, buffer)
-    else:
-        pyarrow.csv.write_csv(table, buffer)
-    write_file(target, buffer.getvalue())
+    try:
+        if parquet:
+            pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), buffer)
+        else:
+            cells = [{name: as_cell(value) for name, value in row.items()} for row in rows]
+            pyarrow.csv.write_csv(pyarrow.Table.from_pylist(cells), buffer)
+    except pyarrow.ArrowException as error:
+        raise InputError(f"output {target}: cannot hold the values: {error}") from error
+    return buffer.getvalue()
+
+
+def as_cell(value: Any) -> Any:
+    """CSV has no lists: they are written as JSON."""
+    return json.dumps(value) if isinstance(value, list | dict) else value

@@ -217,7 +217,7 @@ def parse_list(what: str, text: str, known: Iterable[str]) -> list[str]:
     return names
 
 
-def refuse_repetition(what: str, names: Sequence[str]) -> None:
+def refuse_repetition(what: str, names: Sequence[Any]) -> None:
     for name in names:
         if names.count(name) > 1:
             raise InputError(f"{what} {name!r}: is named {names.count(name)} times")

@@ -2,6 +2,7 @@
 
 import csv
 import itertools
+import json
 
 import pyarrow.parquet
 import pytest
@@ -12,6 +13,7 @@ from hw.spec.config import PRESET_FOLDER, load
 from models.baselines.algorithms import ALGORITHMS as BASELINES
 from models.simulator.collective import allreduce
 from scin import explore
+from scin.errors import InputError
 from scin.main import main
 from scin.study import STUDIES
 
@@ -227,6 +229,34 @@ def test_explore_goes_on_only_from_the_same_contents(tmp_path, monkeypatch):
     assert "is no journal of an exploration" in refused.output
 
 
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_explore_values_of_every_type(tmp_path, monkeypatch, ending):
+    """Lists, also empty ones, truth values, and whole numbers beside others."""
+    monkeypatch.setattr(explore, "_run", lambda points, *_: [(points, explore.compute(points))])
+    description, output = tmp_path / "space.toml", tmp_path / f"points.{ending}"
+    description.write_text(
+        'config = "tiny"\nsizes = [1024]\nalgorithms = ["ring"]\n[fields]\n'
+        '"isa.block_formats" = [[], ["int8", "nvfp4"]]\n'
+        '"link.gigabytes_per_second" = [1, 1.5]\n"isa.average" = [true, false]\n'
+    )
+    result = scin("explore", description, "--output", output, "--quiet", "--json", "-")
+    assert result.exit_code == 0, result.output
+    assert len(checked_records(result.stdout)) == 8
+    if ending == "parquet":
+        lists = [row["isa.block_formats"] for row in pyarrow.parquet.read_table(output).to_pylist()]
+    else:
+        with output.open() as file:
+            lists = [json.loads(row["isa.block_formats"]) for row in csv.DictReader(file)]
+    assert lists == [[]] * 4 + [["int8", "nvfp4"]] * 4
+
+
+def test_explore_refuses_what_no_file_can_hold(tmp_path):
+    """Before anything is computed."""
+    target = tmp_path / "x.parquet"
+    with pytest.raises(InputError, match=r"output .*x.parquet: cannot hold the values: "):
+        explore.encoded(target, [{"a": 1}, {"a": ["x"]}])
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -263,6 +293,9 @@ def test_bad_input(arguments, message):
         (('"scin", "ring"', '"scin", "star"'), "algorithm 'star'"),
         (("[4, 8]", "[3]"), "isa.waves = 3: must be a power of two"),
         (("[4, 8]", "[]"), "must be a list of values"),
+        (("[4, 8]", "[4, 8, 4]"), "fields.'isa.waves': value 4: is named 2 times"),
+        (("[4, 8]", "[2026-11-27]"), "must be of type int"),
+        (("[4, 8]", "[{}]"), "must be of type int"),
         (('"isa.waves"', '"isa.wave"'), "isa.wave: unknown field"),
         (("sizes", "size"), "size, sizes"),
     ],
