@@ -207,6 +207,11 @@ def refuse_options(why: str, *names: str) -> None:
             raise InputError(f"{item.opts[0]}: does nothing here: {why}")
 
 
+def overrides() -> dict[str, Any]:
+    """Fields that the user set for the running command, and to what."""
+    return dict(map(parse_override, click.get_current_context().params.get("overrides", ())))
+
+
 def parse_list(what: str, text: str, known: Iterable[str]) -> list[str]:
     """Names separated by commas, each among ``known`` and written once."""
     known, names = list(known), text.split(",")

@@ -9,8 +9,10 @@ import pytest
 from click.testing import CliRunner
 
 from cocotb_tests.support.records import checked_records
+from cocotb_tests.support.stages import light_stages
 from hw.spec.config import PRESET_FOLDER, load
 from models.baselines.algorithms import ALGORITHMS as BASELINES
+from models.prediction import predict
 from models.simulator.collective import allreduce
 from scin import explore
 from scin.errors import InputError
@@ -59,6 +61,54 @@ def test_study(tmp_path, name):
     assert len({item["line"] for item in found}) > 1
     assert all(item["time_s"] > 0 for item in found)
     assert plot.stat().st_size > 10_000
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_study_refuses_to_vary_what_is_set(name, monkeypatch, tmp_path):
+    """Every field in which the systems of a study differ is its own; others may be set."""
+    base, systems = load("tiny"), []
+
+    def seen(config, algorithm, size, *rest):
+        systems.append(config)
+        return predict(config, "ring", size, *rest)
+
+    with light_stages(tmp_path):
+        monkeypatch.setattr("scin.study.predict", seen)
+        list(STUDIES[name].points(base))
+    flat = [fields_of(system) for system in systems]
+    varied = {field for field in fields_of(base) if len({str(each[field]) for each in flat}) > 1}
+    assert varied == set(STUDIES[name].varies)
+    monkeypatch.setattr("scin.study.compile_simulator", None)
+    for field in STUDIES[name].varies:
+        value = str(fields_of(base)[field]).lower()
+        result = scin("study", name, "--config", "tiny", "--set", f"{field}={value}")
+        assert result.exit_code == 2, result.output
+        assert result.output == f"scin: set {field}: study {name} varies it\n"
+
+
+def fields_of(config):
+    return {
+        f"{section}.{name}": value
+        for section, values in config.as_dict().items()
+        if section != "name"
+        for name, value in values.items()
+    }
+
+
+def test_study_of_latencies_that_no_cycle_can_tell_apart(monkeypatch):
+    """Each point is at the latency that was simulated, and no latency is there twice."""
+    monkeypatch.setattr("scin.study.predict", quick)
+    monkeypatch.setattr("scin.study.compile_simulator", lambda *given: None)
+    slow = ("--set", "isa.clock_MHz=10", "--set", "link.gigabytes_per_second=0.16")
+    found = records("study", "latency", "--config", "tiny", *slow)
+    # Six cycles are the least: 100, 200 and 400 ns are fewer.
+    assert [item["x"] for item in found] == [600, 800] * 4
+    found = records("study", "latency", "--config", "ecp5")
+    assert [item["x"] for item in found[:4]] == pytest.approx([100, 200, 400, 800])
+
+
+def quick(config, algorithm, *rest):
+    return predict(config, "ring", *rest)
 
 
 def test_llm(tmp_path):
