@@ -429,6 +429,69 @@ def test_two_outputs_are_not_one(tmp_path):
     assert not target.exists()
 
 
+ONE_FILE = {
+    "tensors": (("run", "allreduce", *TINY, "--output", "o", "--json", "o/endpoint0.npy"), "json"),
+    "waveform": (
+        ("run", "allreduce", *TINY, "--output", "o", "--wave", "o/link.fst"),
+        "wave",
+    ),
+    "tensors of one run": (("run", "allreduce", *TINY, "--output", "twins"), "output"),
+    "save file": (("run", "allreduce", *TINY, "--wave", "w.fst", "--json", "w.gtkw"), "json"),
+    "fallback": (("run", "allreduce", *TINY, "--wave", "w.fst", "--json", "w.vcd"), "json"),
+    "save file of the fallback": (
+        ("run", "allreduce", *TINY, "--wave", "w.fst", "--json", "./o/../w.gtkw"),
+        "json",
+    ),
+    "manifest": (("emit", *TINY, "--output", "o", "--json", "o/tiny_switch.json"), "json"),
+    "Verilog": (("emit", *TINY, "--output", "new", "--json", "o/later"), "json"),
+    "journal": (("explore", "s.toml", "--output", "x.csv", "--json", ".x.csv.journal"), "json"),
+    "hard link": (
+        ("compare", "--algo", "ring", "--json", "hard1.svg", "--plot", "hard2.svg"),
+        "json",
+    ),
+}
+"""Commands two of whose outputs are one file, and the option that comes first."""
+
+
+@pytest.mark.parametrize("name", ONE_FILE)
+def test_outputs_in_folders_and_beside_others_are_distinct(name, quick, tmp_path, monkeypatch):
+    """Files that a folder or a waveform brings along are outputs as well."""
+    for stage in ("scin.run.Simulator", "scin.explore._run", "scin.emit._verilog"):
+        monkeypatch.setattr(stage, never)
+    monkeypatch.setattr("scin.compare.predict", never)
+    monkeypatch.chdir(tmp_path)
+    for folder in ("o", "twins", "new"):
+        os.mkdir(folder)
+    os.symlink("endpoint0.npy", "o/link.fst")
+    os.symlink("endpoint0.npy", "twins/endpoint1.npy")
+    os.symlink("../new/tiny_switch.v", "o/later")
+    Path("hard1.svg").touch()
+    os.link("hard1.svg", "hard2.svg")
+    Path("s.toml").write_text(SPACE)
+    given, first = ONE_FILE[name]
+    before = sorted(tmp_path.rglob("*"))
+    result = CliRunner().invoke(main, given)
+    assert result.exit_code == BAD_INPUT, result.output
+    assert result.stdout == ""
+    assert_one_line(result, f"is where --{first} is written")
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_older_results_are_not_mixed_with_new_ones(tmp_path, monkeypatch):
+    """A reduction to one endpoint, or of fewer of them, leaves no file that it did not write."""
+    monkeypatch.setattr("scin.run.Simulator", never)
+    folder = tmp_path / "out"
+    folder.mkdir()
+    for operation, stale in (("reduce", "endpoint1.npy"), ("allreduce", "endpoint2.npy")):
+        (folder / stale).write_bytes(b"older")
+        given = ("run", operation, *TINY, "--size", "256", "--output", str(folder))
+        result = CliRunner().invoke(main, given)
+        assert result.exit_code == BAD_INPUT, result.output
+        assert_one_line(result, f"output {folder}: holds {stale} of another run")
+        assert [path.name for path in folder.iterdir()] == [stale]
+        (folder / stale).unlink()
+
+
 def test_results_outlive_a_failure(quick, tmp_path, monkeypatch):
     """Records of the sizes before the one that failed are written, and a plot's failure does not
     lose them."""

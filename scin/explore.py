@@ -27,7 +27,7 @@ from models.prediction import ALGORITHMS, predict
 from models.simulator.timing import Timing
 from scin.cache import digest
 from scin.compilation import compile_simulator
-from scin.files import OutputFile, place_of, reason, write_file
+from scin.files import OutputFile, claim_file, place_of, reason, write_file
 from scin.options import (
     Command,
     InputError,
@@ -165,7 +165,9 @@ class Journal:
     def __init__(self, output: Path) -> None:
         place = place_of(output)
         self.path = place.path.with_name(f".{place.path.name}.journal")
-        if not place.ordinary:
+        if place.ordinary:
+            claim_file("output", self.path)
+        else:
             self.path = Path(os.devnull)
 
     def read(self) -> dict[str, dict[str, Any]]:

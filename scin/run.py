@@ -49,7 +49,8 @@ from scin.tensors import (
     random_bytes,
     random_tensors,
     read_tensors,
-    tensor_file,
+    refuse_older_results,
+    result_files,
     write_tensors,
 )
 from scin.untyped import OPERATIONS as UNTYPED_OPERATIONS
@@ -157,7 +158,8 @@ def run(
     like = tensors or as_written(data_type, counts[0])
     if output is not None:
         shape = output_shape(operation, like.shape, endpoints)
-        files = [tensor_file(index) for index in range(endpoints)]
+        files = result_files(operation, endpoints)
+        refuse_older_results(output, files)
         room = len(files) * math.prod(shape) * like.file_type.itemsize
         check_folder("output", output, files, room=room)
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from hw.formats import is_block_scaled
 from hw.formats.data_type import DataType
+from scin.collectives import ROOT
 from scin.errors import InputError
 from scin.files import make_folder, write_file
 
@@ -162,6 +163,23 @@ def output_shape(operation: str, shape: tuple[int, ...], endpoints: int) -> tupl
 def tensor_file(endpoint: int) -> str:
     """Name of the file that holds the result of an endpoint."""
     return f"endpoint{endpoint}.npy"
+
+
+def result_files(operation: str, endpoints: int) -> list[str]:
+    """Names of the files that hold the result of ``operation``."""
+    holders = [ROOT] if operation == "reduce" else range(endpoints)
+    return [tensor_file(index) for index in holders]
+
+
+def refuse_older_results(folder: str | Path, files: list[str]) -> None:
+    """Raise :class:`InputError` if a folder holds results beside ``files``: of another run, they
+    would pass for results of this one."""
+    for name in sorted(path.name for path in Path(folder).glob("endpoint*.npy")):
+        if re.fullmatch(r"endpoint\d+\.npy", name) and name not in files:
+            raise InputError(
+                f"output {folder}: holds {name} of another run, which this one does not write: "
+                "remove it, or name another folder"
+            )
 
 
 def write_tensors(
