@@ -258,6 +258,8 @@ def _refuse_idle_options(*, only_status: bool, simulated: bool) -> None:
 
 
 def _parse_ports(ports: tuple[str, ...], partition: Any, simulated: bool) -> dict[str, str]:
+    from fpga.host import check_url
+
     names = [item.name for item in partition.boards]
     given: dict[str, str] = {}
     if simulated and ports:
@@ -268,6 +270,10 @@ def _parse_ports(ports: tuple[str, ...], partition: Any, simulated: bool) -> dic
             raise InputError(f"port {text!r}: must be BOARD=PORT, BOARD one of {', '.join(names)}")
         if name in given:
             raise InputError(f"port {text!r}: {name} has {given[name]} already")
+        try:
+            check_url(url)
+        except InputError as error:
+            raise InputError(f"port {text!r}: {error}") from error
         given[name] = url
     missing = [name for name in names if name not in given]
     if missing and not simulated:
