@@ -20,7 +20,7 @@ from models.simulator.work import Instruction, Traffic
 from models.wire import busiest_link_bytes
 from scin.compilation import compile_simulator
 from scin.files import takes_stdout
-from scin.options import Command, InputError, common, overrides, plot_option, recorded
+from scin.options import Command, InputError, common, plot_option, recorded, set_fields
 from scin.plot import Line, Panel, plot_panels
 from scin.progress import Stages
 from scin.report.predicted import ELEMENT_BYTES, result_of
@@ -261,7 +261,7 @@ def study(
     if name not in STUDIES:
         raise InputError(f"study {name!r}: must be one of {', '.join(STUDIES)}")
     chosen = STUDIES[name]
-    for field in overrides():
+    for field in set_fields():
         if field in chosen.varies:
             raise InputError(f"set {field}: study {name} varies it")
     table = TextTable(COLUMNS, quiet=quiet, error=takes_stdout(json_path, plot))

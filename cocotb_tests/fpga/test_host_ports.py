@@ -203,10 +203,8 @@ def fpga_build(monkeypatch, *arguments):
     def report(partition, design, progress, stop):
         built.append(design.name)
         used = Utilisation(1, 2, 3, 4)
-        return BuildReport(
-            design.name, "board", "device", design.users, 80.0, 81.0, 12.0, "a", "b", used, "0" * 64,
-            "x.bit",
-        )  # fmt: skip
+        figures = (80.0, 81.0, 12.0, "a", "b", used)
+        return BuildReport(design.name, "x", "y", design.users, *figures, "0" * 64, "x.bit")
 
     monkeypatch.setattr("fpga.build.build_design", report)
     return built, CliRunner().invoke(main, ["fpga", "build", *arguments])
