@@ -1,6 +1,7 @@
 """compare, study, llm, explain, explore, sweep --backend sim: output, plots, bad input."""
 
 import csv
+import dataclasses
 import itertools
 import json
 
@@ -12,7 +13,8 @@ from cocotb_tests.support.records import checked_records
 from cocotb_tests.support.stages import light_stages
 from hw.spec.config import PRESET_FOLDER, load
 from models.baselines.algorithms import ALGORITHMS as BASELINES
-from models.prediction import predict
+from models.baselines.parameters import Parameters
+from models.prediction import ALGORITHMS, predict
 from models.simulator.collective import allreduce
 from scin import explore
 from scin.errors import InputError
@@ -44,6 +46,23 @@ def test_compare(tmp_path):
         assert item["busbw_GBps"] == pytest.approx(item["algbw_GBps"] * 14 / 8)
     text = plot.read_text()
     assert all(label in text for label in ("size", "algorithm bandwidth (GB/s)", "ring"))
+
+
+def test_parameters_name_the_algorithms_that_they_change(tmp_path):
+    """All of them, and no other."""
+    config, plain = load("tiny"), Parameters()
+    other = {"fence": "endpoint", "nvls_outstanding_bytes": 1}
+    with light_stages(tmp_path):
+        for item in dataclasses.fields(Parameters):
+            value = other.get(item.name, 3.0)
+            changed = dataclasses.replace(plain, **{item.name: value})
+            found = {
+                name
+                for name in ALGORITHMS
+                if predict(config, name, 4096, plain).seconds
+                != predict(config, name, 4096, changed).seconds
+            }
+            assert found == set(item.metadata["algorithms"]), item.name
 
 
 def test_compare_beside_measured_gpus(tmp_path):
@@ -312,6 +331,16 @@ def test_explore_refuses_what_no_file_can_hold(tmp_path):
     [
         (("compare", "--algo", "star"), "algo 'star': must be among scin"),
         (("compare", "--parameter", "fence=x"), "must be one of none, switch, endpoint"),
+        (
+            ("compare", "--algo", "scin", "--parameter", "nvls_outstanding_bytes=5"),
+            "parameter nvls_outstanding_bytes: does nothing here: it changes nvls, and shown are "
+            "scin, ring",
+        ),
+        (
+            ("compare", "--algo", "nvls", "--parameter", "dma_start_ns=1"),
+            "it changes dma-ring, and",
+        ),
+        (("llm", "--parameter", "dma_start_ns=1"), "and shown are ring, nvls, scin-inq, scin"),
         (("compare", "--inq-format", "fp16"), "must be a block-scaled format"),
         (("compare", "--min", "0"), "min 0: must be positive"),
         (("compare", "--set", "system.endpoints=1"), "system.endpoints = 1: must be at least 2"),
