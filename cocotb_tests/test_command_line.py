@@ -272,6 +272,14 @@ BAD = {
     ),
     "fetch": (("dma", "kvfetch", "--min", "1K"), "--min: does nothing here"),
     "fetch on RTL": (("dma", "kvfetch", "--backend", "rtl"), "by the timing model only"),
+    "chunks": (
+        ("dma", "allgather", *TINY, "--min", "1", "--max", "7", "--factor", "2"),
+        "size 1: must be a multiple of 2 B, one per endpoint",
+    ),
+    "chunks of the model": (
+        ("dma", "alltoall", "--platform", "mi300x", "--min", "4", "--max", "64"),
+        "size 4: must be a multiple of 8 B, one per endpoint",
+    ),
     "platform": (
         ("dma", "p2p", "--platform", "mi300x", "--set", "system.endpoints=2"),
         "--set: does nothing here",

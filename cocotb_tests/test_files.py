@@ -429,6 +429,65 @@ def test_two_outputs_are_not_one(tmp_path):
     assert not target.exists()
 
 
+READ = {
+    "--config": ("compare", "--algo", "ring", "--config", "FILE.toml"),
+    "--config of emit": ("emit", "--config", "FILE.toml"),
+    "--config of build": ("build", "--config", "FILE.toml"),
+    "partition": ("fpga", "plan", "FILE.toml"),
+    "--model": ("llm", "--model", "FILE.toml"),
+    "--profile": ("llm", "--profile", "FILE.csv"),
+    "design space": ("explore", "FILE.toml", "--output", "x.csv"),
+    "its configuration": ("explore", "space.toml", "--output", "x.csv"),
+    "--input": ("run", "allgather", *TINY, "--input", "FILE[01].npy"),
+    "--input of BF16": ("run", "allreduce", *TINY, "--dtype", "bf16", "--input", "FILE[01].npy"),
+}
+"""Commands that read a file of the user's."""
+
+
+@pytest.mark.parametrize("name", READ)
+def test_inputs_that_never_end_or_begin(name, tmp_path, monkeypatch):
+    """A device, a pipe nobody writes to, a folder, and what is too large to be meant."""
+    monkeypatch.chdir(tmp_path)
+    Path("space.toml").write_text(SPACE.replace('"tiny"', '"FILE.toml"'))
+    given = READ[name]
+    word = next((word for word in given if word.startswith("FILE")), "FILE.toml")
+    files = [Path(word.replace("[01]", digit)) for digit in ("0", "1")]
+
+    def large(path):
+        with path.open("wb") as file:
+            file.truncate((1 << 40) + 1)
+
+    for make, message in (
+        (lambda path: path.symlink_to("/dev/zero"), "must be a regular file"),
+        (os.mkfifo, "must be a regular file"),
+        (os.mkdir, "must be a regular file"),
+        (large, "takes 1099511627777 B: must be at most "),
+    ):
+        for path in dict.fromkeys(files):
+            make(path)
+        result = CliRunner().invoke(main, given)
+        assert result.exit_code == BAD_INPUT, result.output
+        assert_one_line(result, files[0], message)
+        for path in dict.fromkeys(files):
+            path.rmdir() if path.is_dir() else path.unlink()
+    assert [path.name for path in tmp_path.iterdir()] == ["space.toml"]
+
+
+def test_profile_that_is_no_table(tmp_path):
+    profile = tmp_path / "profile.csv"
+    profile.write_text("operator,shape,precision,seconds\n" + "x" * 200_000)
+    result = CliRunner().invoke(main, ["llm", "--profile", str(profile)])
+    assert result.exit_code == BAD_INPUT, result.output
+    assert_one_line(result, f"profile {profile}: field larger than field limit")
+
+
+def test_platforms_are_presets(tmp_path):
+    (tmp_path / "x.toml").write_text("[")
+    result = CliRunner().invoke(main, ["dma", "p2p", "--platform", str(tmp_path / "x")])
+    assert result.exit_code == BAD_INPUT, result.output
+    assert_one_line(result, "must be one of fpga4, mi300x")
+
+
 ONE_FILE = {
     "tensors": (("run", "allreduce", *TINY, "--output", "o", "--json", "o/endpoint0.npy"), "json"),
     "waveform": (

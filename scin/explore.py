@@ -22,6 +22,7 @@ import pyarrow.parquet
 from rich.progress import Progress
 
 from hw.spec.config import Config, ConfigError, from_dict, load
+from hw.spec.input_file import read_text
 from models.baselines.parameters import Parameters
 from models.prediction import ALGORITHMS, predict
 from models.simulator.timing import Timing
@@ -105,7 +106,7 @@ class Space:
 def read_space(path: Path) -> Space:
     """Read and check the whole description before anything runs."""
     try:
-        tree = tomllib.loads(path.read_text(encoding="utf-8"))
+        tree = tomllib.loads(read_text(path))
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path}: {error}") from error
     if not {"config", "sizes", "algorithms"} <= set(tree) <= KEYS:

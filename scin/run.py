@@ -143,7 +143,8 @@ def run(
         raise InputError("--output takes one --size, or the tensors of --input")
     tensors = None
     if pattern is not None:
-        tensors = read_tensors(pattern, data_type, endpoints)
+        memory = config.endpoint.memory_bytes
+        tensors = read_tensors(pattern, data_type, endpoints, memory_bytes=memory)
         if dtype is None:
             tensors = as_floating(tensors)
             data_type = tensors.tensor_type
