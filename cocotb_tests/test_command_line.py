@@ -3,6 +3,7 @@
 import json
 import pickle
 
+import click
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -11,6 +12,7 @@ from cocotb_tests.support.records import RECORD_FIELDS, checked, checked_records
 from hw.spec.instruction import DataType, ReduceOp
 from models.formats.floating import reduce
 from scin.collectives import reduces
+from scin.files import OutputFile, OutputFolder
 from scin.main import main
 
 TINY = ("--config", "tiny")
@@ -264,8 +266,20 @@ BAD = {
     "operator": (("run", "broadcast", *TINY, "--redop", "max"), "broadcast does not reduce"),
     "seed": (("compare", "--seed", "2"), "--seed: does nothing here"),
     "steps": (("run", "reduce", *TINY, "--steps"), "only for an unquantized allreduce"),
+    "silent steps": (
+        ("run", "allreduce", *TINY, "--size", "128", "--steps", "--quiet"),
+        "--steps: does nothing here: --quiet prints nothing",
+    ),
     "fetch": (("dma", "kvfetch", "--min", "1K"), "--min: does nothing here"),
     "fetch on RTL": (("dma", "kvfetch", "--backend", "rtl"), "by the timing model only"),
+    "chunks": (
+        ("dma", "allgather", *TINY, "--min", "1", "--max", "7", "--factor", "2"),
+        "size 1: must be a multiple of 2 B, one per endpoint",
+    ),
+    "chunks of the model": (
+        ("dma", "alltoall", "--platform", "mi300x", "--min", "4", "--max", "64"),
+        "size 4: must be a multiple of 8 B, one per endpoint",
+    ),
     "platform": (
         ("dma", "p2p", "--platform", "mi300x", "--set", "system.endpoints=2"),
         "--set: does nothing here",
@@ -274,6 +288,53 @@ BAD = {
     "cores": (("sweep", "allreduce", *TINY, "--algo", "ring", "--backend", "rtl"), "RTL runs scin"),
     "top": (("emit", *TINY, "--top", "moon"), "top 'moon'"),
 }
+
+
+WITH_FAULTS = {
+    "run": ("run", "allreduce", *TINY, "--fault", "ber=1e-3"),
+    "soak": ("soak", *TINY, "--cycles", "1000"),
+    "soak with answers that are wrong": ("soak", *TINY, "--fault", "wrong=1"),
+}
+
+
+@pytest.mark.parametrize("name", WITH_FAULTS)
+def test_faults_and_the_circuits_that_they_need(name):
+    """What is set is not changed without a word, and the configuration shown is what would run."""
+    command = WITH_FAULTS[name]
+    needed = ["link.reliable", "link.fault_injection"]
+    if "wrong=1" in command:
+        needed.append("endpoint.fault_injection")
+    result = scin(*command, "--show-config")
+    assert result.exit_code == 0, result.output
+    shown = json.loads(result.stdout)
+    for field in needed:
+        section, _, item = field.partition(".")
+        assert shown[section][item] is True
+        for more in ((), ("--show-config",)):
+            refused = scin(*command, "--set", f"{field}=false", *more)
+            assert refused.exit_code == 2
+            assert refused.output == f"scin: set {field} = false: must be true for this command\n"
+    plain = json.loads(scin("run", "allreduce", *TINY, "--show-config").stdout)
+    assert plain["link"]["reliable"] is False
+
+
+def test_showing_a_configuration_writes_nothing(tmp_path):
+    """An output beside --show-config is refused, by every command that has both."""
+    seen = set()
+    for name, command in main.commands.items():
+        names = {item.name for item in command.params}
+        for item in command.params if "show_config" in names else ():
+            if not isinstance(item.type, OutputFile | OutputFolder):
+                continue
+            target = tmp_path / f"x{(getattr(item.type, 'endings', ()) or ('.json',))[0]}"
+            words = ["x"] * sum(isinstance(other, click.Argument) for other in command.params)
+            result = scin(name, *words, *TINY, "--show-config", item.opts[0], target)
+            assert result.exit_code == 2, (name, result.output)
+            expected = f"scin: {item.opts[0]}: does nothing here: --show-config only prints\n"
+            assert result.output == expected
+            seen.add((name, item.opts[0]))
+    assert {("run", "--json"), ("run", "--wave"), ("emit", "--output"), ("dma", "--plot")} <= seen
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("name", BAD)

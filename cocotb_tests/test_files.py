@@ -429,6 +429,128 @@ def test_two_outputs_are_not_one(tmp_path):
     assert not target.exists()
 
 
+READ = {
+    "--config": ("compare", "--algo", "ring", "--config", "FILE.toml"),
+    "--config of emit": ("emit", "--config", "FILE.toml"),
+    "--config of build": ("build", "--config", "FILE.toml"),
+    "partition": ("fpga", "plan", "FILE.toml"),
+    "--model": ("llm", "--model", "FILE.toml"),
+    "--profile": ("llm", "--profile", "FILE.csv"),
+    "design space": ("explore", "FILE.toml", "--output", "x.csv"),
+    "its configuration": ("explore", "space.toml", "--output", "x.csv"),
+    "--input": ("run", "allgather", *TINY, "--input", "FILE[01].npy"),
+    "--input of BF16": ("run", "allreduce", *TINY, "--dtype", "bf16", "--input", "FILE[01].npy"),
+}
+"""Commands that read a file of the user's."""
+
+
+@pytest.mark.parametrize("name", READ)
+def test_inputs_that_never_end_or_begin(name, tmp_path, monkeypatch):
+    """A device, a pipe nobody writes to, a folder, and what is too large to be meant."""
+    monkeypatch.chdir(tmp_path)
+    Path("space.toml").write_text(SPACE.replace('"tiny"', '"FILE.toml"'))
+    given = READ[name]
+    word = next((word for word in given if word.startswith("FILE")), "FILE.toml")
+    files = [Path(word.replace("[01]", digit)) for digit in ("0", "1")]
+
+    def large(path):
+        with path.open("wb") as file:
+            file.truncate((1 << 40) + 1)
+
+    for make, message in (
+        (lambda path: path.symlink_to("/dev/zero"), "must be a regular file"),
+        (os.mkfifo, "must be a regular file"),
+        (os.mkdir, "must be a regular file"),
+        (large, "takes 1099511627777 B: must be at most "),
+    ):
+        for path in dict.fromkeys(files):
+            make(path)
+        result = CliRunner().invoke(main, given)
+        assert result.exit_code == BAD_INPUT, result.output
+        assert_one_line(result, files[0], message)
+        for path in dict.fromkeys(files):
+            path.rmdir() if path.is_dir() else path.unlink()
+    assert [path.name for path in tmp_path.iterdir()] == ["space.toml"]
+
+
+def test_profile_that_is_no_table(tmp_path):
+    profile = tmp_path / "profile.csv"
+    profile.write_text("operator,shape,precision,seconds\n" + "x" * 200_000)
+    result = CliRunner().invoke(main, ["llm", "--profile", str(profile)])
+    assert result.exit_code == BAD_INPUT, result.output
+    assert_one_line(result, f"profile {profile}: field larger than field limit")
+
+
+def test_platforms_are_presets(tmp_path):
+    (tmp_path / "x.toml").write_text("[")
+    result = CliRunner().invoke(main, ["dma", "p2p", "--platform", str(tmp_path / "x")])
+    assert result.exit_code == BAD_INPUT, result.output
+    assert_one_line(result, "must be one of fpga4, mi300x")
+
+
+ONE_FILE = {
+    "tensors": (("run", "allreduce", *TINY, "--output", "o", "--json", "o/endpoint0.npy"), "json"),
+    "waveform": (
+        ("run", "allreduce", *TINY, "--output", "o", "--wave", "o/link.fst"),
+        "wave",
+    ),
+    "tensors of one run": (("run", "allreduce", *TINY, "--output", "twins"), "output"),
+    "save file": (("run", "allreduce", *TINY, "--wave", "w.fst", "--json", "w.gtkw"), "json"),
+    "fallback": (("run", "allreduce", *TINY, "--wave", "w.fst", "--json", "w.vcd"), "json"),
+    "save file of the fallback": (
+        ("run", "allreduce", *TINY, "--wave", "w.fst", "--json", "./o/../w.gtkw"),
+        "json",
+    ),
+    "manifest": (("emit", *TINY, "--output", "o", "--json", "o/tiny_switch.json"), "json"),
+    "Verilog": (("emit", *TINY, "--output", "new", "--json", "o/later"), "json"),
+    "journal": (("explore", "s.toml", "--output", "x.csv", "--json", ".x.csv.journal"), "json"),
+    "hard link": (
+        ("compare", "--algo", "ring", "--json", "hard1.svg", "--plot", "hard2.svg"),
+        "json",
+    ),
+}
+"""Commands two of whose outputs are one file, and the option that comes first."""
+
+
+@pytest.mark.parametrize("name", ONE_FILE)
+def test_outputs_in_folders_and_beside_others_are_distinct(name, quick, tmp_path, monkeypatch):
+    """Files that a folder or a waveform brings along are outputs as well."""
+    for stage in ("scin.run.Simulator", "scin.explore._run", "scin.emit._verilog"):
+        monkeypatch.setattr(stage, never)
+    monkeypatch.setattr("scin.compare.predict", never)
+    monkeypatch.chdir(tmp_path)
+    for folder in ("o", "twins", "new"):
+        os.mkdir(folder)
+    os.symlink("endpoint0.npy", "o/link.fst")
+    os.symlink("endpoint0.npy", "twins/endpoint1.npy")
+    os.symlink("../new/tiny_switch.v", "o/later")
+    Path("hard1.svg").touch()
+    os.link("hard1.svg", "hard2.svg")
+    Path("s.toml").write_text(SPACE)
+    given, first = ONE_FILE[name]
+    before = sorted(tmp_path.rglob("*"))
+    result = CliRunner().invoke(main, given)
+    assert result.exit_code == BAD_INPUT, result.output
+    assert result.stdout == ""
+    assert_one_line(result, f"is where --{first} is written")
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_older_results_are_not_mixed_with_new_ones(tmp_path, monkeypatch):
+    """A reduction to one endpoint, or of fewer of them, leaves no file that it did not write."""
+    monkeypatch.setattr("scin.run.Simulator", never)
+    folder = tmp_path / "out"
+    folder.mkdir()
+    for operation, stale in (("reduce", "endpoint1.npy"), ("allreduce", "endpoint2.npy")):
+        (folder / stale).write_bytes(b"older")
+        given = ("run", operation, *TINY, "--size", "256", "--output", str(folder))
+        result = CliRunner().invoke(main, given)
+        assert result.exit_code == BAD_INPUT, result.output
+        assert_one_line(result, f"output {folder}: holds {stale} of another run")
+        assert [path.name for path in folder.iterdir()] == [stale]
+        (folder / stale).unlink()
+
+
 def test_results_outlive_a_failure(quick, tmp_path, monkeypatch):
     """Records of the sizes before the one that failed are written, and a plot's failure does not
     lose them."""

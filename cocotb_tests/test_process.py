@@ -137,20 +137,51 @@ def test_no_cell_is_cut(tmp_path):
 
 
 def test_stdout_that_is_closed(tmp_path):
-    """A command that has nowhere to print still writes its records."""
+    """A command that has nothing to print writes its records."""
     target = tmp_path / "x.json"
-    command = f'exec "$0" -c "{START}" compare --algo ring --max 1K --json {target} >&-'
-    result = subprocess.run(
-        ["sh", "-c", command, sys.executable], env=environment(tmp_path), capture_output=True
-    )
+    result = redirected(tmp_path, f"compare --algo ring --max 1K --quiet --json {target} >&-")
     assert result.returncode == 0, result.stderr
     assert json.loads(target.read_text())["records"]
 
 
-def test_stdout_on_a_full_disk(tmp_path):
-    command = f'exec "$0" -c "{START}" compare --algo ring --max 1K >/dev/full'
-    result = subprocess.run(
+@pytest.mark.parametrize(
+    "command",
+    [
+        "compare --algo ring --max 1K --json {folder}/x.json",
+        "compare --algo ring --max 1K --quiet --json -",
+        "accuracy --data synthetic --plot /dev/stdout",
+        "emit --config tiny --output {folder}",
+        "fpga build single --board all",
+        "run allreduce --show-config",
+        "doctor",
+    ],
+)
+def test_closed_stdout_loses_nothing(tmp_path, command):
+    """What would be printed there is refused, and nothing is run or written for it."""
+    folder = tmp_path / "out"
+    folder.mkdir()
+    result = redirected(tmp_path, f"{command.format(folder=folder)} >&-")
+    assert result.returncode == 2, result.stderr
+    assert result.stderr == b"scin: stdout: is closed, and the output would be lost\n"
+    assert not list(folder.iterdir())
+
+
+def test_stderr_that_is_closed(tmp_path):
+    """What is meant for it does not go to stdout instead."""
+    code = "import sys, scin.terminal as t; t.replace_closed_streams(); print(1, file=sys.stderr)"
+    result = redirected(tmp_path, "2>&-", code)
+    assert (result.returncode, result.stdout) == (0, b"")
+
+
+def redirected(tmp_path, arguments, code=START):
+    """The command as a shell runs it."""
+    command = f'exec "$0" -c "{code}" {arguments}'
+    return subprocess.run(
         ["sh", "-c", command, sys.executable], env=environment(tmp_path), capture_output=True
     )
+
+
+def test_stdout_on_a_full_disk(tmp_path):
+    result = redirected(tmp_path, "compare --algo ring --max 1K >/dev/full")
     assert result.returncode == 2
     assert result.stderr == b"scin: no space left on device\n"

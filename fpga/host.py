@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import TracebackType
+from urllib.parse import urlsplit
 
 import numpy as np
 import serial
@@ -35,9 +36,12 @@ from hw.spec.packing import unpack
 from hw.spec.pages import register_at
 from hw.spec.registers import PAGE_BYTES, SWITCH, dma_page, endpoint_page
 from scin.driver import read_register
+from scin.errors import InputError
 from scin.simulator import BusError, RefusedError
 
 WORD_BYTES = 4
+NETWORK_SCHEMES = ("socket", "rfc2217")
+
 RESYNC_BYTES = (1 + 1 + WORD_BYTES, WORD_BYTES * MOST_WORDS)
 """After so many zeros a board waits for an opcode: most often, and whatever it was doing."""
 
@@ -61,8 +65,9 @@ class BoardPort:
             self._line = serial.serial_for_url(
                 url, baudrate=baud, timeout=timeout, write_timeout=timeout, exclusive=True
             )
-        except (OSError, ValueError) as error:
-            raise BoardError(f"{name}: cannot open {url}: {error}") from error
+        except Exception as error:
+            # Each kind of URL has a handler, and errors of its own.
+            raise BoardError(f"{name}: cannot open {url}: {_in_a_line(error)}") from error
 
     def close(self) -> None:
         self._line.close()
@@ -129,6 +134,25 @@ class BoardPort:
         if answer[-1] != HostStatus.OK.value:
             raise BoardError(f"{self.name}: nothing at address {address:#x}")
         return answer[:-1]
+
+
+def _in_a_line(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    return text if isinstance(error, OSError | ValueError) else f"{type(error).__name__}: {text}"
+
+
+def check_url(url: str) -> None:
+    """Raise :class:`InputError` for an address in a network that names no host or no port."""
+    scheme = url.partition("://")[0].lower()
+    if scheme not in NETWORK_SCHEMES:
+        return
+    try:
+        parts = urlsplit(url)
+        valid = bool(parts.hostname) and bool(parts.port)
+    except ValueError:
+        valid = False
+    if not valid:
+        raise InputError(f"must be {scheme}://HOST:PORT, PORT between 1 and 65535")
 
 
 def _command(opcode: HostCommand, address: int, count: int) -> bytes:

@@ -15,6 +15,7 @@ from fpga.links import LinkKind, LinkRate, link_rate
 from hw.board.contents import Contents
 from hw.phy.frame import Framing
 from hw.spec.config import Config, ConfigError, load
+from hw.spec.input_file import read_text
 
 PRESET_FOLDER = Path(__file__).resolve().parent / "partitions"
 
@@ -130,7 +131,7 @@ def load_partition(source: str | Path) -> Partition:
                 f"{', '.join(preset_names())}, or give a .toml file"
             )
     try:
-        tree = tomllib.loads(path.read_text(encoding="utf-8"))
+        tree = tomllib.loads(read_text(path))
     except (OSError, ValueError, RecursionError) as error:
         raise PartitionError(f"partition {path}: {error}") from error
     return from_dict(tree, name=path.stem)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
+from hw.spec.input_file import read_text
+
 
 def read_table(path: Path) -> csv.DictReader[str]:
-    lines = path.read_text(encoding="utf-8").splitlines()
+    lines = read_text(path).splitlines()
     return csv.DictReader(line for line in lines if line and not line.startswith("#"))

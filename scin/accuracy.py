@@ -43,7 +43,7 @@ from scin.options import (
 )
 from scin.plot import plot_accuracy
 from scin.report.record import Result
-from scin.terminal import Console
+from scin.terminal import Console, check_stdout
 from scin.toolchain import MissingToolError
 
 RANDOM_DATA = ("synthetic", "normal")
@@ -101,7 +101,10 @@ def _accuracy(
         except ImportError as missing:
             raise MissingToolError(str(missing)) from missing
 
-    console = Console(stderr=takes_stdout(json_path, plot))
+    error = takes_stdout(json_path, plot)
+    if not (quiet or error):
+        check_stdout()
+    console = Console(stderr=error)
     sqnr: list[Sqnr] = []
     embeddings: list[Embedding] = []
     cases = list(itertools.product(names, rank_list))

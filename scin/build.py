@@ -8,6 +8,7 @@ from hw.spec.buildable import check_buildable
 from hw.spec.config import load, parse_override
 from scin.effort import Effort
 from scin.progress import Stages
+from scin.terminal import check_stdout
 from scin.verilate import simulator_library
 
 
@@ -35,5 +36,6 @@ def build(*, config: str, overrides: tuple[str, ...], trained: bool, quiet: bool
     """
     description = load(config, dict(parse_override(text) for text in overrides))
     check_buildable(description)
+    check_stdout()
     effort = Effort.TRAINED if trained else Effort.FAST
     click.echo(simulator_library(description, effort=effort, report=Stages(quiet=quiet)))

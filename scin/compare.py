@@ -83,7 +83,7 @@ def compare(
     sizes = parse_sizes(smallest, largest, factor)
     for size in sizes:
         check_half_elements(size)
-    parameters = parse_parameters(texts)
+    parameters = parse_parameters(texts, [*dict.fromkeys((*algorithms, REFERENCE))])
     columns: list[Column] = [("size", "(B)", 12)]
     columns += [(name, "(us)", 11) for name in algorithms]
     columns += [(f"{name}/{REFERENCE}", "(x)", 14) for name in algorithms if name != REFERENCE]
@@ -141,9 +141,10 @@ def software_text(parameters: Parameters) -> str:
     return f"software in us per call: {told}"
 
 
-def parse_parameters(texts: tuple[str, ...]) -> Parameters:
+def parse_parameters(texts: tuple[str, ...], algorithms: Sequence[str]) -> Parameters:
+    """``algorithms``: those that the command shows."""
     try:
-        return parse(texts)
+        return parse(texts, algorithms)
     except ParameterError as error:
         raise InputError(f"parameter {error}") from error
 

@@ -19,6 +19,7 @@ from scin.netlist import verilog_of
 from scin.options import Command, InputError, common, write_json
 from scin.progress import Report, Stages, stage
 from scin.report.record import Result
+from scin.terminal import check_stdout
 from scin.toolchain import REPOSITORY
 from scin.verilate import hardware_key
 
@@ -41,6 +42,9 @@ def emit(
 ) -> None:
     """Write <config>_<top>.v and its manifest."""
     check_buildable(config)
+    prints = not (quiet or takes_stdout(json_path))
+    if prints:
+        check_stdout()
     folder = Path(output) if output else REPOSITORY / "rtl" / "generated"
     name = f"{config.name}_{top}"
     check_folder("output", folder, [f"{name}.v", f"{name}.json"])
@@ -56,7 +60,7 @@ def emit(
     manifest = figures | {"config": config.as_dict()}
     write_file(folder / f"{name}.v", text.encode())
     write_file(folder / f"{name}.json", (json.dumps(manifest, indent=2) + "\n").encode())
-    if not quiet and not takes_stdout(json_path):
+    if prints:
         click.echo(f"{folder / manifest['file']}: {manifest['lines']} lines")
     write_json(json_path, "emit", config, [Result(status="OK").as_dict(**figures)])
 

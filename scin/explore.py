@@ -22,12 +22,13 @@ import pyarrow.parquet
 from rich.progress import Progress
 
 from hw.spec.config import Config, ConfigError, from_dict, load
+from hw.spec.input_file import read_text
 from models.baselines.parameters import Parameters
 from models.prediction import ALGORITHMS, predict
 from models.simulator.timing import Timing
 from scin.cache import digest
 from scin.compilation import compile_simulator
-from scin.files import OutputFile, place_of, reason, write_file
+from scin.files import OutputFile, claim_file, place_of, reason, write_file
 from scin.options import (
     Command,
     InputError,
@@ -105,7 +106,7 @@ class Space:
 def read_space(path: Path) -> Space:
     """Read and check the whole description before anything runs."""
     try:
-        tree = tomllib.loads(path.read_text(encoding="utf-8"))
+        tree = tomllib.loads(read_text(path))
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path}: {error}") from error
     if not {"config", "sizes", "algorithms"} <= set(tree) <= KEYS:
@@ -123,6 +124,7 @@ def read_space(path: Path) -> Space:
     for name, values in table.items():
         if not isinstance(values, list) or not values:
             raise InputError(f"{path}: fields.{name!r}: must be a list of values")
+        refuse_repetition(f"fields.{name!r}: value", values)
         fields[name] = tuple(values)
     sizes = tuple(parse_size(str(size)) for size in tree["sizes"])
     for size in sizes:
@@ -164,7 +166,9 @@ class Journal:
     def __init__(self, output: Path) -> None:
         place = place_of(output)
         self.path = place.path.with_name(f".{place.path.name}.journal")
-        if not place.ordinary:
+        if place.ordinary:
+            claim_file("output", self.path)
+        else:
             self.path = Path(os.devnull)
 
     def read(self) -> dict[str, dict[str, Any]]:
@@ -230,6 +234,8 @@ def explore(
             raise InputError(f"workers {workers}: must be at least 1")
         space = read_space(description)
         points = list(space.points())
+        # A value that no file can hold is found before anything is computed.
+        encoded(target, [point.row for point in points])
         journal = Journal(target)
         known = journal.read()
         missing = [point for point in points if point.key not in known]
@@ -249,7 +255,7 @@ def explore(
                     journal.append(entries)
                     progress.advance(task, len(batch))
         rows = [known[point.key] for point in points]
-        _write(target, rows)
+        write_file(target, encoded(target, rows))
         write_json(json_path, "explore", None, [as_record(row) for row in rows])
         journal.remove()
 
@@ -280,11 +286,21 @@ def _run(
             cluster.close()
 
 
-def _write(target: Path, rows: list[dict[str, Any]]) -> None:
-    table = pyarrow.Table.from_pylist(rows)
+def encoded(target: Path, rows: list[dict[str, Any]]) -> bytes:
+    """The rows as the file ``target`` holds them."""
+    parquet = target.suffix.lower() == ".parquet"
     buffer = BytesIO()
-    if target.suffix.lower() == ".parquet":
-        pyarrow.parquet.write_table(table, buffer)
-    else:
-        pyarrow.csv.write_csv(table, buffer)
-    write_file(target, buffer.getvalue())
+    try:
+        if parquet:
+            pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), buffer)
+        else:
+            cells = [{name: as_cell(value) for name, value in row.items()} for row in rows]
+            pyarrow.csv.write_csv(pyarrow.Table.from_pylist(cells), buffer)
+    except pyarrow.ArrowException as error:
+        raise InputError(f"output {target}: cannot hold the values: {error}") from error
+    return buffer.getvalue()
+
+
+def as_cell(value: Any) -> Any:
+    """CSV has no lists: they are written as JSON."""
+    return json.dumps(value) if isinstance(value, list | dict) else value

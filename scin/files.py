@@ -19,7 +19,7 @@ import secrets
 import shutil
 import stat
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +28,7 @@ from typing import BinaryIO
 import click
 
 from scin.errors import InputError
+from scin.terminal import check_stdout
 
 STDOUT = "-"
 MOST_LINKS = 40
@@ -166,9 +167,10 @@ def check_folder(name: str, path: str | Path, files: Iterable[str] = (), *, room
         trouble = reason(error)
     if trouble:
         raise InputError(f"{name} {path}: {trouble}")
-    if there == real:
-        for file in files:
+    for file in files:
+        if there == real:
             check_file(name, real / file)
+        claim_file(name, real / file)
 
 
 def make_folder(path: str | Path) -> Path:
@@ -282,13 +284,16 @@ class OutputFile(click.ParamType):
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
         name = option_name(param)
-        if self.dash and takes_stdout(value):
+        to_stdout = takes_stdout(value)
+        if to_stdout:
+            check_stdout()
+        if self.dash and to_stdout:
             value = STDOUT
         else:
             check_file(name, value)
             if self.endings and place_of(value).ordinary:
                 self._check_ending(name, value)
-        _check_distinct(name, value, ctx)
+        claim_file(name, value)
         return value
 
     def _check_ending(self, name: str, value: str) -> None:
@@ -311,18 +316,26 @@ def option_name(param: click.Parameter | None) -> str:
     return param.opts[0].lstrip("-") if param is not None else "output"
 
 
-def _check_distinct(name: str, value: str, context: click.Context | None) -> None:
-    """Two outputs of a command are not one file."""
-    if context is None:
+def claim_file(name: str, path: str | Path) -> None:
+    """Raise :class:`InputError` if another output of the running command is this file.
+    ``name``: of the option that it is written for."""
+    context = click.get_current_context(silent=True)
+    where = _identity(path)
+    if context is None or where is None:
         return
-    if takes_stdout(value):
-        where = STDOUT
-    else:
-        place = place_of(value)
-        where = str(place.path)
-        if place.descriptor is None and not place.ordinary:
-            return
     taken = context.meta.setdefault(__name__, {})
-    other = taken.setdefault(where, name)
-    if other != name:
-        raise InputError(f"{name} {value}: is where --{other} is written")
+    other, its_path = taken.setdefault(where, (name, str(path)))
+    if (other, its_path) != (name, str(path)):
+        raise InputError(f"{name} {path}: is where --{other} is written")
+
+
+def _identity(path: str | Path) -> Hashable | None:
+    """The same for every path to a file; None for what several outputs may be written to."""
+    if takes_stdout(path):
+        return STDOUT
+    place = place_of(path)
+    if place.info is None:
+        return place.path
+    if stat.S_ISREG(place.info.st_mode):
+        return place.info.st_dev, place.info.st_ino
+    return place.descriptor

@@ -20,11 +20,12 @@ from scin.options import (
     exit_status,
     json_option,
     parse_size,
+    refuse_options,
     seed_option,
     write_json,
 )
 from scin.progress import Stages, elapsed
-from scin.terminal import Console
+from scin.terminal import Console, check_stdout
 
 LEAST_BAUD, MOST_BAUD = 9600, 12_000_000
 """The slowest and the fastest serial port that a partition may have."""
@@ -90,13 +91,17 @@ def build(
     with exit_status():
         loaded = _load(partition)
         if vivado is not None:
+            refuse_options("--vivado writes projects of all boards", "board", "json_path")
+            check_stdout()
             for path in write_project(loaded, Path(vivado), report=Stages(quiet=quiet)):
                 click.echo(path)
             return
         _check_built_here(loaded)
-        names = {item.name for item in loaded.boards}
-        if board is not None and board not in names:
-            raise InputError(f"board {board!r}: {partition} has {', '.join(sorted(names))}")
+        if board is not None:
+            _check_board(board, loaded)
+        error = takes_stdout(json_path)
+        if not error:
+            check_stdout()
         stages, start = Stages(quiet=quiet), time.monotonic()
         seen: dict[str, str] = {}
 
@@ -106,7 +111,7 @@ def build(
                 stages(f"{design}: {what} after {elapsed(start)}")
 
         reports = build_partition(loaded, progress=tell, only=board)
-        _print_reports(reports)
+        _print_reports(reports, error=error)
         if json_path is not None:
             write_json(json_path, "fpga build", loaded.config, as_records(reports))
 
@@ -120,7 +125,21 @@ def _check_built_here(partition: Any) -> None:
             )
 
 
-def _print_reports(reports: list[Any]) -> None:
+def _check_board(name: str, partition: Any) -> None:
+    """``name``: of a board, or of the design of one or several."""
+    from fpga.design import designs
+
+    boards = [item.name for item in partition.boards]
+    built = [item.name for item in designs(partition)]
+    if name not in (*boards, *built):
+        raise InputError(
+            f"board {name!r}: must be among the boards {', '.join(boards)} "
+            f"or the designs {', '.join(built)} of {partition.name}"
+        )
+
+
+def _print_reports(reports: list[Any], *, error: bool) -> None:
+    """``error`` keeps stdout free for JSON."""
     table = RichTable(title=None)
     for heading in ("design", "boards", "LUT", "FF", "BRAM", "DSP", "clock", "reached", "sha256"):
         table.add_column(heading)
@@ -134,11 +153,12 @@ def _print_reports(reports: list[Any]) -> None:
             f"{report.reached_MHz:.1f} MHz",
             report.sha256[:16],
         )
-    Console().table(table)
+    Console(stderr=error).table(table)
     for report in reports:
-        click.echo(f"{report.design}: {report.bitstream}")
+        click.echo(f"{report.design}: {report.bitstream}", err=error)
         click.echo(
-            f"  longest path {report.path_ns:.2f} ns, {report.path_from} -> {report.path_to}"
+            f"  longest path {report.path_ns:.2f} ns, {report.path_from} -> {report.path_to}",
+            err=error,
         )
 
 
@@ -151,6 +171,7 @@ def simulate(partition: str, seed: int) -> None:
 
     with exit_status():
         loaded = _load(partition)
+        check_stdout()
         report = Stages(quiet=False)
         with SimulatedBoards(loaded, Surroundings(seed=seed), report=report) as boards:
             ports = " ".join(f"--port {name}={url}" for name, url in boards.ports.items())
@@ -199,6 +220,10 @@ def run(
     with exit_status(), ExitStack() as stack:
         loaded = _load(partition)
         given = _parse_ports(ports, loaded, simulated)
+        _refuse_idle_options(only_status=only_status, simulated=simulated)
+        collective = _check_all_reduce(loaded.config, size, dtype)
+        if not takes_stdout(json_path):
+            check_stdout()
         timeout = 5.0
         if simulated:
             boards = stack.enter_context(
@@ -208,18 +233,33 @@ def run(
         system = stack.enter_context(BoardSystem(loaded, given, baud=baud, timeout=timeout))
         if not only_status:
             system.wait_links()
-        for link in system.links():
+        links = system.links()
+        for link in links:
             click.echo(f"# {link}", err=takes_stdout(json_path))
         if only_status:
+            if not all(link.up for link in links):
+                sys.exit(EXIT_WRONG)
             return
-        measurement = _all_reduce(system, loaded.config, size, dtype, seed, json_path)
+        measurement = _all_reduce(system, loaded.config, collective, seed, json_path)
         if json_path is not None:
             write_json(json_path, "fpga run", loaded.config, [measurement.as_dict()])
         if measurement.wrong or measurement.status != "OK":
             sys.exit(EXIT_WRONG)
 
 
+def _refuse_idle_options(*, only_status: bool, simulated: bool) -> None:
+    """Refuse what the user wrote of ``fpga run`` and nothing would heed."""
+    if simulated:
+        refuse_options("--simulate sets the speed of its ports", "baud")
+    if only_status:
+        refuse_options("--status runs no collective", "json_path", "size", "dtype")
+        if not simulated:
+            refuse_options("--status draws nothing at random", "seed")
+
+
 def _parse_ports(ports: tuple[str, ...], partition: Any, simulated: bool) -> dict[str, str]:
+    from fpga.host import check_url
+
     names = [item.name for item in partition.boards]
     given: dict[str, str] = {}
     if simulated and ports:
@@ -230,6 +270,10 @@ def _parse_ports(ports: tuple[str, ...], partition: Any, simulated: bool) -> dic
             raise InputError(f"port {text!r}: must be BOARD=PORT, BOARD one of {', '.join(names)}")
         if name in given:
             raise InputError(f"port {text!r}: {name} has {given[name]} already")
+        try:
+            check_url(url)
+        except InputError as error:
+            raise InputError(f"port {text!r}: {error}") from error
         given[name] = url
     missing = [name for name in names if name not in given]
     if missing and not simulated:
@@ -237,23 +281,35 @@ def _parse_ports(ports: tuple[str, ...], partition: Any, simulated: bool) -> dic
     return given
 
 
-def _all_reduce(
-    system: Any, config: Any, size: str, dtype: str, seed: int, json_path: str | None
-) -> Any:
+def _check_all_reduce(config: Any, size: str, dtype: str) -> tuple[Any, int]:
+    """The data type that ``dtype`` names, and how many elements ``size`` is of each endpoint."""
     from hw.formats import is_block_scaled
-    from hw.formats.data_type import DataType
     from hw.spec.instruction import ReduceOp
     from scin.options import parse_data_type
-    from scin.run import check_quantized, element_count, run_tensors
-    from scin.runner import CollectiveRunner, check_capacity
-    from scin.table import Table
-    from scin.tensors import random_tensors
+    from scin.run import check_quantized, element_count
+    from scin.runner import check_capacity
 
     data_type = parse_data_type(dtype)
     if is_block_scaled(data_type):
         check_quantized(config, "allreduce", data_type, ReduceOp.SUM)
     count = element_count(config, "allreduce", parse_size(size), data_type)
     check_capacity(config, "allreduce", parse_size(size), data_type)
+    return data_type, count
+
+
+def _all_reduce(
+    system: Any, config: Any, collective: tuple[Any, int], seed: int, json_path: str | None
+) -> Any:
+    """``collective``: of :func:`_check_all_reduce`."""
+    from hw.formats import is_block_scaled
+    from hw.formats.data_type import DataType
+    from hw.spec.instruction import ReduceOp
+    from scin.run import run_tensors
+    from scin.runner import CollectiveRunner
+    from scin.table import Table
+    from scin.tensors import random_tensors
+
+    data_type, count = collective
     tensor_type = DataType.FP16 if is_block_scaled(data_type) else data_type
     inputs = random_tensors(tensor_type, count, config.system.endpoints, seed)
     runner = CollectiveRunner(config, system, Driver(system, config))

@@ -99,7 +99,8 @@ def llm(
     for option, name in (("prefill-algo", prefill_algo), ("decode-algo", decode_algo)):
         if name not in ALGORITHMS:
             raise InputError(f"{option} {name!r}: must be one of {', '.join(ALGORITHMS)}")
-    parameters = parse_parameters(texts)
+    shown = with_plain([*dict.fromkeys((REFERENCE, *baselines, prefill_algo, decode_algo))])
+    parameters = parse_parameters(texts, shown)
     try:
         chosen = [load_shape(name) for name in models.split(",")]
         for model in chosen:

@@ -21,7 +21,7 @@ from models.dma.platform import Platform
 from scin.collectives import OPERATIONS
 from scin.driver import HangError
 from scin.errors import EXIT_BAD_INPUT, EXIT_MISSING_TOOL, EXIT_WRONG, BuildError, InputError
-from scin.files import STDOUT, OutputFile, option_name, reason, write_file
+from scin.files import STDOUT, OutputFile, OutputFolder, option_name, reason, write_file
 from scin.report.record import as_json, document
 from scin.runner import CapacityError
 from scin.simulator import BusError, Faults
@@ -207,6 +207,32 @@ def refuse_options(why: str, *names: str) -> None:
             raise InputError(f"{item.opts[0]}: does nothing here: {why}")
 
 
+def set_fields() -> dict[str, Any]:
+    """Fields that the user set for the running command, and to what."""
+    return dict(map(parse_override, click.get_current_context().params.get("overrides", ())))
+
+
+def refuse_overruled(config: Config) -> None:
+    """Refuse what the user set, if the command needs another value than that."""
+    for name, asked in set_fields().items():
+        section, _, field = name.partition(".")
+        needed = config.as_dict()[section][field]
+        if needed != (tuple(asked) if isinstance(asked, list) else asked):
+            raise InputError(
+                f"set {name} = {json.dumps(asked)}: must be {json.dumps(needed)} for this command"
+            )
+
+
+def output_options() -> list[str]:
+    """Parameters of the running command that name what it writes."""
+    params = click.get_current_context().command.params
+    return [
+        item.name
+        for item in params
+        if item.name is not None and isinstance(item.type, OutputFile | OutputFolder)
+    ]
+
+
 def parse_list(what: str, text: str, known: Iterable[str]) -> list[str]:
     """Names separated by commas, each among ``known`` and written once."""
     known, names = list(known), text.split(",")
@@ -217,7 +243,7 @@ def parse_list(what: str, text: str, known: Iterable[str]) -> list[str]:
     return names
 
 
-def refuse_repetition(what: str, names: Sequence[str]) -> None:
+def refuse_repetition(what: str, names: Sequence[Any]) -> None:
     for name in names:
         if names.count(name) > 1:
             raise InputError(f"{what} {name!r}: is named {names.count(name)} times")
@@ -231,10 +257,17 @@ def check_half_elements(size: int, element_bytes: int = ELEMENT_BYTES) -> None:
         )
 
 
-def common(*, default: str = "fpga4", draws: str | None = None) -> Callable[[Callable], Callable]:
+def common(
+    *,
+    default: str = "fpga4",
+    draws: str | None = None,
+    adapt: Callable[[Config, dict[str, Any]], Config] = lambda config, options: config,
+) -> Callable[[Callable], Callable]:
     """Options of every command that takes a configuration, ``default`` if none is named.
 
     ``draws``: of what the seed is; None if nothing is random: the command then refuses one.
+    ``adapt``: what the command's other options make of the configuration; they may not change
+    what the user sets.
     """
 
     def decorate(command: Callable) -> Callable:
@@ -263,8 +296,10 @@ def common(*, default: str = "fpga4", draws: str | None = None) -> Callable[[Cal
                 if draws is None:
                     refuse_options("nothing is drawn at random", "seed")
                     del rest["seed"]
-                config = load(config_name, dict(parse_override(text) for text in overrides))
+                config = adapt(load(config_name, dict(map(parse_override, overrides))), rest)
+                refuse_overruled(config)
                 if show_config:
+                    refuse_options("--show-config only prints", *output_options())
                     click.echo(json.dumps(config.as_dict(), indent=2))
                     return
                 command(config=config, **rest)

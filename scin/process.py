@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 import click
 from amaranth.hdl import UnusedElaboratable
 
-from scin.terminal import write_any_sign
+from scin.terminal import replace_closed_streams, write_any_sign
 
 SIGNALLED = 128
 """A command that ends by a signal has this exit status and the signal's number, as in shells."""
@@ -48,6 +48,7 @@ def orderly() -> Iterator[None]:
             if signal.getsignal(number) == signal.SIG_DFL:
                 with suppress(ValueError):
                     before[number] = signal.signal(number, _terminate)
+        replace_closed_streams()
         write_any_sign()
         yield
         _flush()

@@ -6,6 +6,7 @@ import math
 import sys
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import click
 import numpy as np
@@ -50,7 +51,8 @@ from scin.tensors import (
     random_bytes,
     random_tensors,
     read_tensors,
-    tensor_file,
+    refuse_older_results,
+    result_files,
     write_tensors,
 )
 from scin.untyped import OPERATIONS as UNTYPED_OPERATIONS
@@ -59,6 +61,15 @@ from scin.wave import Waveform
 
 DEFAULT_SIZES = ("4KiB",)
 WHOLE_VECTOR = ("allgather", "reducescatter")
+
+
+def with_asked_faults(config: Config, options: dict[str, Any]) -> Config:
+    """With the link layer and the circuits that --fault needs, if it is given."""
+    rates = parse_faults(options["faults"])
+    if UNREPAIRABLE & set(rates):
+        names = ", ".join(kind.name.lower() for kind in UNREPAIRABLE & set(rates))
+        raise InputError(f"fault {names}: only for scin soak")
+    return with_faults(config, rates) if rates else config
 
 
 @click.command(cls=Command)
@@ -81,7 +92,7 @@ WHOLE_VECTOR = ("allgather", "reducescatter")
 @click.option("--steps", is_flag=True, help="Print the latency of each step, one-wave sizes.")
 @fault_option
 @click.option("--no-sync", is_flag=True, help="Time from the first read to the last response.")
-@common(draws="of random data")
+@common(draws="of random data", adapt=with_asked_faults)
 def run(
     *,
     config: Config,
@@ -113,14 +124,11 @@ def run(
     Exit status: 0 all right, 1 wrong or failed, 2 bad input, 3 a tool is missing.
     """
     check_operation(operation)
+    if quiet:
+        refuse_options("--quiet prints nothing", "steps")
     if not reduces(operation):
         refuse_options(f"{operation} does not reduce", "redop")
     rates = parse_faults(faults)
-    if UNREPAIRABLE & set(rates):
-        names = ", ".join(kind.name.lower() for kind in UNREPAIRABLE & set(rates))
-        raise InputError(f"fault {names}: only for scin soak")
-    if rates:
-        config = with_faults(config, rates)
     check_buildable(config)
     data_type, reduce_op = choose_data_type(operation, dtype, pattern), parse_reduce_op(redop)
     check_average(config, reduce_op)
@@ -136,7 +144,8 @@ def run(
         raise InputError("--output takes one --size, or the tensors of --input")
     tensors = None
     if pattern is not None:
-        tensors = read_tensors(pattern, data_type, endpoints)
+        memory = config.endpoint.memory_bytes
+        tensors = read_tensors(pattern, data_type, endpoints, memory_bytes=memory)
         if dtype is None:
             tensors = as_floating(tensors)
             data_type = tensors.tensor_type
@@ -158,7 +167,8 @@ def run(
     like = tensors or as_written(data_type, counts[0])
     if output is not None:
         shape = output_shape(operation, like.shape, endpoints)
-        files = [tensor_file(index) for index in range(endpoints)]
+        files = result_files(operation, endpoints)
+        refuse_older_results(output, files)
         room = len(files) * math.prod(shape) * like.file_type.itemsize
         check_folder("output", output, files, room=room)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import click
@@ -20,13 +20,16 @@ from models.simulator.work import Instruction, Traffic
 from models.wire import busiest_link_bytes
 from scin.compilation import compile_simulator
 from scin.files import takes_stdout
-from scin.options import Command, InputError, common, plot_option, recorded
+from scin.options import Command, InputError, common, plot_option, recorded, set_fields
 from scin.plot import Line, Panel, plot_panels
 from scin.progress import Stages
 from scin.report.predicted import ELEMENT_BYTES, result_of
 from scin.report.record import CollectiveResult, Result, shown
 from scin.report.units import size_text
 from scin.table import Column, TextTable
+
+NANOSECONDS = (100, 200, 400, 800)
+"""What the study of latencies asks for; each point is at the whole cycles that were simulated."""
 
 SMALL, MEDIUM, LARGE = 4 << 10, 256 << 10, 16 << 20
 SIZES = tuple(1 << exponent for exponent in range(10, 27, 2))
@@ -60,13 +63,15 @@ class Point:
 
 @dataclass(frozen=True)
 class Study:
-    """``value``: what is drawn over ``x``; ``relative``: to the first line at the same x."""
+    """``value``: what is drawn over ``x``; ``relative``: to the first line at the same x;
+    ``varies``: the fields that the study sets itself."""
 
     doc: str
     x_label: str
     y_label: str
     points: Callable[[Config], Iterator[Point]]
     value: Callable[[Point], float]
+    varies: tuple[str, ...] = ()
     relative: bool = False
     log_x: bool = True
     sizes: bool = False
@@ -114,11 +119,12 @@ def _buffer(config: Config) -> Iterator[Point]:
 
 def _latency(config: Config) -> Iterator[Point]:
     per_ns = config.isa.clock_MHz / 1000
+    low = {item.name: item.metadata["low"] for item in fields(config.link)}["latency_cycles"]
+    latencies = dict.fromkeys(max(low, round(each * per_ns)) for each in NANOSECONDS)
     for algorithm in (SCIN, *BASELINES):
-        for nanoseconds in (100, 200, 400, 800):
-            cycles = max(6, round(nanoseconds * per_ns))
+        for cycles in latencies:
             changed = _with(config, "link", latency_cycles=cycles)
-            yield Point(algorithm, nanoseconds, _result(changed, algorithm, SMALL))
+            yield Point(algorithm, cycles / per_ns, _result(changed, algorithm, SMALL))
 
 
 def _accelerators(config: Config) -> Iterator[Point]:
@@ -178,6 +184,7 @@ STUDIES = {
         "speed-up over all off",
         _ablation,
         lambda point: point.seconds,
+        varies=tuple(f"isa.{name}" for name in FEATURE_BITS),
         relative=True,
         sizes=True,
     ),
@@ -187,6 +194,7 @@ STUDIES = {
         BANDWIDTH,
         _buffer,
         lambda point: point.gigabytes_per_second,
+        varies=("isa.waves", "isa.wave_bytes"),
     ),
     "latency": Study(
         "link latency, at 4 KiB",
@@ -194,6 +202,7 @@ STUDIES = {
         TIME,
         _latency,
         lambda point: point.microseconds,
+        varies=("link.latency_cycles",),
         log_y=True,
     ),
     "accelerators": Study(
@@ -202,6 +211,7 @@ STUDIES = {
         TIME,
         _accelerators,
         lambda point: point.microseconds,
+        varies=("system.endpoints",),
         log_y=True,
     ),
     "inq": Study(
@@ -251,6 +261,9 @@ def study(
     if name not in STUDIES:
         raise InputError(f"study {name!r}: must be one of {', '.join(STUDIES)}")
     chosen = STUDIES[name]
+    for field in set_fields():
+        if field in chosen.varies:
+            raise InputError(f"set {field}: study {name} varies it")
     table = TextTable(COLUMNS, quiet=quiet, error=takes_stdout(json_path, plot))
     compile_simulator(Stages(quiet=quiet))
     table.head(f"{chosen.doc}; {config.name}; x: {chosen.x_label}")

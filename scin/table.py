@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from scin.report.record import CollectiveResult, shown
 from scin.runner import Measurement
 from scin.simulator import Simulator
-from scin.terminal import Console
+from scin.terminal import Console, check_stdout
 
 Column = tuple[str, str, int]
 """Name, unit, width."""
@@ -32,6 +32,8 @@ class TextTable:
     """Prints a line as it comes, in columns. ``error`` keeps stdout free for JSON."""
 
     def __init__(self, columns: Sequence[Column], *, quiet: bool, error: bool) -> None:
+        if not (quiet or error):
+            check_stdout()
         self._columns = columns
         self.quiet = quiet
         self._console = Console(stderr=error)

@@ -14,6 +14,8 @@ import numpy as np
 
 from hw.formats import is_block_scaled
 from hw.formats.data_type import DataType
+from hw.spec.input_file import check_input
+from scin.collectives import ROOT
 from scin.errors import InputError
 from scin.files import make_folder, write_file
 
@@ -23,6 +25,12 @@ FILE_TYPES = {
     # extension types are saved as.
     DataType.BF16: (np.dtype(np.uint16), np.dtype("V2")),
 }
+
+LARGEST_RATIO = 4
+"""Bytes of a file over those in a memory: 16-bit elements, quantized to 4 bits."""
+
+HEADER_BYTES = 1 << 16
+"""Room for what precedes the elements in a file."""
 
 COPYING = "by broadcast and allgather without --dtype"
 TO_FLOAT = "save array.astype(numpy.float16)"
@@ -40,12 +48,15 @@ class Tensors:
     """FP16 or BF16; None for bytes of any type."""
 
 
-def read_tensors(pattern: str, data_type: DataType | None, endpoints: int) -> Tensors:
+def read_tensors(
+    pattern: str, data_type: DataType | None, endpoints: int, *, memory_bytes: int
+) -> Tensors:
     """One .npy file per endpoint, in the order of their names and the numbers in them; all
     alike, of either byte order, and in the order of C or Fortran.
 
     FP16 is read from float16, BF16 from uint16 or two-byte void. A block-scaled ``data_type``
-    takes both, None takes files of any type as bytes.
+    takes both, None takes files of any type as bytes. ``memory_bytes``: of an endpoint; what
+    could not be in it in any format is not read.
     """
     paths = sorted(glob.glob(pattern), key=natural_order)
     if len(paths) != endpoints:
@@ -55,6 +66,7 @@ def read_tensors(pattern: str, data_type: DataType | None, endpoints: int) -> Te
     arrays = []
     for path in paths:
         try:
+            check_input(Path(path), LARGEST_RATIO * memory_bytes + HEADER_BYTES)
             arrays.append(np.load(path, allow_pickle=False))
         except (OSError, ValueError, EOFError, MemoryError, BadZipFile) as error:
             raise InputError(f"{path}: not a readable .npy file: {error}") from error
@@ -162,6 +174,23 @@ def output_shape(operation: str, shape: tuple[int, ...], endpoints: int) -> tupl
 def tensor_file(endpoint: int) -> str:
     """Name of the file that holds the result of an endpoint."""
     return f"endpoint{endpoint}.npy"
+
+
+def result_files(operation: str, endpoints: int) -> list[str]:
+    """Names of the files that hold the result of ``operation``."""
+    holders = [ROOT] if operation == "reduce" else range(endpoints)
+    return [tensor_file(index) for index in holders]
+
+
+def refuse_older_results(folder: str | Path, files: list[str]) -> None:
+    """Raise :class:`InputError` if a folder holds results beside ``files``: of another run, they
+    would pass for results of this one."""
+    for name in sorted(path.name for path in Path(folder).glob("endpoint*.npy")):
+        if re.fullmatch(r"endpoint\d+\.npy", name) and name not in files:
+            raise InputError(
+                f"output {folder}: holds {name} of another run, which this one does not write: "
+                "remove it, or name another folder"
+            )
 
 
 def write_tensors(

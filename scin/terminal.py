@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import codecs
+import io
+import os
 import sys
+from typing import Any
 
 from rich.console import Console as RichConsole
 from rich.table import Table as RichTable
+
+from scin.errors import InputError
 
 PLAIN = {
     "\N{RIGHTWARDS ARROW}": "->",
@@ -40,6 +45,41 @@ def write_any_sign() -> None:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors=ERRORS)
+
+
+class ClosedStdout(io.RawIOBase):
+    """In the place of a stdout that was closed before the command started: refuses what it gets,
+    so that nothing is lost without a word."""
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, content: Any) -> int:
+        raise InputError(STDOUT_IS_CLOSED)
+
+
+STDOUT_IS_CLOSED = "stdout: is closed, and the output would be lost"
+
+
+def replace_closed_streams() -> None:
+    """From now on stdout and stderr are streams, and no file that is opened takes the place of
+    one that was closed."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_RDWR), number)
+    if sys.stdout is None:
+        sys.stdout = io.TextIOWrapper(ClosedStdout(), encoding="utf-8", write_through=True)  # type: ignore[type-var]
+    if sys.stderr is None:
+        # Otherwise print() would write to stdout what is meant for stderr.
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+
+
+def check_stdout() -> None:
+    """Raise :class:`InputError` where stdout is closed, before anything is computed for it."""
+    if isinstance(getattr(sys.stdout, "buffer", None), ClosedStdout):
+        raise InputError(STDOUT_IS_CLOSED)
 
 
 class Console(RichConsole):

@@ -9,7 +9,7 @@ from types import TracebackType
 
 from hw.spec.config import Config
 from scin.errors import InputError
-from scin.files import check_file, move_file, place_of, write_file
+from scin.files import check_file, claim_file, move_file, place_of, write_file
 from scin.toolchain import fst_headers_present
 
 FST, VCD = ".fst", ".vcd"
@@ -44,8 +44,10 @@ class Waveform:
             kind = VCD
             self.path = self.path.with_suffix(VCD)
             check_file("wave", self.path)
+            claim_file("wave", self.path)
         if self.ordinary:
             check_file("wave", self.save_file)
+            claim_file("wave", self.save_file)
         folder = place.path.parent if self.ordinary else Path(tempfile.gettempdir())
         self.scratch = folder / f".scin-{secrets.token_hex(8)}{kind}"
 

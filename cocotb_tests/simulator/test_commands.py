@@ -1,17 +1,23 @@
 """compare, study, llm, explain, explore, sweep --backend sim: output, plots, bad input."""
 
 import csv
+import dataclasses
 import itertools
+import json
 
 import pyarrow.parquet
 import pytest
 from click.testing import CliRunner
 
 from cocotb_tests.support.records import checked_records
+from cocotb_tests.support.stages import light_stages
 from hw.spec.config import PRESET_FOLDER, load
 from models.baselines.algorithms import ALGORITHMS as BASELINES
+from models.baselines.parameters import Parameters
+from models.prediction import ALGORITHMS, predict
 from models.simulator.collective import allreduce
 from scin import explore
+from scin.errors import InputError
 from scin.main import main
 from scin.study import STUDIES
 
@@ -42,6 +48,23 @@ def test_compare(tmp_path):
     assert all(label in text for label in ("size", "algorithm bandwidth (GB/s)", "ring"))
 
 
+def test_parameters_name_the_algorithms_that_they_change(tmp_path):
+    """All of them, and no other."""
+    config, plain = load("tiny"), Parameters()
+    other = {"fence": "endpoint", "nvls_outstanding_bytes": 1}
+    with light_stages(tmp_path):
+        for item in dataclasses.fields(Parameters):
+            value = other.get(item.name, 3.0)
+            changed = dataclasses.replace(plain, **{item.name: value})
+            found = {
+                name
+                for name in ALGORITHMS
+                if predict(config, name, 4096, plain).seconds
+                != predict(config, name, 4096, changed).seconds
+            }
+            assert found == set(item.metadata["algorithms"]), item.name
+
+
 def test_compare_beside_measured_gpus(tmp_path):
     plot = tmp_path / "measured.svg"
     parameters = ("--parameter", "software_us=6", "--plot", plot)
@@ -57,6 +80,54 @@ def test_study(tmp_path, name):
     assert len({item["line"] for item in found}) > 1
     assert all(item["time_s"] > 0 for item in found)
     assert plot.stat().st_size > 10_000
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_study_refuses_to_vary_what_is_set(name, monkeypatch, tmp_path):
+    """Every field in which the systems of a study differ is its own; others may be set."""
+    base, systems = load("tiny"), []
+
+    def seen(config, algorithm, size, *rest):
+        systems.append(config)
+        return predict(config, "ring", size, *rest)
+
+    with light_stages(tmp_path):
+        monkeypatch.setattr("scin.study.predict", seen)
+        list(STUDIES[name].points(base))
+    flat = [fields_of(system) for system in systems]
+    varied = {field for field in fields_of(base) if len({str(each[field]) for each in flat}) > 1}
+    assert varied == set(STUDIES[name].varies)
+    monkeypatch.setattr("scin.study.compile_simulator", None)
+    for field in STUDIES[name].varies:
+        value = str(fields_of(base)[field]).lower()
+        result = scin("study", name, "--config", "tiny", "--set", f"{field}={value}")
+        assert result.exit_code == 2, result.output
+        assert result.output == f"scin: set {field}: study {name} varies it\n"
+
+
+def fields_of(config):
+    return {
+        f"{section}.{name}": value
+        for section, values in config.as_dict().items()
+        if section != "name"
+        for name, value in values.items()
+    }
+
+
+def test_study_of_latencies_that_no_cycle_can_tell_apart(monkeypatch):
+    """Each point is at the latency that was simulated, and no latency is there twice."""
+    monkeypatch.setattr("scin.study.predict", quick)
+    monkeypatch.setattr("scin.study.compile_simulator", lambda *given: None)
+    slow = ("--set", "isa.clock_MHz=10", "--set", "link.gigabytes_per_second=0.16")
+    found = records("study", "latency", "--config", "tiny", *slow)
+    # Six cycles are the least: 100, 200 and 400 ns are fewer.
+    assert [item["x"] for item in found] == [600, 800] * 4
+    found = records("study", "latency", "--config", "ecp5")
+    assert [item["x"] for item in found[:4]] == pytest.approx([100, 200, 400, 800])
+
+
+def quick(config, algorithm, *rest):
+    return predict(config, "ring", *rest)
 
 
 def test_llm(tmp_path):
@@ -227,11 +298,49 @@ def test_explore_goes_on_only_from_the_same_contents(tmp_path, monkeypatch):
     assert "is no journal of an exploration" in refused.output
 
 
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_explore_values_of_every_type(tmp_path, monkeypatch, ending):
+    """Lists, also empty ones, truth values, and whole numbers beside others."""
+    monkeypatch.setattr(explore, "_run", lambda points, *_: [(points, explore.compute(points))])
+    description, output = tmp_path / "space.toml", tmp_path / f"points.{ending}"
+    description.write_text(
+        'config = "tiny"\nsizes = [1024]\nalgorithms = ["ring"]\n[fields]\n'
+        '"isa.block_formats" = [[], ["int8", "nvfp4"]]\n'
+        '"link.gigabytes_per_second" = [1, 1.5]\n"isa.average" = [true, false]\n'
+    )
+    result = scin("explore", description, "--output", output, "--quiet", "--json", "-")
+    assert result.exit_code == 0, result.output
+    assert len(checked_records(result.stdout)) == 8
+    if ending == "parquet":
+        lists = [row["isa.block_formats"] for row in pyarrow.parquet.read_table(output).to_pylist()]
+    else:
+        with output.open() as file:
+            lists = [json.loads(row["isa.block_formats"]) for row in csv.DictReader(file)]
+    assert lists == [[]] * 4 + [["int8", "nvfp4"]] * 4
+
+
+def test_explore_refuses_what_no_file_can_hold(tmp_path):
+    """Before anything is computed."""
+    target = tmp_path / "x.parquet"
+    with pytest.raises(InputError, match=r"output .*x.parquet: cannot hold the values: "):
+        explore.encoded(target, [{"a": 1}, {"a": ["x"]}])
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (("compare", "--algo", "star"), "algo 'star': must be among scin"),
         (("compare", "--parameter", "fence=x"), "must be one of none, switch, endpoint"),
+        (
+            ("compare", "--algo", "scin", "--parameter", "nvls_outstanding_bytes=5"),
+            "parameter nvls_outstanding_bytes: does nothing here: it changes nvls, and shown are "
+            "scin, ring",
+        ),
+        (
+            ("compare", "--algo", "nvls", "--parameter", "dma_start_ns=1"),
+            "it changes dma-ring, and",
+        ),
+        (("llm", "--parameter", "dma_start_ns=1"), "and shown are ring, nvls, scin-inq, scin"),
         (("compare", "--inq-format", "fp16"), "must be a block-scaled format"),
         (("compare", "--min", "0"), "min 0: must be positive"),
         (("compare", "--set", "system.endpoints=1"), "system.endpoints = 1: must be at least 2"),
@@ -263,6 +372,9 @@ def test_bad_input(arguments, message):
         (('"scin", "ring"', '"scin", "star"'), "algorithm 'star'"),
         (("[4, 8]", "[3]"), "isa.waves = 3: must be a power of two"),
         (("[4, 8]", "[]"), "must be a list of values"),
+        (("[4, 8]", "[4, 8, 4]"), "fields.'isa.waves': value 4: is named 2 times"),
+        (("[4, 8]", "[2026-11-27]"), "must be of type int"),
+        (("[4, 8]", "[{}]"), "must be of type int"),
         (('"isa.waves"', '"isa.wave"'), "isa.wave: unknown field"),
         (("sizes", "size"), "size, sizes"),
     ],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,8 +17,19 @@ HIGHEST = 10**12
 """Of every number, in its unit."""
 
 
-def parameter(doc: str, default: Any, *, unit: str, source: str) -> Any:
-    metadata = {"doc": doc, "unit": unit, "source": source}
+SWITCH = ("scin", "scin-inq")
+FLAGGED = ("ring", "direct", "oneshot", "twoshot", "tree")
+"""Whose steps end in a flag, and whose cores add."""
+
+CORES = (*FLAGGED, "nvls")
+ENGINES = ("dma-ring",)
+
+
+def parameter(
+    doc: str, default: Any, *, unit: str, source: str, algorithms: tuple[str, ...]
+) -> Any:
+    """``algorithms``: those whose time it changes."""
+    metadata = {"doc": doc, "unit": unit, "source": source, "algorithms": algorithms}
     return dataclasses.field(default=default, metadata=metadata)
 
 
@@ -31,6 +42,7 @@ class Parameters:
         unit="none, switch, endpoint",
         source="data, fence and flag per step as in arXiv 2603.28239, 4.1; of the three readings "
         "the one whose ring is 8.7 times slower than the published accelerator on small messages",
+        algorithms=FLAGGED,
     )
     software_us: float = parameter(
         "launch and software barrier of a collective that the accelerators' cores run, per call",
@@ -38,6 +50,7 @@ class Parameters:
         unit="us",
         source="off: hardware-level times; NCCL with CUDA graphs measures about 6 us from 128 B "
         "to 64 KB on 2 H100 (NVIDIA/nccl issue 1259)",
+        algorithms=(*SWITCH, *CORES),
     )
     scin_software_us: float | None = parameter(
         "what the in-switch accelerator costs its hosts, per call: writing an instruction, "
@@ -46,12 +59,14 @@ class Parameters:
         unit="us",
         source=f"{SCIN_SOFTWARE_US} us: register accesses on fpga4, as `python -m "
         "scin.software_cost` measures them on RTL; a host far from its registers pays the way too",
+        algorithms=SWITCH,
     )
     every_us: float = parameter(
         "added to every algorithm, per call, on top of the others: what a framework costs",
         0.0,
         unit="us",
         source="off",
+        algorithms=(*SWITCH, *CORES, *ENGINES),
     )
     nvls_outstanding_bytes: int = parameter(
         "reduced bytes an accelerator's ld_reduce instructions have under way",
@@ -59,12 +74,14 @@ class Parameters:
         unit="B",
         source="8 H200 reach 271 GB/s (NVIDIA/nccl-tests issue 272): an eighth of it times the "
         "round trip of a ld_reduce, 1.05 us at 250 ns per link",
+        algorithms=("nvls",),
     )
     reduce_gigabytes_per_second: float = parameter(
         "rate at which an accelerator's cores add received data",
         1600.0,
         unit="GB/s",
         source="two reads and a write at the 4.8 TB/s of an H200's memory (NVIDIA H200 data sheet)",
+        algorithms=FLAGGED,
     )
     dma_start_ns: float = parameter(
         "per step of a ring by DMA engines, what neither fabric nor data explain: the engine's "
@@ -72,6 +89,7 @@ class Parameters:
         650.0,
         unit="ns",
         source="measured on RTL, fpga4, 4 KiB: scin sweep allreduce --algo dma-ring",
+        algorithms=ENGINES,
     )
 
     @property
@@ -116,8 +134,9 @@ class ParameterError(ValueError):
     """A parameter out of its bounds."""
 
 
-def parse(texts: tuple[str, ...]) -> Parameters:
-    """From ``name=value`` as the command line writes them."""
+def parse(texts: tuple[str, ...], algorithms: Sequence[str]) -> Parameters:
+    """From ``name=value`` as the command line writes them; each is to change the time of one of
+    ``algorithms``."""
     known = {item.name: item for item in dataclasses.fields(Parameters)}
     values: dict[str, Any] = {}
     for text in texts:
@@ -132,4 +151,12 @@ def parse(texts: tuple[str, ...]) -> Parameters:
             values[name] = kind(value)
         except ValueError as error:
             raise ParameterError(f"{name} = {value!r}: must be a number") from error
-    return Parameters(**values)
+    parameters = Parameters(**values)
+    for name in values:
+        changed = known[name].metadata["algorithms"]
+        if not set(changed) & set(algorithms):
+            raise ParameterError(
+                f"{name}: does nothing here: it changes {', '.join(changed)}, and shown are "
+                f"{', '.join(algorithms)}"
+            )
+    return parameters

@@ -45,7 +45,7 @@ class Platform:
     @classmethod
     def load(cls, name: str) -> Platform:
         path = FOLDER / f"{name}.toml"
-        if not path.is_file():
+        if name not in platform_names():
             raise PlatformError(f"platform {name!r}: must be one of {', '.join(platform_names())}")
         tree = tomllib.loads(path.read_text(encoding="utf-8"))
         known = {item.name for item in dataclasses.fields(cls)}

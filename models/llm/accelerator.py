@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,10 +47,11 @@ class Profile:
     @classmethod
     def load(cls, path: Path) -> Profile:
         try:
-            rows = read_table(path)
-        except (OSError, UnicodeDecodeError) as error:
+            table = read_table(path)
+            columns, rows = tuple(table.fieldnames or ()), list(table)
+        except (OSError, ValueError, csv.Error) as error:
             raise ProfileError(f"profile {path}: {error}") from error
-        if tuple(rows.fieldnames or ()) != COLUMNS:
+        if columns != COLUMNS:
             raise ProfileError(f"profile {path}: columns must be {','.join(COLUMNS)}")
         times = {}
         for row in rows:

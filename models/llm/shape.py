@@ -7,6 +7,8 @@ import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
+from hw.spec.input_file import read_text
+
 FOLDER = Path(__file__).resolve().parents[2] / "configs" / "llm"
 
 
@@ -88,10 +90,10 @@ def shapes() -> list[str]:
 def load_shape(source: str) -> ModelShape:
     """A preset's name, or a TOML file."""
     path = Path(source) if source.endswith(".toml") else FOLDER / f"{source}.toml"
-    if not path.is_file():
+    if not path.exists():
         raise ShapeError(f"model {source!r}: must be a .toml file or one of {', '.join(shapes())}")
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
+        values = tomllib.loads(read_text(path))
     except (OSError, ValueError, RecursionError) as error:
         raise ShapeError(f"model {source}: {error}") from error
     known = {item.name for item in dataclasses.fields(ModelShape)} - {"name"}

@@ -123,10 +123,12 @@ def dma(
         described = model = _model_of(config, platform)
         if not model.switched and variant is None:
             cases = ([name for name in variants if name != "mcast"], *cases[1:])
+        _check_chunks(operation, sizes, model.endpoints)
     else:
         if platform not in (None, config.name):
             raise InputError(f"platform {platform!r}: RTL runs --config {config.name}")
         check_buildable(config)
+        _check_chunks(operation, sizes, config.system.endpoints)
         for name in variants:
             check_room(config, build(config, operation, name, sizes[-1]))
     name = described.name
@@ -155,6 +157,13 @@ def dma(
             plot_dma(plot, f"{operation}, {name}, {backend}", measurements)
     if any(item.wrong or item.status != "OK" for item in measurements):
         sys.exit(EXIT_WRONG)
+
+
+def _check_chunks(operation: str, sizes: list[int], endpoints: int) -> None:
+    """Collectives move as many bytes of every endpoint; p2p moves bytes of one."""
+    for size in sizes if operation != "p2p" else ():
+        if size % endpoints:
+            raise InputError(f"size {size}: must be a multiple of {endpoints} B, one per endpoint")
 
 
 def _block_bytes(text: str) -> int:

@@ -44,7 +44,10 @@ COLUMNS = (
 @click.command(cls=Command)
 @click.option("--cycles", default=1_000_000, show_default=True, help="Of the system's clock.")
 @fault_option
-@common(draws="of random data")
+@common(
+    draws="of random data",
+    adapt=lambda config, options: with_faults(config, parse_faults(options["faults"])),
+)
 def soak(
     *,
     config: Config,
@@ -65,7 +68,6 @@ def soak(
     if cycles < 1:
         raise InputError(f"cycles {cycles}: must be at least 1")
     rates = parse_faults(faults)
-    config = with_faults(config, rates)
     check_buildable(config)
     table = TextTable(COLUMNS, quiet=quiet, error=takes_stdout(json_path))
     named = " ".join(f"{kind.name.lower()}={rate:g}" for kind, rate in rates.items()) or "none"

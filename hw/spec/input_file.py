@@ -1,0 +1,25 @@
+"""Files that a user names, read whole: never without end, whatever a path leads to."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+LARGEST_TEXT = 1 << 24
+"""Bytes of a description or a table: far beyond any that somebody writes."""
+
+
+def check_input(path: Path, largest: int) -> None:
+    """Raise OSError or ValueError for what is no file on a disk, or is larger than ``largest``
+    bytes: a device or a pipe may never end, or never begin."""
+    info = path.stat()
+    if not stat.S_ISREG(info.st_mode):
+        raise ValueError("must be a regular file")
+    if info.st_size > largest:
+        raise ValueError(f"takes {info.st_size} B: must be at most {largest} B")
+
+
+def read_text(path: Path) -> str:
+    """Raises OSError or ValueError, as :func:`check_input`, and for what is no UTF-8."""
+    check_input(path, LARGEST_TEXT)
+    return path.read_text(encoding="utf-8")
