@@ -15,7 +15,7 @@ from fpga.links import LinkKind, LinkRate, link_rate
 from hw.board.contents import Contents
 from hw.phy.frame import Framing
 from hw.spec.config import Config, ConfigError, load
-from hw.spec.input_file import read_text
+from hw.spec.input_file import read_input
 
 PRESET_FOLDER = Path(__file__).resolve().parent / "partitions"
 
@@ -131,7 +131,7 @@ def load_partition(source: str | Path) -> Partition:
                 f"{', '.join(preset_names())}, or give a .toml file"
             )
     try:
-        tree = tomllib.loads(read_text(path))
+        tree = tomllib.loads(read_input(path))
     except (OSError, ValueError, RecursionError) as error:
         raise PartitionError(f"partition {path}: {error}") from error
     return from_dict(tree, name=path.stem)

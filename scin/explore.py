@@ -22,7 +22,7 @@ import pyarrow.parquet
 from rich.progress import Progress
 
 from hw.spec.config import Config, ConfigError, from_dict, load
-from hw.spec.input_file import read_text
+from hw.spec.input_file import read_input
 from models.baselines.parameters import Parameters
 from models.prediction import ALGORITHMS, predict
 from models.simulator.timing import Timing
@@ -106,7 +106,7 @@ class Space:
 def read_space(path: Path) -> Space:
     """Read and check the whole description before anything runs."""
     try:
-        tree = tomllib.loads(read_text(path))
+        tree = tomllib.loads(read_input(path))
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path}: {error}") from error
     if not {"config", "sizes", "algorithms"} <= set(tree) <= KEYS:

@@ -187,4 +187,4 @@ def test_a_simulation_that_cannot_end():
 )
 def test_bad_parameters(text, message):
     with pytest.raises(ParameterError, match=message):
-        parse((text,))
+        parse((text,), list(ALGORITHMS))

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from hw.spec.input_file import read_text
+from hw.spec.input_file import read_input
 
 PRESET_FOLDER = Path(__file__).resolve().parents[2] / "configs"
 
@@ -407,7 +407,7 @@ def load(source: str | Path, overrides: dict[str, Any] | None = None) -> Config:
                 f"{', '.join(preset_names())}, or give a .toml file"
             )
     try:
-        tree = tomllib.loads(read_text(path))
+        tree = tomllib.loads(read_input(path))
     except (OSError, ValueError, RecursionError) as error:
         raise ConfigError(f"configuration {path}: {error}") from error
     for name, value in (overrides or {}).items():

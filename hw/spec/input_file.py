@@ -19,7 +19,7 @@ def check_input(path: Path, largest: int) -> None:
         raise ValueError(f"takes {info.st_size} B: must be at most {largest} B")
 
 
-def read_text(path: Path) -> str:
+def read_input(path: Path) -> str:
     """Raises OSError or ValueError, as :func:`check_input`, and for what is no UTF-8."""
     check_input(path, LARGEST_TEXT)
     return path.read_text(encoding="utf-8")

@@ -7,7 +7,7 @@ import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
-from hw.spec.input_file import read_text
+from hw.spec.input_file import read_input
 
 FOLDER = Path(__file__).resolve().parents[2] / "configs" / "llm"
 
@@ -93,7 +93,7 @@ def load_shape(source: str) -> ModelShape:
     if not path.exists():
         raise ShapeError(f"model {source!r}: must be a .toml file or one of {', '.join(shapes())}")
     try:
-        values = tomllib.loads(read_text(path))
+        values = tomllib.loads(read_input(path))
     except (OSError, ValueError, RecursionError) as error:
         raise ShapeError(f"model {source}: {error}") from error
     known = {item.name for item in dataclasses.fields(ModelShape)} - {"name"}
