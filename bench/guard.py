@@ -20,8 +20,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from hw.formats.data_type import DataType
 from hw.spec.config import load
+from hw.spec.formats.data_type import DataType
 from scin.effort import Effort
 from scin.simulator import Simulator
 from scin.training import saturate

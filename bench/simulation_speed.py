@@ -10,8 +10,8 @@ import argparse
 import statistics
 import time
 
-from hw.formats.data_type import DataType
 from hw.spec.config import Config, load
+from hw.spec.formats.data_type import DataType
 from scin.effort import Effort
 from scin.simulator import Simulator
 from scin.training import saturate

@@ -8,8 +8,8 @@ import pytest
 from click.testing import CliRunner
 
 import scin.effort
-from hw.formats.data_type import DataType
 from hw.spec.config import load
+from hw.spec.formats.data_type import DataType
 from hw.spec.instruction import ReduceOp
 from scin import verilate
 from scin.driver import Driver

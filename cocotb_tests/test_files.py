@@ -19,8 +19,8 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from hw.formats.data_type import DataType
 from hw.spec.config import load
+from hw.spec.formats.data_type import DataType
 from hw.spec.instruction import ReduceOp
 from models.baselines.parameters import Parameters
 from models.prediction import predict

@@ -16,8 +16,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from hw.formats.data_type import DataType
 from hw.spec.config import Config, load
+from hw.spec.formats.data_type import DataType
 from hw.spec.registers import FEATURE_BITS
 from models.baselines.parameters import Parameters
 from models.prediction import predict

@@ -13,9 +13,9 @@ import sys
 
 import numpy as np
 
-from hw.formats import is_block_scaled
-from hw.formats.data_type import DataType
 from hw.spec.config import Config, load
+from hw.spec.formats import is_block_scaled
+from hw.spec.formats.data_type import DataType
 from hw.spec.instruction import ReduceOp
 from models.formats.registry import golden_format
 from models.formats.tensor_values import nearest_bits

@@ -38,7 +38,6 @@ class Block:
 
 def _blocks() -> dict[str, Block]:
     from hw.fabric.transport import Transport
-    from hw.formats import block_formats
     from hw.isa.barrier import Barrier
     from hw.isa.block_scale import BlockScale
     from hw.isa.controller import WaveController
@@ -51,6 +50,7 @@ def _blocks() -> dict[str, Block]:
     from hw.isa.wave_table import WaveTable
     from hw.isa.write_tracker import WriteTracker
     from hw.isa.writeback import Writeback
+    from hw.spec.formats import block_formats
     from hw.spec.packet import TO_ENDPOINT, TO_SWITCH, MessageClass
     from hw.switch.crossbar import Crossbar
     from hw.switch.switch import Switch

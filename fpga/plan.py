@@ -14,10 +14,10 @@ from fpga.boards.board import Device
 from fpga.design import designs
 from fpga.links import LinkKind
 from fpga.partition import Cut, Partition, PartitionError, PlacedBoard
-from hw.formats import block_formats
 from hw.isa.reduce import LANE_BITS
 from hw.phy.aurora import aurora_lanes
 from hw.spec.config import Config
+from hw.spec.formats import block_formats
 from scin.report.record import Result
 from scin.terminal import Console
 

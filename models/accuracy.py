@@ -10,11 +10,11 @@ from itertools import combinations
 
 import numpy as np
 
-from hw.formats.block import BlockFormat
-from hw.formats.data_type import DataType
-from hw.formats.element import IntegerElement
-from hw.formats.scale import FP16_SCALE
 from hw.spec.config import load
+from hw.spec.formats.block import BlockFormat
+from hw.spec.formats.data_type import DataType
+from hw.spec.formats.element import IntegerElement
+from hw.spec.formats.scale import FP16_SCALE
 from models.formats.block import Elements, GoldenBlockFormat
 from models.formats.codecs import FP16_SCALES
 from models.formats.registry import golden_format

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from hw.formats import block_format
-from hw.formats.data_type import DataType
 from hw.spec.config import Config
+from hw.spec.formats import block_format
+from hw.spec.formats.data_type import DataType
 from hw.spec.instruction import ReduceOp
 from models.baselines.algorithms import ALGORITHMS as BASELINES
 from models.baselines.algorithms import DIRECT, direct_shots

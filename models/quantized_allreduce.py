@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hw.formats.data_type import DataType
+from hw.spec.formats.data_type import DataType
 from models.formats.block import Codes, GoldenBlockFormat, Values
 from models.formats.tensor_values import LARGEST
 

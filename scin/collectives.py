@@ -6,9 +6,9 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from hw.formats import block_format, is_block_scaled
-from hw.formats.block import BlockFormat
 from hw.spec.config import Config
+from hw.spec.formats import block_format, is_block_scaled
+from hw.spec.formats.block import BlockFormat
 from hw.spec.instruction import DataType, Opcode, ReduceOp
 from scin.driver import Instruction
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import click
 
-from hw.formats import is_block_scaled
 from hw.spec.config import Config
+from hw.spec.formats import is_block_scaled
 from models.baselines.measured import measured
 from models.baselines.parameters import ParameterError, Parameters, parse
 from models.prediction import ALGORITHMS, SCIN, SCIN_INQ, Prediction, predict

@@ -6,9 +6,9 @@ from typing import Any
 
 import click
 
-from hw.formats.data_type import DataType
 from hw.spec.buildable import check_buildable
 from hw.spec.config import Config
+from hw.spec.formats.data_type import DataType
 from hw.spec.instruction import ReduceOp
 from models.simulator.collective import plane_bytes
 from models.simulator.explain import Span, measured_spans, simulated_spans

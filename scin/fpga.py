@@ -240,8 +240,8 @@ def _parse_ports(ports: tuple[str, ...], partition: Any, simulated: bool) -> dic
 def _all_reduce(
     system: Any, config: Any, size: str, dtype: str, seed: int, json_path: str | None
 ) -> Any:
-    from hw.formats import is_block_scaled
-    from hw.formats.data_type import DataType
+    from hw.spec.formats import is_block_scaled
+    from hw.spec.formats.data_type import DataType
     from hw.spec.instruction import ReduceOp
     from scin.options import parse_data_type
     from scin.run import check_quantized, element_count, run_tensors

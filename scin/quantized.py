@@ -6,8 +6,8 @@ from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 
-from hw.formats.data_type import DataType
 from hw.spec.config import Config
+from hw.spec.formats.data_type import DataType
 from hw.spec.instruction import ReduceOp
 from hw.spec.status import Status
 from models.formats.packing import pack_elements, pack_scales, unpack_elements, unpack_scales

@@ -10,10 +10,10 @@ from pathlib import Path
 import click
 import numpy as np
 
-from hw.formats import block_format, element_bits, is_block_scaled
-from hw.formats.data_type import DataType
 from hw.spec.buildable import check_buildable
 from hw.spec.config import Config
+from hw.spec.formats import block_format, element_bits, is_block_scaled
+from hw.spec.formats.data_type import DataType
 from hw.spec.instruction import ReduceOp
 from scin.collectives import reduces
 from scin.driver import Driver

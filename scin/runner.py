@@ -7,9 +7,9 @@ from typing import Protocol
 
 import numpy as np
 
-from hw.formats import block_format, element_bits
-from hw.formats.data_type import DataType
 from hw.spec.config import AXI_BOUNDARY_BYTES, Config
+from hw.spec.formats import block_format, element_bits
+from hw.spec.formats.data_type import DataType
 from hw.spec.instruction import Opcode, ReduceOp
 from hw.spec.status import Status
 from models.endpoint.endpoint import EndpointModel, Window

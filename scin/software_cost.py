@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from hw.formats.data_type import DataType
 from hw.spec.config import Config, load
+from hw.spec.formats.data_type import DataType
 from hw.spec.instruction import ReduceOp
 from scin.collectives import build
 from scin.driver import Driver

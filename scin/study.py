@@ -8,9 +8,9 @@ from typing import Any
 
 import click
 
-from hw.formats import block_formats
-from hw.formats.data_type import DataType
 from hw.spec.config import Config, from_dict
+from hw.spec.formats import block_formats
+from hw.spec.formats.data_type import DataType
 from hw.spec.registers import FEATURE_BITS
 from models.baselines.parameters import Parameters
 from models.prediction import SCIN, SCIN_INQ, predict

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 
 import click
 
-from hw.formats import is_block_scaled
-from hw.formats.data_type import DataType
 from hw.spec.buildable import check_buildable
 from hw.spec.config import Config
+from hw.spec.formats import is_block_scaled
+from hw.spec.formats.data_type import DataType
 from hw.spec.instruction import ReduceOp
 from models.baselines.parameters import Parameters
 from models.prediction import ALGORITHMS, SCIN_INQ, predict

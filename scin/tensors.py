@@ -12,8 +12,8 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from hw.formats import is_block_scaled
-from hw.formats.data_type import DataType
+from hw.spec.formats import is_block_scaled
+from hw.spec.formats.data_type import DataType
 from scin.errors import InputError
 from scin.files import make_folder, write_file
 

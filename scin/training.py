@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from hw.formats.data_type import DataType
 from hw.spec.config import AXI_BOUNDARY_BYTES, Config
+from hw.spec.formats.data_type import DataType
 from hw.spec.instruction import ReduceOp
 from scin.collectives import build
 from scin.dma.collectives import OPERATIONS as DMA_OPERATIONS

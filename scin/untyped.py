@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from hw.formats.data_type import DataType
+from hw.spec.formats.data_type import DataType
 from hw.spec.instruction import ReduceOp
 from scin.runner import CollectiveRunner, Measurement, message_bytes
 

@@ -5,8 +5,8 @@ import pytest
 from click.testing import CliRunner
 
 from cocotb_tests.support.records import checked_records
-from hw.formats.data_type import DataType
 from hw.spec.config import load
+from hw.spec.formats.data_type import DataType
 from hw.spec.instruction import ReduceOp
 from models.endpoint.endpoint import Window
 from scin.dma.ring import Ring, RingRunner, around_ring

@@ -9,9 +9,9 @@ from cocotb_tests.system.bench import collective
 from fpga.host import BoardError, BoardSystem
 from fpga.partition import load_partition
 from fpga.simulation import SimulatedBoards, Surroundings, serial_baud
-from hw.formats import is_block_scaled
-from hw.formats.data_type import DataType
 from hw.spec.config import replace_field
+from hw.spec.formats import is_block_scaled
+from hw.spec.formats.data_type import DataType
 from hw.spec.instruction import ReduceOp
 from hw.spec.status import Status
 from scin.driver import Driver

@@ -7,9 +7,9 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from hw.formats import known_block_formats
-from hw.formats.data_type import DataType
 from hw.spec.config import load
+from hw.spec.formats import known_block_formats
+from hw.spec.formats.data_type import DataType
 from models.formats.registry import golden_format
 from models.formats.tensor_values import LARGEST, finite_maximum, nearest_bits, values_of
 from models.quantized_allreduce import error, fixed_exponent, in_two_shots, tensor_exponent

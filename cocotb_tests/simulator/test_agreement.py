@@ -6,8 +6,8 @@ import pytest
 from click.testing import CliRunner
 
 from cocotb_tests.support.records import checked_records
-from hw.formats import is_block_scaled
 from hw.spec.config import load
+from hw.spec.formats import is_block_scaled
 from models.baselines.parameters import Parameters
 from models.prediction import predict as predict_time
 from scin.main import main

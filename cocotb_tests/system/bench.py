@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from cocotb_tests.support.blocks import random_blocks
-from hw.formats import block_format
 from hw.spec.config import AXI_BOUNDARY_BYTES, Config, load
+from hw.spec.formats import block_format
 from hw.spec.instruction import DataType, Opcode, ReduceOp
 from hw.spec.status import Status
 from models.endpoint.endpoint import EndpointModel, Window

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from cocotb_tests.system.bench import AS_ON_BOARDS, collective, open_system, quantized
-from hw.formats import block_formats
 from hw.spec.dma import ENGINE, Command, Compare, DmaOpcode
+from hw.spec.formats import block_formats
 from hw.spec.instruction import Opcode, instruction_layout
 from hw.spec.packing import unpack
 from hw.spec.registers import ENDPOINT, SWITCH, WINDOW_WORDS

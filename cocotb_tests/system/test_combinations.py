@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from cocotb_tests.system.bench import System, collective, feature_set, quantized
-from hw.formats import FORMATS, block_format, block_formats
 from hw.spec.config import load
 from hw.spec.fault import Disturbance
+from hw.spec.formats import FORMATS, block_format, block_formats
 from hw.spec.instruction import ReduceOp
 from hw.spec.status import Status
 from scin.driver import Driver

@@ -7,7 +7,7 @@ import pytest
 
 from cocotb_tests.system.bench import open_system
 from fpga.host import BoardSystem
-from hw.formats.data_type import DataType
+from hw.spec.formats.data_type import DataType
 from hw.spec.instruction import ReduceOp
 from hw.spec.registers import SWITCH
 from models.simulator.explain import measured_spans

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from cocotb_tests.system.bench import AS_ON_BOARDS, collective, open_system, quantized
-from hw.formats.data_type import DataType
 from hw.spec.fault import Disturbance, Fault
+from hw.spec.formats.data_type import DataType
 from hw.spec.instruction import Opcode, ReduceOp
 from hw.spec.status import Status
 from models.dma.engine import EngineModel

@@ -2,8 +2,8 @@
 
 import pytest
 
-from hw.formats.data_type import DataType
 from hw.spec.config import load
+from hw.spec.formats.data_type import DataType
 from hw.spec.link import added_cycles
 from models.simulator.simulation import simulate
 from models.simulator.work import Instruction

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from cocotb_tests.system.bench import open_system, quantized
-from hw.formats import block_formats
 from hw.spec.config import load
+from hw.spec.formats import block_formats
 from hw.spec.instruction import DataType, ReduceOp
 from scin.driver import Driver
 from scin.quantized import run_quantized

@@ -3,9 +3,9 @@
 import pytest
 
 from cocotb_tests.system.bench import open_system
-from hw.formats import block_format
-from hw.formats.data_type import DataType
 from hw.spec.config import load
+from hw.spec.formats import block_format
+from hw.spec.formats.data_type import DataType
 from hw.spec.instruction import ReduceOp
 from models.baselines.parameters import Parameters
 from models.prediction import ALGORITHMS, predict

@@ -8,9 +8,9 @@ from cocotb.triggers import RisingEdge
 from cocotb_tests.support.blocks import random_blocks
 from cocotb_tests.support.build import parameters_of_test, simulate
 from cocotb_tests.support.streams import start_clock
-from hw.formats import block_formats
 from hw.isa.block_reduce import BlockReduce, latency
 from hw.spec.config import load
+from hw.spec.formats import block_formats
 from models.formats.packing import pack_elements, pack_scales
 from models.formats.registry import golden_format
 

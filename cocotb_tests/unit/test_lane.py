@@ -13,9 +13,9 @@ from cocotb.triggers import RisingEdge
 from cocotb_tests.support.build import parameters_of_test, simulate
 from cocotb_tests.support.operands import operand_sets
 from cocotb_tests.support.streams import start_clock
-from hw.formats import FORMATS
 from hw.isa.average import Divisor, divisor_of, reciprocal_shift
 from hw.isa.lane import ReduceLane
+from hw.spec.formats import FORMATS
 from hw.spec.instruction import DataType, ReduceOp
 from hw.stream.delay import delayed
 from models.formats.floating import reduce

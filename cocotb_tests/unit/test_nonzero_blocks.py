@@ -8,10 +8,10 @@ from cocotb.triggers import RisingEdge
 
 from cocotb_tests.support.build import parameters_of_test, simulate
 from cocotb_tests.support.streams import start_clock
-from hw.formats import block_formats
-from hw.formats.block import groups
 from hw.isa.nonzero_blocks import NonzeroBlocks, hold_cycles
 from hw.spec.config import load
+from hw.spec.formats import block_formats
+from hw.spec.formats.block import groups
 
 BLOCKS = 1500
 

@@ -4,8 +4,8 @@ from amaranth import Array, Cat, Const, Module, Mux, Signal, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.formats import FORMATS
 from hw.isa.rounding import EXPONENT_BITS, SIGNIFICAND_BITS, round_and_pack
+from hw.spec.formats import FORMATS
 from hw.spec.instruction import DataType
 from hw.stream.delay import delayed
 

@@ -4,12 +4,12 @@ from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.formats import block_formats
-from hw.formats.block import GROUP_BYTES, NARROW_BITS, groups
-from hw.isa.arithmetic import maximum_of
+from hw.codec.arithmetic import maximum_of
 from hw.isa.dequantize import total_bits
 from hw.isa.jobs import index_bits, longest_block
 from hw.spec.config import Config
+from hw.spec.formats import block_formats
+from hw.spec.formats.block import GROUP_BYTES, NARROW_BITS, groups
 from hw.stream.delay import delayed
 
 

@@ -4,8 +4,6 @@ from amaranth import Cat, Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.formats import block_formats
-from hw.formats.block import NARROW_BITS
 from hw.isa import block_maximum, scale_decode
 from hw.isa.block_maximum import BlockMaximum, bytes_per_group
 from hw.isa.block_scale import LANE_SHIFT_BITS, RECIPROCAL_BITS, BlockScale
@@ -15,6 +13,8 @@ from hw.isa.quantize import QuantizeLane
 from hw.isa.scale_buffer import widest_part_bits
 from hw.isa.scale_decode import ScaleDecode
 from hw.spec.config import Config
+from hw.spec.formats import block_formats
+from hw.spec.formats.block import NARROW_BITS
 from hw.stream.delay import delayed
 
 

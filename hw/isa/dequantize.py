@@ -4,10 +4,10 @@ from amaranth import Cat, Const, Module, Signal, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.formats.block import BlockFormat
-from hw.formats.element import DISTANCE_BITS, ELEMENT_PARTS, SIGNIFICAND_BITS
-from hw.formats.scale import EXPONENT_BITS, SCALE_BITS
-from hw.isa.arithmetic import magnitude_of, pair_sums, signed_sum
+from hw.codec.arithmetic import magnitude_of, pair_sums, signed_sum
+from hw.codec.element import DISTANCE_BITS, ELEMENT_PARTS, SIGNIFICAND_BITS, element_codec
+from hw.codec.scale import EXPONENT_BITS, SCALE_BITS
+from hw.spec.formats.block import BlockFormat
 from hw.stream.delay import delayed
 
 
@@ -77,7 +77,7 @@ class DequantizeLane(wiring.Component):
             for k, entry in enumerate(self._formats):
                 with m.If(self.format[k]):
                     code = self.elements[i][: entry.element.bits]
-                    for name, value in entry.element.decode(code).items():
+                    for name, value in element_codec(entry.element).decode(code).items():
                         m.d.sync += parts[name].eq(value)
             with m.If(~self.present[i]):
                 m.d.sync += [parts.significand.eq(0), parts.nan.eq(0)]

@@ -3,8 +3,8 @@
 from amaranth import Const, Mux
 from amaranth.lib import data
 
-from hw.formats import block_formats
 from hw.spec.config import Config
+from hw.spec.formats import block_formats
 from hw.spec.instruction import DataType, ReduceOp, read_tag_layout, write_tag_layout
 from hw.spec.packet import LENGTH_BITS, ROUND_BITS
 from hw.spec.status import Status

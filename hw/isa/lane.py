@@ -4,17 +4,11 @@ from amaranth import Cat, Const, Module, Mux, Signal, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.formats import FORMATS
-from hw.formats.floating import WINDOW_BITS
-from hw.isa.arithmetic import (
-    leading_zeros,
-    magnitude_of,
-    maximum_of,
-    shifted_to_top,
-    signed_sum,
-)
+from hw.codec.arithmetic import leading_zeros, magnitude_of, maximum_of, shifted_to_top, signed_sum
 from hw.isa.average import AverageLane, dividend_bits, divisor_members
 from hw.isa.rounding import EXPONENT_BITS, SIGNIFICAND_BITS, round_and_pack
+from hw.spec.formats import FORMATS
+from hw.spec.formats.floating import WINDOW_BITS
 from hw.spec.instruction import DataType, ReduceOp
 from hw.stream.delay import delayed
 

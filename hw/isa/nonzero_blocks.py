@@ -7,10 +7,10 @@ from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.formats import block_formats
-from hw.formats.block import BlockFormat, groups
 from hw.isa.jobs import index_bits, longest_block
 from hw.spec.config import Config
+from hw.spec.formats import block_formats
+from hw.spec.formats.block import BlockFormat, groups
 from hw.stream.delay import delayed
 
 

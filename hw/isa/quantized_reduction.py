@@ -4,12 +4,12 @@ from amaranth import Cat, Const, Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.formats import block_formats
 from hw.isa.block_reduce import BlockReduce
 from hw.isa.block_reduce import latency as block_latency
 from hw.isa.jobs import index_bits, longest_block
 from hw.isa.scale_buffer import ScaleBuffer, part_bytes, scale_position, widest_part_bits
 from hw.spec.config import Config
+from hw.spec.formats import block_formats
 from hw.stream.delay import delayed
 
 SELECT_CYCLES = 1

@@ -4,7 +4,6 @@ from amaranth import Cat, DomainRenamer, Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.formats import block_formats
 from hw.isa.jobs import index_bits, longest_block
 from hw.isa.quantized_reduction import QuantizedReduction, control_layout, gathered
 from hw.isa.quantized_reduction import latency as quantized_latency
@@ -12,6 +11,7 @@ from hw.isa.reduce import Reduce, average_lead
 from hw.isa.scale_buffer import scale_position
 from hw.isa.wave_table import WaveTable
 from hw.spec.config import Config
+from hw.spec.formats import block_formats
 from hw.spec.instruction import DataType, ReduceOp
 from hw.stream.delay import delayed
 

@@ -4,14 +4,14 @@ from amaranth import Cat, Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.formats import block_formats
-from hw.formats.block import groups
-from hw.formats.scale import EXPONENT_BITS, SCALE_BITS, SCALE_PARTS
-from hw.isa.arithmetic import maximum_of
+from hw.codec.arithmetic import maximum_of
+from hw.codec.scale import EXPONENT_BITS, SCALE_BITS, SCALE_PARTS, scale_codec
 from hw.isa.jobs import index_bits, longest_block
 from hw.isa.nonzero_blocks import NonzeroBlocks, hold_cycles
 from hw.isa.scale_buffer import widest_part_bits
 from hw.spec.config import Config
+from hw.spec.formats import block_formats
+from hw.spec.formats.block import groups
 from hw.stream.delay import delayed
 
 LATENCY_TO_TOP = 2
@@ -81,7 +81,7 @@ class ScaleDecode(wiring.Component):
                 for k, entry in enumerate(self._formats):
                     code = scales[p].word_select(entry.block_of_group(g), entry.scale.bits)
                     with m.If(form[k]):
-                        for name, value in entry.scale.decode(code).items():
+                        for name, value in scale_codec(entry.scale).decode(code).items():
                             m.d.sync += part[name].eq(value)
                 with m.If(~present[p]):
                     m.d.sync += [part.exponent.eq(0), part.bad.eq(0)]

@@ -4,7 +4,6 @@ from amaranth import Cat, Const, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.formats import block_formats
 from hw.isa.jobs import (
     index_bits,
     longest_block,
@@ -15,6 +14,7 @@ from hw.isa.jobs import (
 from hw.isa.reduce import average_lead
 from hw.isa.reduction import lead_cycles
 from hw.spec.config import Config
+from hw.spec.formats import block_formats
 from hw.spec.instruction import ReduceOp
 from hw.stream.arbiter import RoundRobin, select
 

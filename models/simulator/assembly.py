@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from hw.formats import block_format, is_block_scaled
 from hw.isa.reduce import average_lead
 from hw.isa.reduction import lead_cycles
 from hw.spec.config import Config
+from hw.spec.formats import block_format, is_block_scaled
 from hw.spec.instruction import ReduceOp
 from models.simulator.crossbar import BUFFER, LANE
 from models.simulator.endpoint import ENDPOINT

@@ -14,9 +14,9 @@ from functools import partial
 
 import numpy as np
 
-from hw.formats.data_type import DataType
 from hw.spec.config import AXI_BOUNDARY_BYTES, Config
 from hw.spec.dma import Compare, SignalKind
+from hw.spec.formats.data_type import DataType
 from hw.spec.instruction import ReduceOp
 from hw.spec.status import Status
 from models.formats.floating import reduce

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from hw.formats import block_format, block_formats
 from hw.spec.config import AXI_BOUNDARY_BYTES, Config
 from hw.spec.fault import Fault
+from hw.spec.formats import block_format, block_formats
 from hw.spec.instruction import DataType, Opcode, ReduceOp
 from hw.spec.status import Status
 from models.dma.engine import EngineModel

@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 
 import click
 
-from hw.formats import is_block_scaled
 from hw.spec.config import load
+from hw.spec.formats import is_block_scaled
 from models.prediction import SCIN, SCIN_INQ
 from models.simulator.simulation import simulate
 from scin.compilation import compile_simulator

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from hw.formats.data_type import DataType
+from hw.spec.formats.data_type import DataType
 
 WINDOW_BITS = 40
 """Fixed-point window of one operand: the whole FP16 grid, 2^-24 ... 2^15."""

@@ -1,9 +1,9 @@
 """MXFP4: E2M1 elements, one power of two per 32."""
 
-from hw.formats.block import BlockFormat
-from hw.formats.data_type import DataType
-from hw.formats.element import E2M1
-from hw.formats.scale import E8M0_SCALE
+from hw.spec.formats.block import BlockFormat
+from hw.spec.formats.data_type import DataType
+from hw.spec.formats.element import E2M1
+from hw.spec.formats.scale import E8M0_SCALE
 
 FORMAT = BlockFormat(
     code=DataType.MXFP4,

@@ -4,12 +4,12 @@
 :func:`block_formats` the block-scaled ones of in-network quantization.
 """
 
-from hw.formats import bf16, fp16, mxfp4, mxfp8, mxint8, nvfp4
-from hw.formats.block import BlockFormat
-from hw.formats.data_type import DataType
-from hw.formats.floating import FloatFormat
-from hw.formats.int8 import int8_format
 from hw.spec.config import Config, ConfigError
+from hw.spec.formats import bf16, fp16, mxfp4, mxfp8, mxint8, nvfp4
+from hw.spec.formats.block import BlockFormat
+from hw.spec.formats.data_type import DataType
+from hw.spec.formats.floating import FloatFormat
+from hw.spec.formats.int8 import int8_format
 
 FORMATS: dict[int, FloatFormat] = {entry.code.value: entry for entry in (fp16.FORMAT, bf16.FORMAT)}
 

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-from hw.formats.data_type import DataType
-from hw.formats.element import IntegerElement, MinifloatElement
-from hw.formats.scale import MinifloatScale, PowerScale
+from hw.spec.formats.data_type import DataType
+from hw.spec.formats.element import IntegerElement, MinifloatElement
+from hw.spec.formats.scale import MinifloatScale, PowerScale
 
 GROUP_BYTES = 8
 """Elements of one row that always share a scale; every block holds a whole number of groups.

@@ -1,9 +1,9 @@
 """MXINT8: 8-bit integers in 64ths, one power of two per 32."""
 
-from hw.formats.block import BlockFormat
-from hw.formats.data_type import DataType
-from hw.formats.element import INT8_64THS
-from hw.formats.scale import E8M0_SCALE
+from hw.spec.formats.block import BlockFormat
+from hw.spec.formats.data_type import DataType
+from hw.spec.formats.element import INT8_64THS
+from hw.spec.formats.scale import E8M0_SCALE
 
 FORMAT = BlockFormat(
     code=DataType.MXINT8,

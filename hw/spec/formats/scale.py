@@ -1,25 +1,10 @@
-"""How the scale of a block is coded, and the gates that take it apart and make it.
+"""How the scale of a block is coded: sizes and values, without gates.
 
 A scale is a significand of ``significand_bits`` bits and an exponent field X: its top bit
-weighs ``2^(X - bias)``. The datapath sees significands of ``SCALE_BITS`` bits, top-justified.
+weighs ``2^(X - bias)``.
 """
 
 from dataclasses import dataclass
-
-from amaranth import Cat, Const, Mux, unsigned
-from amaranth.lib import data
-
-SCALE_BITS = 11
-EXPONENT_BITS = 8
-
-SCALE_PARTS = data.StructLayout(
-    {
-        "negative": 1,
-        "significand": unsigned(SCALE_BITS),
-        "exponent": unsigned(EXPONENT_BITS),
-        "bad": 1,
-    }
-)
 
 
 @dataclass(frozen=True)
@@ -60,23 +45,6 @@ class MinifloatScale:
         """Of the largest scale, its hidden bit included."""
         return self.largest & ((1 << self.fraction_bits) - 1) | 1 << self.fraction_bits
 
-    def decode(self, code):
-        magnitude = code[: self.bits - 1]
-        fraction = code[: self.fraction_bits]
-        exponent = magnitude[self.fraction_bits :]
-        normal = exponent.any()
-        padding = Const(0, SCALE_BITS - self.significand_bits)
-        return {
-            "negative": code[self.bits - 1],
-            "significand": Cat(padding, fraction, normal),
-            "exponent": Mux(normal, exponent, 1),
-            "bad": magnitude > self.largest,
-        }
-
-    def encode(self, exponent, significand):
-        """Of a significand with hidden bit; one without it has exponent 1. Positive."""
-        return ((exponent - 1) << self.fraction_bits) + significand
-
 
 @dataclass(frozen=True)
 class PowerScale:
@@ -93,17 +61,6 @@ class PowerScale:
     highest_exponent = 254
     largest_significand = 1
     nan = 255
-
-    def decode(self, code):
-        return {
-            "negative": 0,
-            "significand": 1 << (SCALE_BITS - 1),
-            "exponent": code,
-            "bad": code == self.nan,
-        }
-
-    def encode(self, exponent, significand):
-        return exponent
 
 
 FP16_SCALE = MinifloatScale(exponent_bits=5, fraction_bits=10, largest=0x7BFF, nan=0x7E00)

@@ -1,9 +1,9 @@
 """INT8 with one FP16 scale per block, whose length is configurable."""
 
-from hw.formats.block import BlockFormat
-from hw.formats.data_type import DataType
-from hw.formats.element import INT8
-from hw.formats.scale import FP16_SCALE
+from hw.spec.formats.block import BlockFormat
+from hw.spec.formats.data_type import DataType
+from hw.spec.formats.element import INT8
+from hw.spec.formats.scale import FP16_SCALE
 
 
 def int8_format(block: int) -> BlockFormat:
