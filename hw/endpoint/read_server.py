@@ -20,6 +20,7 @@ from hw.spec.packet import (
     flit_layout,
 )
 from hw.spec.status import Status
+from hw.spec.timing import READ_HEADERS, read_beats
 from hw.stream.bytes import all_but_last_bytes, first_bytes
 from hw.stream.queue import Queue
 
@@ -170,9 +171,9 @@ class ReadServer(wiring.Component):
         config = self._config
         flit_bytes = config.fabric.flit_bytes
         shift = (flit_bytes - 1).bit_length()
-        depth = 2 * config.rows_per_packet + 16
+        depth = read_beats(config)
         m.submodules.beats = beats = Queue(read_beat_layout(config), depth=depth)
-        m.submodules.headers = headers = Queue(PACKET_LAYOUT, depth=8)
+        m.submodules.headers = headers = Queue(PACKET_LAYOUT, depth=READ_HEADERS)
         room = Signal(range(depth + 1), init=depth)
 
         packet = packets.o.payload

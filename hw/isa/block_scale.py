@@ -8,6 +8,7 @@ from hw.codec.arithmetic import leading_zeros
 from hw.codec.scale import EXPONENT_BITS, SCALE_BITS, scale_codec
 from hw.isa.dequantize import total_bits, window_bits
 from hw.spec.formats.block import HEADROOM_BITS, BlockFormat
+from hw.spec.timing import SCALE_CYCLES
 from hw.stream.delay import delayed
 
 RECIPROCAL_SHIFT = 30
@@ -63,7 +64,7 @@ class BlockScale(wiring.Component):
     Free-running, one block per cycle, ``LATENCY`` cycles.
     """
 
-    LATENCY = 8
+    LATENCY = SCALE_CYCLES
 
     def __init__(self, operands: int, formats: tuple[BlockFormat, ...]):
         self._operands = operands

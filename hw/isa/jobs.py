@@ -30,17 +30,6 @@ def read_job_layout(config: Config) -> data.StructLayout:
     )
 
 
-def longest_block(config: Config) -> int:
-    """Slices of elements that share a scale."""
-    width = config.slice_bytes
-    return max((entry.slices_per_block(width) for entry in block_formats(config)), default=1)
-
-
-def longest_run(config: Config) -> int:
-    """Slices that are reduced without a pause: of a block, or of a row."""
-    return max(longest_block(config), config.isa.cycles_per_row)
-
-
 def scale_share(config: Config, data_type, length):
     """Bytes of scales that belong to ``length`` bytes of elements; 0 for other formats."""
     share = Const(0, len(length))

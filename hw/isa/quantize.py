@@ -16,6 +16,7 @@ from hw.isa.block_scale import (
 )
 from hw.isa.dequantize import total_bits
 from hw.spec.formats.block import BlockFormat
+from hw.spec.timing import QUANTIZE_CYCLES
 from hw.stream.delay import delayed
 
 REMAINDER_BIT = 19
@@ -47,7 +48,7 @@ class QuantizeLane(wiring.Component):
     one element per cycle, ``LATENCY`` cycles.
     """
 
-    LATENCY = 5
+    LATENCY = QUANTIZE_CYCLES
 
     def __init__(self, operands: int, formats: tuple[BlockFormat, ...]):
         self._formats = formats
