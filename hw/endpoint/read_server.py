@@ -5,10 +5,10 @@ from amaranth.hdl import ValueLike
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.endpoint.axi import BURST_LAYOUT, beats_to_boundary, read_beat_layout
 from hw.endpoint.shuffle import Shuffle
-from hw.endpoint.windows import WindowCheck, requester_of, window_layout
 from hw.fabric.packets import drive_header, header_of
+from hw.memory.axi import BURST_LAYOUT, beats_to_boundary, read_beat_layout
+from hw.memory.windows import WindowCheck, requester_of, window_layout
 from hw.spec.config import AXI_BOUNDARY_BYTES, MAX_ENDPOINTS, TAG_BITS, Config
 from hw.spec.fault import Fault
 from hw.spec.packet import (

@@ -1,6 +1,7 @@
 """Reads of the accelerator from an endpoint's memory; compiled.
 
-Twin of ``hw/endpoint/``: read_server, shuffle, sync, and the reading half of memory_port.
+Twin of ``hw/endpoint/``: read_server, shuffle, sync, and the reading half of
+``hw/memory/memory_port.py``.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Writes of both queue sets into an endpoint's memory, and their answers; compiled.
 
-Twin of ``hw/endpoint/``: write_server, write_answer, and the writing half of memory_port.
+Twin of ``hw/endpoint/``: write_server, write_answer, and the writing half of
+``hw/memory/memory_port.py``.
 """
 
 from __future__ import annotations

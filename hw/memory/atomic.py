@@ -4,7 +4,7 @@ from amaranth import Cat, Const, Module, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.endpoint.axi import BURST_LAYOUT, read_beat_layout, write_beat_layout
+from hw.memory.axi import BURST_LAYOUT, read_beat_layout, write_beat_layout
 from hw.spec.config import Config
 from hw.spec.packet import ADDRESS_BITS, WORD_BITS
 from hw.stream.arbiter import StreamArbiter

@@ -4,7 +4,7 @@ from amaranth import Module, Mux, Signal
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.endpoint.axi import OKAY, AxiSignature, id_bits
+from hw.memory.axi import OKAY, AxiSignature, id_bits
 from hw.spec.config import Config
 
 SLVERR = 0b10

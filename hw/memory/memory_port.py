@@ -4,7 +4,7 @@ from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.endpoint.axi import (
+from hw.memory.axi import (
     BURST_INCR,
     BURST_LAYOUT,
     OKAY,
@@ -28,9 +28,9 @@ class MemoryPort(wiring.Component):
     Ports
     -----
     axi : AXI4 out
-    read_burst, read_beat : per id of :func:`hw.endpoint.axi.readers`; beats must be taken at
+    read_burst, read_beat : per id of :func:`hw.memory.axi.readers`; beats must be taken at
         once
-    write_burst, write_beat : per id of :func:`hw.endpoint.axi.writers`; a writer keeps the
+    write_burst, write_beat : per id of :func:`hw.memory.axi.writers`; a writer keeps the
         data channel from its burst to the last beat
     written, write_error : pulse per writer, its next burst is visible
 
