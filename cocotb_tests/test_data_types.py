@@ -10,9 +10,9 @@ from click.testing import CliRunner
 from hw.spec.config import load
 from hw.spec.formats import known_block_formats
 from hw.spec.formats.data_type import DataType
+from models.accuracy.quantized_allreduce import in_switch
 from models.formats.registry import golden_format
 from models.formats.tensor_values import nearest_bits
-from models.quantized_allreduce import in_switch
 from scin.main import main
 
 TINY = ("--config", "tiny")

@@ -17,11 +17,11 @@ from hw.spec.config import Config, load
 from hw.spec.formats import is_block_scaled
 from hw.spec.formats.data_type import DataType
 from hw.spec.instruction import ReduceOp
+from models.accuracy.quantized_allreduce import in_switch
+from models.accuracy.sentences import SENTENCES
+from models.accuracy.transformer import AllReduce, Encoder
 from models.formats.registry import golden_format
 from models.formats.tensor_values import nearest_bits
-from models.quantized_allreduce import in_switch
-from models.sentences import SENTENCES
-from models.transformer import AllReduce, Encoder
 from scin.driver import Driver
 from scin.run import run_tensors
 from scin.runner import CollectiveRunner

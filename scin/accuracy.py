@@ -11,7 +11,7 @@ from rich import box
 from rich.progress import Progress
 from rich.table import Table as RichTable
 
-from models.accuracy import (
+from models.accuracy.accuracy import (
     ALGORITHMS,
     BLOCKS,
     FORMATS,
@@ -26,8 +26,8 @@ from models.accuracy import (
     studies,
     synthetic_tensors,
 )
-from models.sentences import SENTENCES
-from models.transformer import Encoder
+from models.accuracy.sentences import SENTENCES
+from models.accuracy.transformer import Encoder
 from scin.files import takes_stdout
 from scin.options import (
     Command,

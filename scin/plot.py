@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hw.spec.config import Config
-from models.accuracy import INTEGERS, Sqnr
+from models.accuracy.accuracy import INTEGERS, Sqnr
 from models.simulator.explain import Span
 from scin.dma.measurement import DmaMeasurement
 from scin.files import write_file

@@ -10,16 +10,16 @@ from hw.spec.config import Config
 from hw.spec.formats.data_type import DataType
 from hw.spec.instruction import ReduceOp
 from hw.spec.status import Status
-from models.formats.packing import pack_elements, pack_scales, unpack_elements, unpack_scales
-from models.formats.registry import golden_format
-from models.formats.tensor_values import finite_maximum, nearest_bits, values_of
-from models.quantized_allreduce import (
+from models.accuracy.quantized_allreduce import (
     error,
     exponent_within_reach,
     fixed_exponent,
     quantize_ranks,
     to_blocks,
 )
+from models.formats.packing import pack_elements, pack_scales, unpack_elements, unpack_scales
+from models.formats.registry import golden_format
+from models.formats.tensor_values import finite_maximum, nearest_bits, values_of
 from models.wire import busiest_link_bytes
 from scin.runner import CollectiveRunner, Measurement
 

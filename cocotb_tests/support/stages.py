@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from models.accuracy import Embedding, Sqnr
+from models.accuracy.accuracy import Embedding, Sqnr
 from scin import explore
 from scin.verilate import BuildError
 

@@ -15,12 +15,12 @@ from hw.spec.formats.block import BlockFormat
 from hw.spec.formats.data_type import DataType
 from hw.spec.formats.element import IntegerElement
 from hw.spec.formats.scale import FP16_SCALE
+from models.accuracy.quantized_allreduce import around_ring, error, in_switch, in_two_shots
+from models.accuracy.sentences import SENTENCES
+from models.accuracy.transformer import Encoder
 from models.formats.block import Elements, GoldenBlockFormat
 from models.formats.codecs import FP16_SCALES
 from models.formats.registry import golden_format
-from models.quantized_allreduce import around_ring, error, in_switch, in_two_shots
-from models.sentences import SENTENCES
-from models.transformer import Encoder
 
 ALGORITHMS: dict[str, Callable[[GoldenBlockFormat, list[np.ndarray]], np.ndarray]] = {
     "scin-inq": in_switch,
