@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from cocotb_tests.support.records import RECORD_FIELDS, checked, checked_records
 from hw.spec.instruction import DataType, ReduceOp
 from models.formats.floating import reduce
-from scin.collectives import reduces
+from scin.collectives.programs import reduces
 from scin.main import main
 
 TINY = ("--config", "tiny")

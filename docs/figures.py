@@ -22,11 +22,11 @@ from hw.spec.registers import FEATURE_BITS
 from models.baselines.parameters import Parameters
 from models.prediction import predict
 from models.simulator.collective import allreduce, wire_bytes
-from scin.dma.collectives import build
-from scin.dma.host import HostModel
-from scin.dma.runner import DmaRunner
-from scin.driver import Driver
-from scin.simulator import Simulator
+from scin.collectives.dma_plans import build
+from scin.collectives.dma_runner import DmaRunner
+from scin.host.driver import Driver
+from scin.host.simulator import Simulator
+from scin.host.timeline import HostModel
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 DOCUMENTS = (REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md")))

@@ -22,10 +22,10 @@ from models.accuracy.sentences import SENTENCES
 from models.accuracy.transformer import AllReduce, Encoder
 from models.formats.registry import golden_format
 from models.formats.tensor_values import nearest_bits
-from scin.driver import Driver
-from scin.run import run_tensors
-from scin.runner import CollectiveRunner
-from scin.simulator import Simulator
+from scin.collectives.runner import CollectiveRunner
+from scin.collectives.tensor_runs import run_tensors
+from scin.host.driver import Driver
+from scin.host.simulator import Simulator
 
 READ = SENTENCES[:8]
 MINIMUM_COSINE = {DataType.FP16: 0.9999, DataType.NVFP4: 0.99}

@@ -14,7 +14,7 @@ from hw.spec.formats.data_type import DataType
 from hw.spec.instruction import Opcode
 from hw.spec.status import Status
 from hw.stream.arbiter import RoundRobin
-from scin.coverage import VARIABLE, counted_once
+from scin.flow.coverage import VARIABLE, counted_once
 
 CONFIG = load("tiny")
 

@@ -11,9 +11,9 @@ from cocotb_tests.support.records import checked_records
 from hw.spec.config import PRESET_FOLDER, load
 from models.baselines.algorithms import ALGORITHMS as BASELINES
 from models.simulator.collective import allreduce
-from scin import explore
+from scin.commands import explore
+from scin.commands.study import STUDIES
 from scin.main import main
-from scin.study import STUDIES
 
 
 def scin(*arguments):

@@ -16,8 +16,8 @@ from models.endpoint.endpoint import EndpointModel, Window
 from models.formats.packing import pack_elements, pack_scales
 from models.formats.registry import golden_format
 from models.isa.isa import execute
-from scin.driver import Driver, Record
-from scin.simulator import Simulator
+from scin.host.driver import Driver, Record
+from scin.host.simulator import Simulator
 
 FEATURES = (
     "isa.streaming_reduction",

@@ -7,10 +7,10 @@ from hw.spec.formats.data_type import DataType
 from hw.spec.link import added_cycles
 from models.simulator.simulation import simulate
 from models.simulator.work import Instruction
-from scin.simulator import Simulator
+from scin.host.simulator import Simulator
 from scin.soak.run import with_faults
 from scin.validation.cases import Case
-from scin.validation.cli import predict
+from scin.validation.comparison import predict
 from scin.validation.rtl import Observation, observe
 
 HOPS = 4
