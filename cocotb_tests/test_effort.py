@@ -7,19 +7,19 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-import scin.effort
-from hw.formats.data_type import DataType
+import scin.flow.effort
 from hw.spec.config import load
+from hw.spec.formats.data_type import DataType
 from hw.spec.instruction import ReduceOp
-from scin import verilate
-from scin.driver import Driver
-from scin.effort import VARIABLE, Effort, effort_asked, optimisation, processor_flags
+from scin.collectives.runner import CollectiveRunner
+from scin.collectives.tensors import random_tensors
 from scin.errors import InputError
+from scin.flow import verilate
+from scin.flow.effort import VARIABLE, Effort, effort_asked, optimisation, processor_flags
+from scin.flow.verilate import simulator_library
+from scin.host.driver import Driver
+from scin.host.simulator import Simulator
 from scin.main import main
-from scin.runner import CollectiveRunner
-from scin.simulator import Simulator
-from scin.tensors import random_tensors
-from scin.verilate import simulator_library
 
 ANOTHER_PROCESSOR = ("-march=another",)
 
@@ -103,14 +103,14 @@ def test_waveforms_are_quick(built, tmp_path, trace):
 def test_another_processor_has_libraries_of_its_own(built, tmp_path, monkeypatch, effort):
     """A cache that two machines share must not give one the instructions of the other."""
     here = library(tmp_path, effort=effort)
-    monkeypatch.setattr(scin.effort, "processor_flags", lambda: ANOTHER_PROCESSOR)
+    monkeypatch.setattr(scin.flow.effort, "processor_flags", lambda: ANOTHER_PROCESSOR)
     assert library(tmp_path, effort=effort) != here
     assert built[1] == (("-O3", *ANOTHER_PROCESSOR), effort == Effort.TRAINED)
 
 
 def test_quick_libraries_run_everywhere(built, tmp_path, monkeypatch):
     here = library(tmp_path, effort=Effort.QUICK)
-    monkeypatch.setattr(scin.effort, "processor_flags", lambda: ANOTHER_PROCESSOR)
+    monkeypatch.setattr(scin.flow.effort, "processor_flags", lambda: ANOTHER_PROCESSOR)
     assert library(tmp_path, effort=Effort.QUICK) == here
 
 

@@ -2,7 +2,7 @@
 
 import ast
 
-from scin.toolchain import REPOSITORY
+from models.cache import REPOSITORY
 
 PACKAGES = ("hw", "models", "scin", "fpga")
 TEXT_METHODS = {"read_text", "write_text"}

@@ -19,13 +19,14 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from hw.formats.data_type import DataType
+from cocotb_tests.support.commands import commands_of
 from hw.spec.config import load
+from hw.spec.formats.data_type import DataType
 from hw.spec.instruction import ReduceOp
 from models.baselines.parameters import Parameters
 from models.prediction import predict
-from scin.files import OutputFile, OutputFolder, check_file, write_file
 from scin.main import main
+from scin.report.files import OutputFile, OutputFolder, check_file, write_file
 from scin.report.predicted import result_of
 
 TINY = ("--config", "tiny")
@@ -70,7 +71,7 @@ class Output:
 
 
 def outputs(group=main, path=()):
-    for name, command in group.commands.items():
+    for name, command in commands_of(group):
         if isinstance(command, click.Group):
             yield from outputs(command, (*path, name))
             continue
@@ -139,27 +140,29 @@ def quick(monkeypatch, tmp_path_factory):
             pass
 
     zeros = [np.zeros(256, np.uint8)] * 2
-    monkeypatch.setattr("scin.run.Simulator", Machine)
-    monkeypatch.setattr("scin.run.Driver", lambda *given, **named: None)
-    monkeypatch.setattr("scin.run.CollectiveRunner", lambda *given, **named: None)
-    monkeypatch.setattr("scin.run.run_tensors", lambda *given, **named: (measurement(), zeros))
-    monkeypatch.setattr("scin.wave.fst_headers_present", lambda: False)
-    monkeypatch.setattr("scin.study.predict", quickly)
-    monkeypatch.setattr("scin.sweep.predict", quickly)
-    monkeypatch.setattr("scin.soak.cli.run_soak", lambda *given, **named: Simulated())
-    monkeypatch.setattr("scin.validation.cli.compare", lambda *given: iter(()))
+    monkeypatch.setattr("scin.commands.run.Simulator", Machine)
+    monkeypatch.setattr("scin.commands.run.Driver", lambda *given, **named: None)
+    monkeypatch.setattr("scin.commands.run.CollectiveRunner", lambda *given, **named: None)
+    monkeypatch.setattr(
+        "scin.commands.run.run_tensors", lambda *given, **named: (measurement(), zeros)
+    )
+    monkeypatch.setattr("scin.host.wave.fst_headers_present", lambda: False)
+    monkeypatch.setattr("scin.commands.study.predict", quickly)
+    monkeypatch.setattr("scin.commands.sweep.predict", quickly)
+    monkeypatch.setattr("scin.commands.soak.run_soak", lambda *given, **named: Simulated())
+    monkeypatch.setattr("scin.commands.validate.compare", lambda *given: iter(()))
     cache = tmp_path_factory.mktemp("cache")
-    monkeypatch.setattr("scin.emit.cached", lambda *parts: cache / parts[-1])
-    monkeypatch.setattr("scin.emit.verilog_of", lambda *given: "module x; endmodule\n")
-    monkeypatch.setattr("scin.explore._run", run_here)
+    monkeypatch.setattr("scin.flow.emit.cached", lambda *parts: cache / parts[-1])
+    monkeypatch.setattr("scin.flow.emit.verilog_of", lambda *given: "module x; endmodule\n")
+    monkeypatch.setattr("scin.commands.explore._run", run_here)
     monkeypatch.setattr("fpga.vivado._files", lambda *given: {"a.tcl": "x"})
     monkeypatch.setattr("fpga.build.build", lambda *given, **named: [])
     monkeypatch.setattr("fpga.host.BoardSystem", Boards)
-    monkeypatch.setattr("scin.fpga._all_reduce", lambda *given: measurement())
+    monkeypatch.setattr("scin.commands.fpga._all_reduce", lambda *given: measurement())
 
 
 def run_here(points, scheduler, workers):
-    from scin.explore import compute
+    from scin.commands.explore import compute
 
     yield points, compute(points)
 
@@ -193,7 +196,7 @@ def test_every_output_is_declared():
     loose = []
 
     def search(group, path):
-        for name, command in group.commands.items():
+        for name, command in commands_of(group):
             if isinstance(command, click.Group):
                 search(command, f"{path} {name}")
                 continue
@@ -320,8 +323,8 @@ def assert_one_line(result, *words):
 
 @pytest.mark.parametrize("output", FILES, ids=str)
 def test_refused_before_the_run(output, run, tmp_path, nowhere, monkeypatch):
-    monkeypatch.setattr("scin.run.Simulator", never)
-    monkeypatch.setattr("scin.explore._run", never)
+    monkeypatch.setattr("scin.commands.run.Simulator", never)
+    monkeypatch.setattr("scin.commands.explore._run", never)
     name = output.option.lstrip("-")
     cases = [
         (tmp_path, "is a folder"),
@@ -413,7 +416,7 @@ def test_full_disk_of_folders(output, run, tmp_path, monkeypatch):
     def fill(source, file):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr("scin.files.shutil.copyfileobj", fill)
+    monkeypatch.setattr("scin.report.files.shutil.copyfileobj", fill)
     result = run(output, tmp_path / "out")
     assert result.exit_code == BAD_INPUT
     assert_one_line(result, "cannot write", "no space left on device")
@@ -515,9 +518,13 @@ ONE_FILE = {
 @pytest.mark.parametrize("name", ONE_FILE)
 def test_outputs_in_folders_and_beside_others_are_distinct(name, quick, tmp_path, monkeypatch):
     """Files that a folder or a waveform brings along are outputs as well."""
-    for stage in ("scin.run.Simulator", "scin.explore._run", "scin.emit._verilog"):
+    for stage in (
+        "scin.commands.run.Simulator",
+        "scin.commands.explore._run",
+        "scin.commands.emit.emitted",
+    ):
         monkeypatch.setattr(stage, never)
-    monkeypatch.setattr("scin.compare.predict", never)
+    monkeypatch.setattr("scin.commands.compare.predict", never)
     monkeypatch.chdir(tmp_path)
     for folder in ("o", "twins", "new"):
         os.mkdir(folder)
@@ -538,7 +545,7 @@ def test_outputs_in_folders_and_beside_others_are_distinct(name, quick, tmp_path
 
 def test_older_results_are_not_mixed_with_new_ones(tmp_path, monkeypatch):
     """A reduction to one endpoint, or of fewer of them, leaves no file that it did not write."""
-    monkeypatch.setattr("scin.run.Simulator", never)
+    monkeypatch.setattr("scin.commands.run.Simulator", never)
     folder = tmp_path / "out"
     folder.mkdir()
     for operation, stale in (("reduce", "endpoint1.npy"), ("allreduce", "endpoint2.npy")):
@@ -554,14 +561,14 @@ def test_older_results_are_not_mixed_with_new_ones(tmp_path, monkeypatch):
 def test_results_outlive_a_failure(quick, tmp_path, monkeypatch):
     """Records of the sizes before the one that failed are written, and a plot's failure does not
     lose them."""
-    from scin.driver import HangError
+    from scin.errors import HangError
 
     def fails(config, name, size, *rest):
         if size > 1024:
             raise HangError("waited for ever")
         return quickly(config, name, size, *rest)
 
-    monkeypatch.setattr("scin.sweep.predict", fails)
+    monkeypatch.setattr("scin.commands.sweep.predict", fails)
     target = tmp_path / "x.json"
     given = ("sweep", "allreduce", *TINY, "--backend", "sim", "--min", "256", "--factor", "2")
     result = CliRunner().invoke(main, [*given, "--json", str(target)])

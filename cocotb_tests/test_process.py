@@ -10,20 +10,20 @@ import time
 
 import pytest
 
-from scin.toolchain import REPOSITORY
+from models.cache import REPOSITORY
 
 START = "from scin.main import main; main()"
 INTERRUPTED, TERMINATED, HUNG_UP, NO_READER = 130, 143, 129, 141
 
 LONG = """
-import scin.emit
-from scin.programs import run_program
+import scin.commands.emit
+from scin.flow.programs import run_program
 
 def emit(component, name):
     print("started", flush=True)
     run_program(["sh", "-c", "sleep 98765 & sleep 98765"])
 
-scin.emit.verilog_of = emit
+scin.flow.emit.verilog_of = emit
 """
 """Has `scin emit` wait for a program that starts another."""
 
@@ -116,7 +116,9 @@ def test_encodings(tmp_path, encoding):
     result = scin(tmp_path, "fpga", "plan", "star5", PYTHONIOENCODING=encoding)
     assert result.returncode == 0, result.stderr
     assert "endpoint_3" in result.stdout.decode(encoding)
-    code = "import scin.terminal as t; t.write_any_sign(); print('a \\u2192 b \\u2264 \\u65e5')"
+    code = (
+        "import scin.report.terminal as t; t.write_any_sign(); print('a \\u2192 b \\u2264 \\u65e5')"
+    )
     shown = subprocess.run(
         [sys.executable, "-c", code],
         env=environment(tmp_path, PYTHONIOENCODING=encoding),
@@ -168,7 +170,7 @@ def test_closed_stdout_loses_nothing(tmp_path, command):
 
 def test_stderr_that_is_closed(tmp_path):
     """What is meant for it does not go to stdout instead."""
-    code = "import sys, scin.terminal as t; t.replace_closed_streams(); print(1, file=sys.stderr)"
+    code = "import sys, scin.report.terminal as t; t.replace_closed_streams(); print(1, file=sys.stderr)"
     result = redirected(tmp_path, "2>&-", code)
     assert (result.returncode, result.stdout) == (0, b"")
 

@@ -1,7 +1,7 @@
-"""scin/rounds.py: which round a host gives to an instruction, and to an arrival."""
+"""scin/host/rounds.py: which round a host gives to an instruction, and to an arrival."""
 
 from hw.spec.packet import ROUND_BITS
-from scin.rounds import REMEMBERED, BarrierRounds, ahead
+from scin.host.rounds import REMEMBERED, BarrierRounds, ahead
 
 ROUNDS = 1 << ROUND_BITS
 EVERYONE = 0b11

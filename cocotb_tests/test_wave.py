@@ -6,9 +6,8 @@ import threading
 import pytest
 
 from hw.spec.config import load
-from scin.driver import HangError
-from scin.errors import InputError
-from scin.wave import Waveform, is_whole
+from scin.errors import HangError, InputError
+from scin.host.wave import Waveform, is_whole
 
 CONFIG = load("tiny")
 CONTENT = b"$version x $end\n#0\n0!\n#1\n"
@@ -94,7 +93,7 @@ def test_fst_is_whole_to_its_last_block(tmp_path, length):
 
 def test_fst_without_its_headers(tmp_path, monkeypatch):
     """VCD beside it, and the reason can be told."""
-    monkeypatch.setattr("scin.wave.fst_headers_present", lambda: False)
+    monkeypatch.setattr("scin.host.wave.fst_headers_present", lambda: False)
     waveform = recorded(tmp_path / "run.fst")
     assert waveform.lacks_fst
     assert (tmp_path / "run.vcd").read_bytes() == CONTENT

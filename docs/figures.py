@@ -17,21 +17,21 @@ from operator import truediv
 from pathlib import Path
 from typing import Any
 
-from hw.formats.data_type import DataType
 from hw.spec.config import Config, load
+from hw.spec.formats.data_type import DataType
 from hw.spec.registers import FEATURE_BITS
-from models.accuracy import NVFP4_UP, normal_tensors, sqnr_of, studies, synthetic_tensors
+from models.accuracy.accuracy import NVFP4_UP, normal_tensors, sqnr_of, studies, synthetic_tensors
 from models.baselines.fabric import Fabric
 from models.baselines.parameters import Parameters
 from models.prediction import predict
 from models.simulator.collective import allreduce, wire_bytes
 from models.simulator.simulation import simulate
 from models.simulator.work import Instruction, Traffic
-from scin.dma.collectives import build
-from scin.dma.host import HostModel
-from scin.dma.runner import DmaRunner
-from scin.driver import Driver
-from scin.simulator import Simulator
+from scin.collectives.dma_plans import build
+from scin.collectives.dma_runner import DmaRunner
+from scin.host.driver import Driver
+from scin.host.simulator import Simulator
+from scin.host.timeline import HostModel
 from scin.validation.cases import LARGEST, cases
 
 REPOSITORY = Path(__file__).resolve().parents[1]

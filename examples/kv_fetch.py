@@ -16,13 +16,13 @@ import numpy as np
 from hw.spec.config import load
 from hw.spec.dma import Compare
 from models.dma.timing import FETCHES, Fetch
-from scin.dma import commands as dma
-from scin.dma.collectives import Layout
-from scin.dma.commands import Place, Signal
-from scin.dma.host import Timeline
-from scin.dma.runner import SETTLE_CYCLES, DmaRunner, Waiter
-from scin.driver import Driver
-from scin.simulator import Simulator
+from scin.collectives.dma_plans import Layout
+from scin.collectives.dma_runner import SETTLE_CYCLES, DmaRunner, Waiter
+from scin.host import dma_commands as dma
+from scin.host.dma_commands import Place, Signal
+from scin.host.driver import Driver
+from scin.host.simulator import Simulator
+from scin.host.timeline import Timeline
 
 HERE, THERE = 0, 1
 BLOCKS = 32

@@ -13,19 +13,19 @@ import sys
 
 import numpy as np
 
-from hw.formats import is_block_scaled
-from hw.formats.data_type import DataType
 from hw.spec.config import Config, load
+from hw.spec.formats import is_block_scaled
+from hw.spec.formats.data_type import DataType
 from hw.spec.instruction import ReduceOp
+from models.accuracy.quantized_allreduce import in_switch
+from models.accuracy.sentences import SENTENCES
+from models.accuracy.transformer import AllReduce, Encoder
 from models.formats.registry import golden_format
 from models.formats.tensor_values import nearest_bits
-from models.quantized_allreduce import in_switch
-from models.sentences import SENTENCES
-from models.transformer import AllReduce, Encoder
-from scin.driver import Driver
-from scin.run import run_tensors
-from scin.runner import CollectiveRunner
-from scin.simulator import Simulator
+from scin.collectives.runner import CollectiveRunner
+from scin.collectives.tensor_runs import run_tensors
+from scin.host.driver import Driver
+from scin.host.simulator import Simulator
 
 READ = SENTENCES[:8]
 MINIMUM_COSINE = {DataType.FP16: 0.9999, DataType.NVFP4: 0.99}

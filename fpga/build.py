@@ -23,8 +23,8 @@ from fpga.ecp5.spread import empty_places
 from fpga.partition import Partition
 from fpga.tools import tool_path
 from models.cache import cache_folder, cached
-from scin.cache import alone, digest
 from scin.errors import BuildError
+from scin.flow.cache import alone, digest
 from scin.report.record import Result
 
 BITSTREAMS = ("fpga", "bitstreams")

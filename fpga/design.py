@@ -12,7 +12,7 @@ from fpga.ecp5.spread import SCRIPTS
 from fpga.ecp5.top import Ecp5Top
 from fpga.partition import Partition
 from hw.board.contents import Contents
-from scin.netlist import rare_collection
+from scin.flow.netlist import rare_collection
 
 PLACEMENT = "--placer static --router router2"
 """By far the least wire, and a router that negotiates for it."""

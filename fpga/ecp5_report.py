@@ -38,7 +38,6 @@ class Block:
 
 def _blocks() -> dict[str, Block]:
     from hw.fabric.transport import Transport
-    from hw.formats import block_formats
     from hw.isa.barrier import Barrier
     from hw.isa.block_scale import BlockScale
     from hw.isa.controller import WaveController
@@ -51,6 +50,7 @@ def _blocks() -> dict[str, Block]:
     from hw.isa.wave_table import WaveTable
     from hw.isa.write_tracker import WriteTracker
     from hw.isa.writeback import Writeback
+    from hw.spec.formats import block_formats
     from hw.spec.packet import TO_ENDPOINT, TO_SWITCH, MessageClass
     from hw.switch.crossbar import Crossbar
     from hw.switch.switch import Switch
@@ -190,7 +190,6 @@ def _parts(config: Config) -> dict[str, tuple[list[Callable[[], Any]], float]]:
     from hw.board.core import BoardCore
     from hw.dma.engine import Engine
     from hw.endpoint.attached import AttachedEndpoint
-    from hw.endpoint.block_ram import BlockRam
     from hw.fabric.transport import Transport
     from hw.host.command import CommandPort
     from hw.host.uart import UartReceiver, UartTransmitter
@@ -200,6 +199,7 @@ def _parts(config: Config) -> dict[str, tuple[list[Callable[[], Any]], float]]:
     from hw.isa.port import IsaPort
     from hw.isa.quantized_reduction import QuantizedReduction
     from hw.isa.scheduler import Scheduler
+    from hw.memory.block_ram import BlockRam
     from hw.phy.frame import Framing
     from hw.phy.source_synchronous import SourceSynchronousPhy
     from hw.spec.packet import FROM_ACCELERATOR, TO_ENDPOINT, TO_SWITCH, MessageClass

@@ -35,9 +35,8 @@ from hw.spec.host import (
 from hw.spec.packing import unpack
 from hw.spec.pages import register_at
 from hw.spec.registers import PAGE_BYTES, SWITCH, dma_page, endpoint_page
-from scin.driver import read_register
-from scin.errors import InputError
-from scin.simulator import BusError, RefusedError
+from scin.errors import BusError, InputError, RefusedError
+from scin.host.driver import read_register
 
 WORD_BYTES = 4
 NETWORK_SCHEMES = ("socket", "rfc2217")
@@ -188,7 +187,7 @@ class LinkReport:
 
 
 class BoardSystem:
-    """Implements :class:`scin.driver.Bus` and the memories on the boards of a partition.
+    """Implements :class:`scin.host.driver.Bus` and the memories on the boards of a partition.
 
     ``memory[i]`` is a copy of endpoint i's memory here; :meth:`load` and :meth:`fetch` move its
     first bytes, and the page of flags, to the board and back.

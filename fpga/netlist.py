@@ -20,12 +20,11 @@ from fpga.tools import run_tool
 from hw.simulation import SimulatedSystem
 from hw.spec.config import Config
 from hw.switch.switch import Switch
-from models.cache import cached
-from scin.cache import alone, digest, place
-from scin.netlist import rtlil_of, verilog_of
-from scin.progress import Report, stage
-from scin.toolchain import REPOSITORY
-from scin.verilate import TOP
+from models.cache import REPOSITORY, cached
+from scin.flow.cache import alone, digest, place
+from scin.flow.netlist import rtlil_of, verilog_of
+from scin.flow.verilate import TOP
+from scin.report.progress import Report, stage
 
 NETLIST = "switch_netlist"
 CELLS = REPOSITORY / "rtl/cells"

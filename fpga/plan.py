@@ -14,12 +14,12 @@ from fpga.boards.board import Device
 from fpga.design import designs
 from fpga.links import LinkKind
 from fpga.partition import Cut, Partition, PartitionError, PlacedBoard
-from hw.formats import block_formats
 from hw.isa.reduce import LANE_BITS
 from hw.phy.aurora import aurora_lanes
 from hw.spec.config import Config
+from hw.spec.formats import block_formats
 from scin.report.record import Result
-from scin.terminal import Console
+from scin.report.terminal import Console
 
 COSTS = Path(__file__).resolve().parent / "costs.csv"
 """Cells of each part of preset ``ecp5`` after synthesis for ECP5, as

@@ -23,12 +23,12 @@ from fpga.links import LinkKind
 from fpga.partition import Cut, Partition, PartitionError
 from fpga.tools import run_tool
 from hw.host.uart import LEAST_DIVISOR
-from models.cache import cached
-from scin.cache import alone, digest, place
-from scin.progress import Report, stage
-from scin.simulator import BusError
-from scin.toolchain import REPOSITORY, find_verilator, require_program
-from scin.verilate import WAIVED_WARNINGS, build
+from models.cache import REPOSITORY, cached
+from scin.errors import BusError
+from scin.flow.cache import alone, digest, place
+from scin.flow.toolchain import find_verilator, require_program
+from scin.flow.verilate import WAIVED_WARNINGS, build
+from scin.report.progress import Report, stage
 
 CELLS = REPOSITORY / "rtl/cells/ecp5_io.sv"
 HARNESS = REPOSITORY / "rtl/sim/boards.cpp"

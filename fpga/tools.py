@@ -6,9 +6,8 @@ import json
 import sys
 from pathlib import Path
 
-from scin.errors import BuildError
-from scin.programs import run_program
-from scin.toolchain import MissingToolError
+from scin.errors import BuildError, MissingToolError
+from scin.flow.programs import run_program
 
 
 class ToolError(BuildError):

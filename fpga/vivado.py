@@ -10,9 +10,9 @@ from fpga.partition import Partition, PartitionError, PlacedBoard
 from fpga.xilinx.cores import CLOCK, HOST, Core, aurora
 from fpga.xilinx.top import XilinxTop
 from hw.phy.aurora import LANE_BITS, aurora_lanes
-from scin.files import make_folder, write_file
-from scin.netlist import rare_collection
-from scin.progress import Report, stage
+from scin.flow.netlist import rare_collection
+from scin.report.files import make_folder, write_file
+from scin.report.progress import Report, stage
 
 BLACK_BOXES = "black_boxes.v"
 

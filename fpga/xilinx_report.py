@@ -25,8 +25,8 @@ from fpga.tools import synthesise
 from hw.board.contents import Contents
 from hw.board.core import BoardCore
 from hw.phy.aurora import aurora_lanes
-from scin.distinct import distinct
-from scin.netlist import rtlil_of
+from scin.flow.distinct import distinct
+from scin.flow.netlist import rtlil_of
 
 PARTITION = "xcvu13p5"
 PUBLISHED_FORMATS = ("int8",)

@@ -7,7 +7,7 @@ from amaranth.lib.wiring import In, Out
 from hw.csr.axi_lite import AxiLiteSignature
 from hw.csr.bus import ADDRESS_BITS
 from hw.dma.dma import engine_domain
-from hw.endpoint.axi import id_bits
+from hw.memory.axi import id_bits
 from hw.spec.config import Config
 from hw.spec.registers import pages
 from hw.top import System

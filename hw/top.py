@@ -7,9 +7,9 @@ from amaranth.lib.wiring import In, Out
 from hw.csr.axi_lite import AxiLiteBridge, AxiLiteSignature, page_bits
 from hw.csr.bus import ADDRESS_BITS
 from hw.endpoint.attached import AttachedEndpoint
-from hw.endpoint.axi import AxiSignature
 from hw.fabric.phy import DelayLine, FaultyLine
 from hw.fabric.transport import TRANSPORT_CYCLES
+from hw.memory.axi import AxiSignature
 from hw.spec.buildable import check_buildable
 from hw.spec.config import Config
 from hw.spec.registers import dma_page, endpoint_page, pages

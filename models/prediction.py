@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from hw.formats import block_format
-from hw.formats.data_type import DataType
 from hw.spec.config import Config
+from hw.spec.formats import block_format
+from hw.spec.formats.data_type import DataType
 from hw.spec.instruction import ReduceOp
+from models.accuracy.quantized_allreduce import fixed_exponent
 from models.baselines.algorithms import ALGORITHMS as BASELINES
 from models.baselines.algorithms import DIRECT, direct_shots
 from models.baselines.fabric import Fabric
 from models.baselines.parameters import Parameters
 from models.formats.registry import golden_format
-from models.quantized_allreduce import fixed_exponent
 from models.simulator.collective import allreduce, wire_bytes
 from models.wire import bus_factor, busiest_link_bytes
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from hw.formats.block import BlockFormat
+from hw.spec.formats.block import BlockFormat
 from models.baselines.algorithms import tree_load
 
 ELEMENT_BYTES = 2

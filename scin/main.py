@@ -1,29 +1,32 @@
-"""``scin``: the command line."""
+"""``scin``: the command line. A command's own file is imported when that command is run."""
 
 from __future__ import annotations
 
+import ast
+import importlib
+from pathlib import Path
 from typing import Any
 
 import click
 
 from models.cache import lend_to_tools
-from scin.accuracy import accuracy
-from scin.build import build
-from scin.compare import compare
-from scin.dma.cli import dma
-from scin.doctor import doctor
-from scin.emit import emit
-from scin.explain import explain
-from scin.explore import explore
-from scin.fpga import fpga
-from scin.llm import llm
-from scin.options import exit_status
-from scin.process import orderly
-from scin.run import run
-from scin.soak.cli import soak
-from scin.study import study
-from scin.sweep import sweep
-from scin.validation.cli import validate
+from scin.commands.process import exit_status, orderly
+
+COMMANDS = (
+    *("run", "sweep", "dma"),
+    *("compare", "study", "llm", "explain", "explore"),
+    *("validate", "soak", "accuracy", "emit", "build", "doctor", "fpga"),
+)
+"""Each is a function of its own name in a file of its own name."""
+
+FOLDER = Path(__file__).with_name("commands")
+
+
+def help_of(name: str) -> str:
+    """What a command's file says of it, read without importing anything."""
+    tree = ast.parse((FOLDER / f"{name}.py").read_text(encoding="utf-8"))
+    functions = (item for item in tree.body if isinstance(item, ast.FunctionDef))
+    return next(ast.get_docstring(item) or "" for item in functions if item.name == name)
 
 
 class Commands(click.Group):
@@ -34,17 +37,26 @@ class Commands(click.Group):
             lend_to_tools()
             return super().invoke(ctx)
 
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        return getattr(importlib.import_module(f"scin.commands.{cmd_name}"), cmd_name)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        names = self.list_commands(ctx)
+        room = formatter.width - 6 - max(map(len, names))
+        rows = [
+            (name, click.Command(name, help=help_of(name)).get_short_help_str(room))
+            for name in names
+        ]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
+
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="scin")
 def main() -> None:
     """Switch-centric in-network collectives: run them on RTL, measure, check."""
-
-
-COMMANDS = (
-    *(run, sweep, dma),
-    *(compare, study, llm, explain, explore),
-    *(validate, soak, accuracy, emit, build, doctor, fpga),
-)
-for command in COMMANDS:
-    main.add_command(command)

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 
 from cocotb_tests.coverage import events
 from cocotb_tests.coverage.events import OFF_ON, ORDINARY, QUANTIZED, Event
-from hw.formats import block_formats
-from hw.formats.data_type import DataType
 from hw.spec.config import load
 from hw.spec.dma import COPIES, DmaOpcode, SignalKind
 from hw.spec.fault import Disturbance
+from hw.spec.formats import block_formats
+from hw.spec.formats.data_type import DataType
 from hw.spec.instruction import ReduceOp
 from hw.spec.registers import FEATURE_BITS
 from hw.spec.status import Status

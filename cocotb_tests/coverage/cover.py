@@ -20,9 +20,8 @@ from rich.table import Table
 from cocotb_tests.coverage.bins import CROSSES
 from cocotb_tests.coverage.plugin import events_in
 from cocotb_tests.coverage.points import collected
-from models.cache import cache_folder
-from scin.coverage import VARIABLE
-from scin.toolchain import REPOSITORY
+from models.cache import REPOSITORY, cache_folder
+from scin.flow.coverage import VARIABLE
 
 FOLDER = cache_folder() / "coverage"
 REASONS = Path(__file__).with_name("holes.toml")

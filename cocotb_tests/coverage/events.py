@@ -11,10 +11,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from hw.formats.data_type import DataType
 from hw.spec.config import Config
 from hw.spec.dma import Command, DmaOpcode, SignalKind
 from hw.spec.fault import Disturbance
+from hw.spec.formats.data_type import DataType
 from hw.spec.instruction import Opcode, ReduceOp
 from hw.spec.registers import FEATURE_BITS
 from hw.spec.status import Status

@@ -16,10 +16,10 @@ from cocotb_tests.coverage.events import Event, Instructions, command_event, env
 from cocotb_tests.coverage.points import collect
 from hw.spec.config import Config
 from hw.spec.status import Status
-from scin import coverage
-from scin.dma.engine import EngineDriver
-from scin.driver import Driver
-from scin.simulator import Simulator
+from scin.flow import coverage
+from scin.host.dma_engine import EngineDriver
+from scin.host.driver import Driver
+from scin.host.simulator import Simulator
 
 EVENTS = "events.json"
 

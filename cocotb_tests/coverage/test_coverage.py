@@ -8,13 +8,13 @@ from cocotb_tests.coverage.events import Instructions, command_event, share, siz
 from cocotb_tests.coverage.points import collect, collected
 from cocotb_tests.support.build import simulate
 from cocotb_tests.support.streams import start_clock
-from hw.formats.data_type import DataType
 from hw.spec.config import load
 from hw.spec.dma import DmaOpcode
+from hw.spec.formats.data_type import DataType
 from hw.spec.instruction import Opcode
 from hw.spec.status import Status
 from hw.stream.arbiter import RoundRobin
-from scin.coverage import VARIABLE, counted_once
+from scin.flow.coverage import VARIABLE, counted_once
 
 CONFIG = load("tiny")
 

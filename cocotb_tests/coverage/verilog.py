@@ -11,7 +11,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
-from scin.coverage import (
+from models.cache import REPOSITORY
+from scin.flow.coverage import (
     DECLARATION,
     SOURCE,
     EmittedModule,
@@ -19,7 +20,6 @@ from scin.coverage import (
     emitted_modules,
     is_signal,
 )
-from scin.toolchain import REPOSITORY
 
 _EXPRESSION = re.compile(r"assign \\(\$\S+) {1,2}= .*?" + SOURCE.pattern)
 _FEEDS = re.compile(r"(?:assign )?(\S+) {1,2}<?= \\(\$\S+) ;")

@@ -7,10 +7,10 @@ from cocotb_tests.system.bench import open_system
 from hw.spec.dma import EngineState
 from hw.spec.fault import Fault
 from hw.spec.status import Status
-from scin.dma import commands as dma
-from scin.dma.commands import Place, Signal
-from scin.dma.engine import EngineDriver
-from scin.toolchain import REPOSITORY
+from models.cache import REPOSITORY
+from scin.host import dma_commands as dma
+from scin.host.dma_commands import Place, Signal
+from scin.host.dma_engine import EngineDriver
 
 LENGTHS = (128, 4096, 64 << 10, 1 << 20, 4 << 20)
 MOST_CYCLES = 700

@@ -6,7 +6,7 @@ import pytest
 from click.testing import CliRunner
 
 from cocotb_tests.support.records import RECORD_FIELDS
-from scin.dma.collectives import OPERATIONS
+from scin.collectives.dma_plans import OPERATIONS
 from scin.main import main
 
 DMA_FIELDS = {"variant", "prelaunch", "phases_s", "speedup_vs_pcpy"}

@@ -9,9 +9,9 @@ from hw.spec.fault import Fault
 from hw.spec.status import Status
 from models.dma.engine import EngineModel
 from models.endpoint.endpoint import Window
-from scin.dma import commands as dma
-from scin.dma.commands import Place, Signal
-from scin.dma.engine import EngineDriver
+from scin.host import dma_commands as dma
+from scin.host.dma_commands import Place, Signal
+from scin.host.dma_engine import EngineDriver
 
 SIZE = 16384
 RING = SIZE

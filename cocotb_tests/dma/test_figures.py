@@ -5,14 +5,14 @@ import pytest
 from cocotb_tests.test_docs import script
 from hw.spec.config import load
 from models.dma.platform import Platform
-from scin.dma import commands as dma
-from scin.dma.calibrate import error
-from scin.dma.collectives import build
-from scin.dma.commands import Place
-from scin.dma.host import HostModel
-from scin.dma.runner import DmaRunner
-from scin.driver import Driver
-from scin.simulator import Simulator
+from scin.collectives.dma_calibrate import error
+from scin.collectives.dma_plans import build
+from scin.collectives.dma_runner import DmaRunner
+from scin.host import dma_commands as dma
+from scin.host.dma_commands import Place
+from scin.host.driver import Driver
+from scin.host.simulator import Simulator
+from scin.host.timeline import HostModel
 
 CONFIG = load("fpga4")
 PAYLOAD_SHARE = CONFIG.fabric.max_payload_bytes / (

@@ -7,7 +7,7 @@ from cocotb_tests.support.dma import CLOCK_BYTES, Traffic
 from cocotb_tests.system.bench import AS_ON_BOARDS, open_system
 from hw.spec.status import Status
 from models.dma.engine import EngineModel
-from scin.dma.engine import EngineDriver
+from scin.host.dma_engine import EngineDriver
 
 ON_BOARDS = AS_ON_BOARDS | {"dma__engines": 1}
 LISTS = 1000

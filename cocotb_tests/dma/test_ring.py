@@ -5,17 +5,17 @@ import pytest
 from click.testing import CliRunner
 
 from cocotb_tests.support.records import checked_records
-from hw.formats.data_type import DataType
 from hw.spec.config import load
+from hw.spec.formats.data_type import DataType
 from hw.spec.instruction import ReduceOp
 from models.endpoint.endpoint import Window
-from scin.dma.ring import Ring, RingRunner, around_ring
-from scin.dma.runner import DmaRunner
-from scin.driver import Driver
+from scin.collectives.dma_ring import Ring, RingRunner, around_ring
+from scin.collectives.dma_runner import DmaRunner
+from scin.collectives.tensors import random_tensors
+from scin.errors import CapacityError
+from scin.host.driver import Driver
+from scin.host.simulator import Simulator
 from scin.main import main
-from scin.runner import CapacityError
-from scin.simulator import Simulator
-from scin.tensors import random_tensors
 
 
 def test_every_count_divides_into_parts():

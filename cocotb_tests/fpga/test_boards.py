@@ -9,16 +9,16 @@ from cocotb_tests.system.bench import collective
 from fpga.host import BoardError, BoardSystem
 from fpga.partition import load_partition
 from fpga.simulation import SimulatedBoards, Surroundings, serial_baud
-from hw.formats import is_block_scaled
-from hw.formats.data_type import DataType
 from hw.spec.config import replace_field
+from hw.spec.formats import is_block_scaled
+from hw.spec.formats.data_type import DataType
 from hw.spec.instruction import ReduceOp
 from hw.spec.status import Status
-from scin.driver import Driver
-from scin.run import run_tensors
-from scin.runner import CollectiveRunner
-from scin.simulator import RefusedError
-from scin.tensors import random_tensors
+from scin.collectives.runner import CollectiveRunner
+from scin.collectives.tensor_runs import run_tensors
+from scin.collectives.tensors import random_tensors
+from scin.errors import RefusedError
+from scin.host.driver import Driver
 
 TIMEOUT_CYCLES = 6000
 PAIR = ("pair2", 1)

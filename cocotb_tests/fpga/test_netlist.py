@@ -6,13 +6,13 @@ import pytest
 from cocotb_tests.system.bench import System, collective, quantized
 from fpga.netlist import system_around_netlist
 from fpga.partition import load_partition
-from hw.formats import block_formats
-from hw.formats.data_type import DataType
 from hw.spec.config import Config
+from hw.spec.formats import block_formats
+from hw.spec.formats.data_type import DataType
 from hw.spec.status import Status
-from scin.driver import Driver
-from scin.simulator import Simulator
-from scin.verilate import described
+from scin.flow.verilate import described
+from scin.host.driver import Driver
+from scin.host.simulator import Simulator
 
 SIZE = 1 << 15
 SCALES = 1 << 14

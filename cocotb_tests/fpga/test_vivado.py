@@ -14,10 +14,10 @@ from fpga.xilinx_report import PARTITION, PUBLISHED_FORMATS, share_of_switch
 from hw.spec.config import load
 from hw.spec.packet import MessageClass
 from hw.switch.crossbar import Crossbar
-from scin.distinct import distinct
-from scin.netlist import rtlil_of
-from scin.toolchain import find_verilator
-from scin.verilate import WAIVED_WARNINGS
+from scin.flow.distinct import distinct
+from scin.flow.netlist import rtlil_of
+from scin.flow.toolchain import find_verilator
+from scin.flow.verilate import WAIVED_WARNINGS
 
 PRIMITIVES = {"FDPE", "IBUF", "OBUF"}
 """Of the device, known to its tools."""

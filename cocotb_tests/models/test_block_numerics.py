@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from cocotb_tests.support.blocks import random_blocks
-from hw.formats import known_block_formats
-from hw.formats.data_type import DataType
 from hw.spec.config import load
+from hw.spec.formats import known_block_formats
+from hw.spec.formats.data_type import DataType
+from models.accuracy.quantized_allreduce import around_ring, error, in_switch
 from models.formats.block import GoldenBlockFormat
 from models.formats.registry import golden_format
-from models.quantized_allreduce import around_ring, error, in_switch
 
 CONFIG = load("tiny")
 FORMATS = [entry.code for entry in known_block_formats(CONFIG).values()]

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from cocotb_tests.support.operands import corner_sets, corner_values, random_sets
-from hw.formats import FORMATS
+from hw.spec.formats import FORMATS
 from hw.spec.instruction import DataType, ReduceOp
 from models.formats.floating import reduce
 

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from cocotb_tests.support.operands import corner_values
-from hw.formats.data_type import DataType
 from hw.spec.config import load
+from hw.spec.formats.data_type import DataType
 from hw.spec.instruction import ReduceOp
 from models.formats.codecs import E2M1, E4M3, E4M3_SCALES, e8m0_scales
 from models.formats.floating import reduce

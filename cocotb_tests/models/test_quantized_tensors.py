@@ -7,13 +7,13 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from hw.formats import known_block_formats
-from hw.formats.data_type import DataType
 from hw.spec.config import load
+from hw.spec.formats import known_block_formats
+from hw.spec.formats.data_type import DataType
+from models.accuracy.quantized_allreduce import error, fixed_exponent, in_two_shots, tensor_exponent
+from models.accuracy.quantized_allreduce import in_switch as exact_in_switch
 from models.formats.registry import golden_format
 from models.formats.tensor_values import LARGEST, finite_maximum, nearest_bits, values_of
-from models.quantized_allreduce import error, fixed_exponent, in_two_shots, tensor_exponent
-from models.quantized_allreduce import in_switch as exact_in_switch
 
 CONFIG = load("fpga4")
 FORMATS = [entry.code for entry in known_block_formats(CONFIG).values()]

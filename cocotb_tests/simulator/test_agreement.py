@@ -6,15 +6,16 @@ import pytest
 from click.testing import CliRunner
 
 from cocotb_tests.support.records import checked_records
-from hw.formats import is_block_scaled
 from hw.spec.config import load
+from hw.spec.formats import is_block_scaled
 from models.baselines.parameters import Parameters
 from models.prediction import predict as predict_time
+from scin.commands.validate import COLUMNS, compare
+from scin.host.simulator import Simulator
 from scin.main import main
-from scin.simulator import Simulator
-from scin.table import TextTable
+from scin.report.table import TextTable
 from scin.validation.cases import LARGEST, cases
-from scin.validation.cli import COLUMNS, Comparison, compare, predict
+from scin.validation.comparison import Comparison, predict
 from scin.validation.rtl import observe
 
 

@@ -16,10 +16,10 @@ from models.baselines.algorithms import ALGORITHMS as BASELINES
 from models.baselines.parameters import Parameters
 from models.prediction import ALGORITHMS, predict
 from models.simulator.collective import allreduce
-from scin import explore
+from scin.commands import explore
+from scin.commands.study import STUDIES
 from scin.errors import InputError
 from scin.main import main
-from scin.study import STUDIES
 
 
 def scin(*arguments):
@@ -92,12 +92,12 @@ def test_study_refuses_to_vary_what_is_set(name, monkeypatch, tmp_path):
         return predict(config, "ring", size, *rest)
 
     with light_stages(tmp_path):
-        monkeypatch.setattr("scin.study.predict", seen)
+        monkeypatch.setattr("scin.commands.study.predict", seen)
         list(STUDIES[name].points(base))
     flat = [fields_of(system) for system in systems]
     varied = {field for field in fields_of(base) if len({str(each[field]) for each in flat}) > 1}
     assert varied == set(STUDIES[name].varies)
-    monkeypatch.setattr("scin.study.compile_simulator", None)
+    monkeypatch.setattr("scin.commands.study.compile_simulator", None)
     for field in STUDIES[name].varies:
         value = str(fields_of(base)[field]).lower()
         result = scin("study", name, "--config", "tiny", "--set", f"{field}={value}")
@@ -116,8 +116,8 @@ def fields_of(config):
 
 def test_study_of_latencies_that_no_cycle_can_tell_apart(monkeypatch):
     """Each point is at the latency that was simulated, and no latency is there twice."""
-    monkeypatch.setattr("scin.study.predict", quick)
-    monkeypatch.setattr("scin.study.compile_simulator", lambda *given: None)
+    monkeypatch.setattr("scin.commands.study.predict", quick)
+    monkeypatch.setattr("scin.commands.study.compile_simulator", lambda *given: None)
     slow = ("--set", "isa.clock_MHz=10", "--set", "link.gigabytes_per_second=0.16")
     found = records("study", "latency", "--config", "tiny", *slow)
     # Six cycles are the least: 100, 200 and 400 ns are fewer.

@@ -1,12 +1,12 @@
-"""scin/object_cache.py: the runtime is compiled once, whatever differs is compiled again."""
+"""scin/flow/object_cache.py: the runtime is compiled once, whatever differs is compiled again."""
 
 import subprocess
 import sys
 
 import pytest
 
-from scin.object_cache import VERSION_HEADER
-from scin.toolchain import REPOSITORY
+from models.cache import REPOSITORY
+from scin.flow.object_cache import VERSION_HEADER
 
 COMPILER = """#!/bin/sh
 # Stands in for one: called with an option, -o, an object and a source.
@@ -21,7 +21,7 @@ def compile_(tmp_path):
     compiler = tmp_path / "compiler"
     compiler.write_text(COMPILER)
     compiler.chmod(0o755)
-    cache = [sys.executable, "-SE", REPOSITORY / "scin/object_cache.py", tmp_path / "kept"]
+    cache = [sys.executable, "-SE", REPOSITORY / "scin/flow/object_cache.py", tmp_path / "kept"]
 
     def run(option, text, *, of_runtime=True):
         folder = tmp_path / ("runtime" if of_runtime else "design")

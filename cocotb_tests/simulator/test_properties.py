@@ -5,9 +5,9 @@ import random
 
 import pytest
 
-from hw.formats import block_format
-from hw.formats.data_type import DataType
 from hw.spec.config import load
+from hw.spec.formats import block_format
+from hw.spec.formats.data_type import DataType
 from hw.spec.registers import FEATURE_BITS
 from models.baselines.algorithms import tree_load
 from models.baselines.fabric import Fabric

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from hw.formats.data_type import DataType
 from hw.spec.config import ConfigError, load
+from hw.spec.formats.data_type import DataType
 from hw.spec.registers import FEATURE_BITS
 from models.baselines import parameters as parameters_module
 from models.baselines.algorithms import ALGORITHMS

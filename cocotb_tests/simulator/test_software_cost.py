@@ -7,8 +7,8 @@ from cocotb_tests.support.records import checked_records
 from hw.spec.config import load
 from hw.spec.instruction import instruction_layout
 from models.baselines.parameters import SCIN_SOFTWARE_US
+from scin.collectives.software_cost import measure
 from scin.main import main
-from scin.software_cost import measure
 
 
 def test_the_accelerators_own_cost():

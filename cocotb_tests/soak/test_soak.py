@@ -8,9 +8,9 @@ from click.testing import CliRunner
 
 from hw.spec.config import load
 from hw.spec.fault import Disturbance
-from scin.driver import Driver
+from scin.host.driver import Driver
+from scin.host.simulator import Simulator
 from scin.main import main
-from scin.simulator import Simulator
 from scin.soak.load import SoakLoad
 from scin.soak.run import UNREPAIRABLE, soak, with_faults
 

@@ -16,11 +16,11 @@ from cocotb_tools.runner import Verilator, get_results
 from filelock import FileLock
 
 from models.cache import cache_folder
-from scin.coverage import OPTIONS as COVERAGE_OPTIONS
-from scin.coverage import counted_once, counters_argument, coverage_folder
-from scin.netlist import verilog_of
-from scin.toolchain import find_verilator, make_flags
-from scin.verilate import WAIVED_WARNINGS
+from scin.flow.coverage import OPTIONS as COVERAGE_OPTIONS
+from scin.flow.coverage import counted_once, counters_argument, coverage_folder
+from scin.flow.netlist import verilog_of
+from scin.flow.toolchain import find_verilator, make_flags
+from scin.flow.verilate import WAIVED_WARNINGS
 
 TOP = "dut"
 PARAMETERS = "SCIN_TEST_PARAMETERS"

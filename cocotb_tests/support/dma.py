@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from hw.spec.dma import Compare, SignalKind
-from scin.dma import commands as dma
-from scin.dma.commands import Command, Place, Signal
+from scin.host import dma_commands as dma
+from scin.host.dma_commands import Command, Place, Signal
 
 CLOCK_BYTES = 256
 """At the start of the region: where timestamps go; nothing else touches it."""

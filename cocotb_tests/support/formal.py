@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from scin.netlist import rtlil_of
+from scin.flow.netlist import rtlil_of
 
 BINARIES = Path(sys.executable).parent
 TOP = "top"

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from models.accuracy import Embedding, Sqnr
-from scin import explore
-from scin.verilate import BuildError
+from models.accuracy.accuracy import Embedding, Sqnr
+from scin.commands import explore
+from scin.errors import BuildError
 
 
 def _fails(*_: Any, **__: Any) -> Any:
@@ -60,22 +60,22 @@ def _embeddings(encoder: Any, reference: Any, study: Any) -> Iterator[Embedding]
 def light_stages(folder: Path) -> Iterator[None]:
     """``folder``: where what has no other place is written."""
     replaced: dict[str, Any] = {
-        "scin.simulator.simulator_library": _fails,
-        "scin.build.simulator_library": _fails,
+        "scin.host.simulator.simulator_library": _fails,
+        "scin.commands.build.simulator_library": _fails,
         "fpga.simulation.build": _fails,
         "fpga.build.build_design": _fails,
         "fpga.vivado._files": lambda partition, item: {"top.v": "module top; endmodule\n"},
-        "scin.emit.verilog_of": lambda part, name: f"module {name};\nendmodule\n",
-        "scin.emit.part": lambda config, top: top,
-        "scin.emit.REPOSITORY": folder,
-        "scin.explore._run": _pool,
+        "scin.flow.emit.verilog_of": lambda part, name: f"module {name};\nendmodule\n",
+        "scin.flow.emit.part": lambda config, top: top,
+        "scin.commands.emit.REPOSITORY": folder,
+        "scin.commands.explore._run": _pool,
         "models.simulator.collective._simulated": _cycles,
-        "scin.study.simulate": lambda *_: _Outcome(),
-        "scin.accuracy.sqnr_of": _sqnr,
-        "scin.accuracy.synthetic_tensors": lambda *_: [],
-        "scin.accuracy.model_tensors": lambda *_: [],
-        "scin.accuracy.embeddings_of": _embeddings,
-        "scin.accuracy.Encoder": mock.MagicMock(),
+        "scin.commands.study.simulate": lambda *_: _Outcome(),
+        "scin.commands.accuracy.sqnr_of": _sqnr,
+        "scin.commands.accuracy.synthetic_tensors": lambda *_: [],
+        "scin.commands.accuracy.model_tensors": lambda *_: [],
+        "scin.commands.accuracy.embeddings_of": _embeddings,
+        "scin.commands.accuracy.Encoder": mock.MagicMock(),
     }
     with ExitStack() as stack:
         for name, stand_in in replaced.items():

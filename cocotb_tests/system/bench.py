@@ -8,16 +8,16 @@ from typing import Any
 import numpy as np
 
 from cocotb_tests.support.blocks import random_blocks
-from hw.formats import block_format
 from hw.spec.config import AXI_BOUNDARY_BYTES, Config, load
+from hw.spec.formats import block_format
 from hw.spec.instruction import DataType, Opcode, ReduceOp
 from hw.spec.status import Status
 from models.endpoint.endpoint import EndpointModel, Window
 from models.formats.packing import pack_elements, pack_scales
 from models.formats.registry import golden_format
 from models.isa.isa import execute
-from scin.driver import Driver, Record
-from scin.simulator import Simulator
+from scin.host.driver import Driver, Record
+from scin.host.simulator import Simulator
 
 FEATURES = (
     "isa.streaming_reduction",

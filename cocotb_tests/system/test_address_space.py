@@ -19,8 +19,8 @@ from hw.spec.packing import unpack
 from hw.spec.status import Status
 from models.dma.engine import EngineModel
 from models.endpoint.endpoint import Window
-from scin.dma.engine import EngineDriver
-from scin.driver import write_address
+from scin.host.dma_engine import EngineDriver
+from scin.host.driver import write_address
 
 OPERANDS, OTHER = range(2)
 """Windows: one for elements, the other for their scales or for flags."""

@@ -6,18 +6,18 @@ import numpy as np
 import pytest
 
 from cocotb_tests.system.bench import AS_ON_BOARDS, collective, open_system, quantized
-from hw.formats import block_formats
 from hw.spec.dma import ENGINE, Command, Compare, DmaOpcode
+from hw.spec.formats import block_formats
 from hw.spec.instruction import Opcode, instruction_layout
 from hw.spec.packing import unpack
 from hw.spec.registers import ENDPOINT, SWITCH, WINDOW_WORDS
 from hw.spec.status import Status
 from models.dma.engine import EngineModel
 from models.endpoint.endpoint import Window
-from scin.dma import commands as dma
-from scin.dma.commands import Place
-from scin.dma.engine import EngineDriver
-from scin.simulator import RefusedError
+from scin.errors import RefusedError
+from scin.host import dma_commands as dma
+from scin.host.dma_commands import Place
+from scin.host.dma_engine import EngineDriver
 
 SIZE = 1 << 14
 ROUNDS = 150

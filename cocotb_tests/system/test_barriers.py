@@ -7,7 +7,7 @@ from cocotb_tests.system.bench import System, collective, open_system
 from hw.spec.packet import FlagWord
 from hw.spec.packing import unpack
 from hw.spec.status import Status
-from scin.simulator import RefusedError
+from scin.errors import RefusedError
 
 LENGTH = 512
 SHORT = 64

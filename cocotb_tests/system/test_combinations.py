@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from cocotb_tests.system.bench import System, collective, feature_set, quantized
-from hw.formats import FORMATS, block_format, block_formats
 from hw.spec.config import load
 from hw.spec.fault import Disturbance
+from hw.spec.formats import FORMATS, block_format, block_formats
 from hw.spec.instruction import ReduceOp
 from hw.spec.status import Status
-from scin.driver import Driver
-from scin.simulator import Simulator
+from scin.host.driver import Driver
+from scin.host.simulator import Simulator
 
 SIZE = 1 << 15
 SCALES = 1 << 14

@@ -7,16 +7,16 @@ import pytest
 
 from cocotb_tests.system.bench import open_system
 from fpga.host import BoardSystem
-from hw.formats.data_type import DataType
+from hw.spec.formats.data_type import DataType
 from hw.spec.instruction import ReduceOp
 from hw.spec.registers import SWITCH
 from models.simulator.explain import measured_spans
-from scin.dma.collectives import build
-from scin.dma.runner import DmaRunner
-from scin.runner import CollectiveRunner
+from scin.collectives.dma_plans import build
+from scin.collectives.dma_runner import DmaRunner
+from scin.collectives.runner import CollectiveRunner
+from scin.collectives.steps import measured_steps
+from scin.collectives.tensors import random_tensors
 from scin.soak.load import SoakLoad
-from scin.steps import measured_steps
-from scin.tensors import random_tensors
 
 END = 1 << 32
 BYTES = 128

@@ -13,10 +13,10 @@ from cocotb_tests.system.bench import feature_set, open_system
 from hw.spec.config import from_dict
 from hw.spec.instruction import DataType, ReduceOp
 from hw.spec.status import Status
-from scin.collectives import build
-from scin.driver import Driver
-from scin.runner import CollectiveRunner
-from scin.tensors import random_tensors
+from scin.collectives.programs import build
+from scin.collectives.runner import CollectiveRunner
+from scin.collectives.tensors import random_tensors
+from scin.host.driver import Driver
 
 ALL_OFF, ALL_ON, NOT_FUSED = 0b0000, 0b1111, 0b0111
 TRAFFIC_BASE = 64 << 20

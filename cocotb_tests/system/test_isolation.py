@@ -4,16 +4,16 @@ import numpy as np
 import pytest
 
 from cocotb_tests.system.bench import AS_ON_BOARDS, collective, open_system, quantized
-from hw.formats.data_type import DataType
 from hw.spec.fault import Disturbance, Fault
+from hw.spec.formats.data_type import DataType
 from hw.spec.instruction import Opcode, ReduceOp
 from hw.spec.status import Status
 from models.dma.engine import EngineModel
 from models.endpoint.endpoint import Window
 from models.isa.isa import execute
-from scin.dma import commands as dma
-from scin.dma.commands import Place
-from scin.dma.engine import EngineDriver
+from scin.host import dma_commands as dma
+from scin.host.dma_commands import Place
+from scin.host.dma_engine import EngineDriver
 
 SIZE = 32768
 HALF = SIZE // 2

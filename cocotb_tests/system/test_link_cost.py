@@ -2,15 +2,15 @@
 
 import pytest
 
-from hw.formats.data_type import DataType
 from hw.spec.config import load
+from hw.spec.formats.data_type import DataType
 from hw.spec.link import added_cycles
 from models.simulator.simulation import simulate
 from models.simulator.work import Instruction
-from scin.simulator import Simulator
+from scin.host.simulator import Simulator
 from scin.soak.run import with_faults
 from scin.validation.cases import Case
-from scin.validation.cli import predict
+from scin.validation.comparison import predict
 from scin.validation.rtl import Observation, observe
 
 HOPS = 4

@@ -13,7 +13,7 @@ from hw.spec.instruction import Opcode
 from hw.spec.status import Status
 from models.isa.barrier import ROUNDS
 from models.isa.protocol import ProtocolModel
-from scin.simulator import RefusedError
+from scin.errors import RefusedError
 
 EVENTS = 200
 LENGTH = 64

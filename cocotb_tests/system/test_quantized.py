@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from cocotb_tests.system.bench import AS_ON_BOARDS, collective, feature_set, open_system, quantized
-from hw.formats import block_formats
 from hw.spec.fault import Fault
+from hw.spec.formats import block_formats
 from hw.spec.instruction import DataType, ReduceOp
 from hw.spec.status import Status
 from models.endpoint.endpoint import Window

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from cocotb_tests.system.bench import open_system, quantized
-from hw.formats import block_formats
 from hw.spec.config import load
+from hw.spec.formats import block_formats
 from hw.spec.instruction import DataType, ReduceOp
-from scin.driver import Driver
-from scin.quantized import run_quantized
-from scin.runner import CollectiveRunner
-from scin.tensors import random_tensors
+from scin.collectives.quantized import run_quantized
+from scin.collectives.runner import CollectiveRunner
+from scin.collectives.tensors import random_tensors
+from scin.host.driver import Driver
 
 NIGHTLY_BLOCKS = 1_000_000
 

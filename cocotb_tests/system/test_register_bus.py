@@ -8,8 +8,9 @@ from hw.spec.dma import ENGINE, ENGINE_BYTES
 from hw.spec.instruction import instruction_layout
 from hw.spec.pages import register_at
 from hw.spec.registers import ENDPOINT, PAGE_BYTES, RECORD_WORDS, SWITCH, WINDOW_WORDS, pages
-from scin.dma.engine import EngineDriver
-from scin.simulator import SLVERR, BusError, RefusedError
+from scin.errors import BusError, RefusedError
+from scin.host.dma_engine import EngineDriver
+from scin.host.simulator import SLVERR
 
 
 def built(config):

@@ -3,7 +3,7 @@
 import pytest
 
 from cocotb_tests.system.bench import collective, open_system, quantized
-from hw.formats.data_type import DataType
+from hw.spec.formats.data_type import DataType
 from hw.spec.instruction import MAX_LENGTH, ReduceOp
 from hw.spec.status import Status
 

@@ -3,23 +3,23 @@
 import pytest
 
 from cocotb_tests.system.bench import open_system
-from hw.formats import block_format
-from hw.formats.data_type import DataType
 from hw.spec.config import load
+from hw.spec.formats import block_format
+from hw.spec.formats.data_type import DataType
 from hw.spec.instruction import ReduceOp
 from models.baselines.parameters import Parameters
 from models.prediction import ALGORITHMS, predict
 from models.wire import busiest_link_bytes
-from scin.collectives import OPERATIONS
-from scin.dma.collectives import OPERATIONS as DMA_OPERATIONS
-from scin.dma.collectives import build
-from scin.dma.ring import RingRunner
-from scin.dma.runner import DmaRunner
-from scin.driver import Driver
-from scin.quantized import OPERATIONS as QUANTIZED
-from scin.run import element_count, run_tensors
-from scin.runner import CollectiveRunner
-from scin.tensors import random_tensors
+from scin.collectives.dma_plans import OPERATIONS as DMA_OPERATIONS
+from scin.collectives.dma_plans import build
+from scin.collectives.dma_ring import RingRunner
+from scin.collectives.dma_runner import DmaRunner
+from scin.collectives.programs import OPERATIONS
+from scin.collectives.quantized import OPERATIONS as QUANTIZED
+from scin.collectives.runner import CollectiveRunner
+from scin.collectives.tensor_runs import element_count, run_tensors
+from scin.collectives.tensors import random_tensors
+from scin.host.driver import Driver
 
 SIZE = 16 << 10
 

@@ -1,4 +1,4 @@
-"""hw/endpoint/atomic.py: no addition is lost, whoever else adds at the same time."""
+"""hw/memory/atomic.py: no addition is lost, whoever else adds at the same time."""
 
 import itertools
 import logging
@@ -14,9 +14,9 @@ from cocotbext.axi import AxiBus, AxiRam
 
 from cocotb_tests.support.build import simulate
 from cocotb_tests.support.streams import PROFILES, Source, start_clock, wait_until
-from hw.endpoint.atomic import ADDITION_LAYOUT, Atomic
-from hw.endpoint.axi import AxiId, AxiSignature, readers, writers
-from hw.endpoint.memory_port import MemoryPort
+from hw.memory.atomic import ADDITION_LAYOUT, Atomic
+from hw.memory.axi import AxiId, AxiSignature, readers, writers
+from hw.memory.memory_port import MemoryPort
 from hw.spec.config import load
 from hw.spec.packet import ADDRESS_BITS
 from hw.spec.packing import pack

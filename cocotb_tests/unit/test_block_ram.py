@@ -1,4 +1,4 @@
-"""hw/endpoint/block_ram.py: AXI4 bursts and a host's single words in one memory."""
+"""hw/memory/block_ram.py: AXI4 bursts and a host's single words in one memory."""
 
 import random
 
@@ -9,7 +9,7 @@ from cocotbext.axi import AxiBus, AxiMaster, AxiResp
 
 from cocotb_tests.support.build import simulate
 from cocotb_tests.support.streams import PROFILES, stalls, start_clock
-from hw.endpoint.block_ram import BlockRam
+from hw.memory.block_ram import BlockRam
 from hw.spec.config import load
 
 CONFIG = load("tiny", {"endpoint.memory_bytes": 8192})

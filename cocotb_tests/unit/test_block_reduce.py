@@ -8,9 +8,10 @@ from cocotb.triggers import RisingEdge
 from cocotb_tests.support.blocks import random_blocks
 from cocotb_tests.support.build import parameters_of_test, simulate
 from cocotb_tests.support.streams import start_clock
-from hw.formats import block_formats
-from hw.isa.block_reduce import BlockReduce, latency
+from hw.isa.block_reduce import BlockReduce
 from hw.spec.config import load
+from hw.spec.formats import block_formats
+from hw.spec.timing import block_reduce_cycles
 from models.formats.packing import pack_elements, pack_scales
 from models.formats.registry import golden_format
 
@@ -108,7 +109,7 @@ async def check_blocks(dut):
     ports = config.system.endpoints
     rng = np.random.default_rng(cocotb.RANDOM_SEED)
     await start_clock(dut)
-    delay = latency(config)
+    delay = block_reduce_cycles(config)
     work = []
     for item in stimulus(config, rng):
         # Pauses only between blocks.

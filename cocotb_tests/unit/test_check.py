@@ -8,9 +8,9 @@ import pytest
 from cocotb.triggers import Timer
 
 from cocotb_tests.support.build import parameters_of_test, simulate
-from hw.formats import block_formats
 from hw.isa.check import Check
 from hw.spec.config import load
+from hw.spec.formats import block_formats
 from hw.spec.instruction import MAX_LENGTH, Opcode, instruction_layout
 from hw.spec.packing import pack
 from hw.spec.status import Status

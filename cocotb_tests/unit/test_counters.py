@@ -31,7 +31,7 @@ from hw.spec.registers import (
     tally,
 )
 from models.endpoint.endpoint import Window
-from scin.driver import Driver, check_words, read_register
+from scin.host.driver import Driver, check_words, read_register
 
 MAPS = {"switch": SWITCH, "endpoint": ENDPOINT, "engine": ENGINE, "board": BOARD}
 LARGEST = (1 << 32) - 1

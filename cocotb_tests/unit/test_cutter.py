@@ -11,7 +11,7 @@ from cocotb_tests.support.streams import PROFILES, Sink, Source, start_clock, wa
 from hw.dma.cutter import Cutter
 from hw.dma.jobs import ITEM_BITS, JobKind, read_layout, write_job_layout
 from hw.dma.sequencer import STARTED_LAYOUT
-from hw.endpoint.windows import window_layout
+from hw.memory.windows import window_layout
 from hw.spec.config import load, replace_field
 from hw.spec.dma import COPIES, Command, DmaOpcode, SignalKind
 from hw.spec.packet import WORD_BYTES

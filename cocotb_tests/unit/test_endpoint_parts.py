@@ -1,4 +1,4 @@
-"""hw/endpoint/windows.py and shuffle.py."""
+"""hw/memory/windows.py and hw/endpoint/shuffle.py."""
 
 import random
 
@@ -9,7 +9,7 @@ from cocotb.triggers import Timer
 from cocotb_tests.support.build import parameters_of_test, simulate
 from cocotb_tests.support.streams import PROFILES, Sink, Source, start_clock, wait_until
 from hw.endpoint.shuffle import Shuffle
-from hw.endpoint.windows import REQUESTER_LAYOUT, WindowCheck, window_layout
+from hw.memory.windows import REQUESTER_LAYOUT, WindowCheck, window_layout
 from hw.spec.config import load
 from hw.spec.packet import TENANT_BITS
 from hw.spec.packing import pack

@@ -13,10 +13,11 @@ from cocotb.triggers import RisingEdge
 from cocotb_tests.support.build import parameters_of_test, simulate
 from cocotb_tests.support.operands import operand_sets
 from cocotb_tests.support.streams import start_clock
-from hw.formats import FORMATS
 from hw.isa.average import Divisor, divisor_of, reciprocal_shift
 from hw.isa.lane import ReduceLane
+from hw.spec.formats import FORMATS
 from hw.spec.instruction import DataType, ReduceOp
+from hw.spec.timing import DIVISOR_LAG
 from hw.stream.delay import delayed
 from models.formats.floating import reduce
 
@@ -46,7 +47,7 @@ class LaneAndDivisor(wiring.Component):
         count = len(self.operands)
         m.submodules.lane = lane = ReduceLane(count, average=True)
         m.submodules.divisor = divisor = Divisor(count)
-        lag = ReduceLane.DIVISOR_LAG - Divisor.LATENCY
+        lag = DIVISOR_LAG - Divisor.LATENCY
         m.d.comb += [
             *(sink.eq(value) for sink, value in zip(lane.operands, self.operands, strict=True)),
             lane.present.eq(self.present),

@@ -1,4 +1,4 @@
-"""hw/endpoint/memory_port.py: bursts of all requesters reach a memory that we did not write."""
+"""hw/memory/memory_port.py: bursts of all requesters reach a memory that we did not write."""
 
 import itertools
 import random
@@ -10,8 +10,8 @@ from cocotbext.axi import AxiBus, AxiRam
 
 from cocotb_tests.support.build import parameters_of_test, simulate
 from cocotb_tests.support.streams import PROFILES, Sink, Source, stalls, start_clock, wait_until
-from hw.endpoint.axi import BURST_LAYOUT, read_beat_layout, readers, write_beat_layout, writers
-from hw.endpoint.memory_port import MemoryPort
+from hw.memory.axi import BURST_LAYOUT, read_beat_layout, readers, write_beat_layout, writers
+from hw.memory.memory_port import MemoryPort
 from hw.spec.config import AXI_BOUNDARY_BYTES, load, replace_field
 from hw.spec.packing import pack, unpack
 

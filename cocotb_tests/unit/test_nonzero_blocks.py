@@ -8,10 +8,11 @@ from cocotb.triggers import RisingEdge
 
 from cocotb_tests.support.build import parameters_of_test, simulate
 from cocotb_tests.support.streams import start_clock
-from hw.formats import block_formats
-from hw.formats.block import groups
-from hw.isa.nonzero_blocks import NonzeroBlocks, hold_cycles
+from hw.isa.nonzero_blocks import NonzeroBlocks
 from hw.spec.config import load
+from hw.spec.formats import block_formats
+from hw.spec.formats.block import groups
+from hw.spec.timing import nonzero_hold
 
 BLOCKS = 1500
 
@@ -101,7 +102,7 @@ async def check_flags(dut):
     config = configuration(**parameters_of_test())
     rng = random.Random(cocotb.RANDOM_SEED)
     await start_clock(dut)
-    delay = 1 + hold_cycles(config)
+    delay = 1 + nonzero_hold(config)
     work = list(stimulus(rng, config))
     for cycle in range(len(work) + delay):
         if cycle < len(work):

@@ -16,8 +16,8 @@ from hw.dma.csr import MOMENTS, SETTLE_CYCLES, EngineRegisters
 from hw.endpoint.csr import EndpointRegisters
 from hw.endpoint.sync import Sync
 from hw.endpoint.traffic import Traffic
-from hw.endpoint.windows import window_layout
 from hw.isa.csr import IsaRegisters
+from hw.memory.windows import window_layout
 from hw.spec.config import load
 from hw.spec.dma import ENGINE, Command, EngineState
 from hw.spec.fault import Fault

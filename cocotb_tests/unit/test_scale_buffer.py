@@ -7,9 +7,9 @@ from cocotb.triggers import RisingEdge
 
 from cocotb_tests.support.build import parameters_of_test, simulate
 from cocotb_tests.support.streams import start_clock
-from hw.formats import block_formats
 from hw.isa.scale_buffer import ScaleBuffer, part_bytes
 from hw.spec.config import load
+from hw.spec.formats import block_formats
 from models.formats.packing import pack_scales, scale_type
 
 

@@ -9,14 +9,13 @@ from cocotb.triggers import RisingEdge, Timer
 
 from cocotb_tests.support.build import parameters_of_test, simulate
 from cocotb_tests.support.streams import start_clock
-from hw.formats import block_formats
 from hw.isa.jobs import wave_layout, write_job_layout
-from hw.isa.reduce import average_lead
-from hw.isa.reduction import lead_cycles
 from hw.isa.scheduler import Scheduler
 from hw.spec.config import load
+from hw.spec.formats import block_formats
 from hw.spec.instruction import DataType, ReduceOp
 from hw.spec.packing import pack, unpack
+from hw.spec.timing import average_lead, lead_cycles
 
 CYCLES_PER_ROW = (1, 8)
 CONFIGS = {cycles: load("tiny", {"isa.cycles_per_row": cycles}) for cycles in CYCLES_PER_ROW}

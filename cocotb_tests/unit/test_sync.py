@@ -9,8 +9,8 @@ from cocotb.triggers import RisingEdge
 
 from cocotb_tests.support.build import parameters_of_test, simulate
 from cocotb_tests.support.streams import PROFILES, FlitCodec, Sink, Source, start_clock, wait_until
-from hw.endpoint.axi import BURST_LAYOUT, read_beat_layout
 from hw.endpoint.sync import Sync
+from hw.memory.axi import BURST_LAYOUT, read_beat_layout
 from hw.spec.config import load
 from hw.spec.packet import ROUND_BITS, WORD_BYTES, FlagWord, MessageClass, Operation
 from hw.spec.packing import pack, unpack

@@ -8,9 +8,9 @@ from hw.board.contents import Contents
 from hw.board.registers import EYE_BITS, BoardRegisters
 from hw.csr.axi_lite import AxiLiteBridge, AxiLiteSignature
 from hw.endpoint.attached import AttachedEndpoint
-from hw.endpoint.block_ram import BlockRam
 from hw.fabric.phy import wire_signature
 from hw.host.decoder import HostDecoder
+from hw.memory.block_ram import BlockRam
 from hw.phy.supervisor import LinkStatus
 from hw.spec.buildable import check_buildable
 from hw.spec.host import ADDRESS_BITS, BOARD_PAGE

@@ -7,7 +7,7 @@ from amaranth.lib.wiring import In, Out
 
 from hw.dma.jobs import JobKind, read_layout, segment_bits, write_job_layout
 from hw.dma.sequencer import STARTED_LAYOUT
-from hw.endpoint.windows import WindowCheck, window_layout
+from hw.memory.windows import WindowCheck, window_layout
 from hw.spec.config import MAX_ENDPOINTS, Config
 from hw.spec.dma import COPIES, DmaOpcode, SignalKind
 from hw.spec.packet import ADDRESS_BITS, LENGTH_BITS, NODE_BITS, TENANT_BITS, WORD_BITS

@@ -8,11 +8,11 @@ from amaranth.lib.wiring import In, Out
 from hw.csr.bus import CsrBus
 from hw.dma.csr import EngineRegisters
 from hw.dma.engine import Engine
-from hw.endpoint.atomic import ADDITION_LAYOUT
-from hw.endpoint.axi import BURST_LAYOUT, read_beat_layout, write_beat_layout
-from hw.endpoint.windows import window_layout
 from hw.fabric.merge import PacketArbiter
 from hw.fabric.packets import header_of
+from hw.memory.atomic import ADDITION_LAYOUT
+from hw.memory.axi import BURST_LAYOUT, read_beat_layout, write_beat_layout
+from hw.memory.windows import window_layout
 from hw.spec.config import Config
 from hw.spec.dma import ENGINE_BYTES, EngineState, RequestTag
 from hw.spec.packet import WORD_BITS, flit_layout

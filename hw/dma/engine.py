@@ -15,9 +15,9 @@ from hw.dma.realign import Realign
 from hw.dma.ring import Ring
 from hw.dma.sequencer import Sequencer
 from hw.dma.writer import Writer
-from hw.endpoint.atomic import ADDITION_LAYOUT
-from hw.endpoint.axi import BURST_LAYOUT, read_beat_layout, write_beat_layout
-from hw.endpoint.windows import window_layout
+from hw.memory.atomic import ADDITION_LAYOUT
+from hw.memory.axi import BURST_LAYOUT, read_beat_layout, write_beat_layout
+from hw.memory.windows import window_layout
 from hw.spec.config import Config
 from hw.spec.packet import WORD_BITS, flit_layout
 from hw.stream.connect import connect_stream, through

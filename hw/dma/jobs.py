@@ -2,7 +2,7 @@
 
 from amaranth.lib import data, enum
 
-from hw.endpoint.axi import BURST_LAYOUT
+from hw.memory.axi import BURST_LAYOUT
 from hw.spec.config import MAX_ENDPOINTS, Config
 from hw.spec.dma import RequestTag
 from hw.spec.packet import ADDRESS_BITS, LENGTH_BITS, NODE_BITS

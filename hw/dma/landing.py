@@ -12,8 +12,8 @@ from hw.dma.jobs import (
     segment_bits,
     segment_burst_layout,
 )
-from hw.endpoint.axi import read_beat_layout
 from hw.fabric.packets import drive_header, header_of
+from hw.memory.axi import read_beat_layout
 from hw.spec.config import Config
 from hw.spec.dma import TAG_ENGINE_BITS, RequestTag
 from hw.spec.packet import LENGTH_BITS, TENANT_BITS, MessageClass, Operation, flit_layout

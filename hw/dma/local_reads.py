@@ -5,7 +5,7 @@ from amaranth.lib import data, enum, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.dma.jobs import segment_bits, segment_burst_layout
-from hw.endpoint.axi import BURST_LAYOUT, read_beat_layout
+from hw.memory.axi import BURST_LAYOUT, read_beat_layout
 from hw.spec.config import Config
 from hw.spec.packet import ADDRESS_BITS, WORD_BITS
 from hw.stream.arbiter import StreamArbiter

@@ -4,7 +4,7 @@ from amaranth import Cat, Module, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.endpoint.axi import BURST_LAYOUT, read_beat_layout
+from hw.memory.axi import BURST_LAYOUT, read_beat_layout
 from hw.spec.config import Config
 from hw.spec.dma import COMMAND_BYTES, MAX_RING_COMMANDS, Command
 from hw.spec.packet import ADDRESS_BITS

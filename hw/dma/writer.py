@@ -6,9 +6,9 @@ from amaranth.lib.wiring import In, Out
 
 from hw.dma.jobs import FAILURE_LAYOUT, ITEM_BITS, JobKind, write_job_layout
 from hw.dma.realign import row_layout
-from hw.endpoint.atomic import ADDITION_LAYOUT
-from hw.endpoint.axi import BURST_LAYOUT, beats_to_boundary, write_beat_layout
 from hw.fabric.packets import drive_header, header_of
+from hw.memory.atomic import ADDITION_LAYOUT
+from hw.memory.axi import BURST_LAYOUT, beats_to_boundary, write_beat_layout
 from hw.spec.config import MAX_ENDPOINTS, Config
 from hw.spec.dma import TAG_ENGINE_BITS, RequestTag
 from hw.spec.packet import LENGTH_BITS, TENANT_BITS, WORD_BITS, MessageClass, Operation, flit_layout

@@ -6,10 +6,10 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.csr.bus import CsrBus
-from hw.endpoint.axi import AxiSignature
 from hw.endpoint.endpoint import Endpoint
 from hw.fabric.phy import wire_signature
 from hw.fabric.transport import Transport
+from hw.memory.axi import AxiSignature
 from hw.spec.config import Config
 from hw.spec.packet import TO_ENDPOINT, TO_SWITCH
 from hw.stream.connect import connect_stream

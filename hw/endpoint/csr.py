@@ -7,9 +7,9 @@ from amaranth.lib.wiring import In, Out
 from hw.csr.bus import CsrBus, Decoder
 from hw.endpoint.sync import Sync
 from hw.endpoint.traffic import Traffic
-from hw.endpoint.windows import window_layout
 from hw.fabric.link import LinkEvents
 from hw.fabric.transport import TransportCounts
+from hw.memory.windows import window_layout
 from hw.spec.config import MAX_ENDPOINTS, Config
 from hw.spec.fault import Fault
 from hw.spec.packet import (

@@ -8,10 +8,7 @@ from amaranth.lib.wiring import In, Out
 from hw.csr.bus import CsrBus
 from hw.csr.cycle_counter import CycleCounter
 from hw.dma.dma import Dma
-from hw.endpoint.atomic import Atomic
-from hw.endpoint.axi import AxiId, AxiSignature, readers, writers
 from hw.endpoint.csr import EndpointRegisters
-from hw.endpoint.memory_port import MemoryPort
 from hw.endpoint.read_server import ReadServer
 from hw.endpoint.sync import Sync
 from hw.endpoint.traffic import Traffic
@@ -19,6 +16,9 @@ from hw.endpoint.write_server import WriteServer
 from hw.fabric.link import LinkEvents
 from hw.fabric.merge import PacketArbiter
 from hw.fabric.transport import TransportCounts
+from hw.memory.atomic import Atomic
+from hw.memory.axi import AxiId, AxiSignature, readers, writers
+from hw.memory.memory_port import MemoryPort
 from hw.spec.config import Config
 from hw.spec.packet import TO_ENDPOINT, TO_SWITCH, Channel, QueueSet, flit_layout
 from hw.stream.connect import connect_stream

@@ -5,10 +5,10 @@ from amaranth.hdl import ValueLike
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.endpoint.axi import BURST_LAYOUT, beats_to_boundary, read_beat_layout
 from hw.endpoint.shuffle import Shuffle
-from hw.endpoint.windows import WindowCheck, requester_of, window_layout
 from hw.fabric.packets import drive_header, header_of
+from hw.memory.axi import BURST_LAYOUT, beats_to_boundary, read_beat_layout
+from hw.memory.windows import WindowCheck, requester_of, window_layout
 from hw.spec.config import AXI_BOUNDARY_BYTES, MAX_ENDPOINTS, TAG_BITS, Config
 from hw.spec.fault import Fault
 from hw.spec.packet import (
@@ -20,6 +20,7 @@ from hw.spec.packet import (
     flit_layout,
 )
 from hw.spec.status import Status
+from hw.spec.timing import READ_HEADERS, read_beats
 from hw.stream.bytes import all_but_last_bytes, first_bytes
 from hw.stream.queue import Queue
 
@@ -170,9 +171,9 @@ class ReadServer(wiring.Component):
         config = self._config
         flit_bytes = config.fabric.flit_bytes
         shift = (flit_bytes - 1).bit_length()
-        depth = 2 * config.rows_per_packet + 16
+        depth = read_beats(config)
         m.submodules.beats = beats = Queue(read_beat_layout(config), depth=depth)
-        m.submodules.headers = headers = Queue(PACKET_LAYOUT, depth=8)
+        m.submodules.headers = headers = Queue(PACKET_LAYOUT, depth=READ_HEADERS)
         room = Signal(range(depth + 1), init=depth)
 
         packet = packets.o.payload

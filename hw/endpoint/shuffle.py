@@ -4,6 +4,7 @@ from amaranth import Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from hw.spec.timing import SHUFFLE_SEED, SHUFFLE_TAPS
 from hw.stream.arbiter import RoundRobin, lowest_set, select
 
 
@@ -25,9 +26,8 @@ class Shuffle(wiring.Component):
         slots = self._slots
         items = [Signal(self._shape, name=f"item_{s}") for s in range(slots)]
         full = Signal(slots)
-        # Galois LFSR, x^16 + x^14 + x^13 + x^11 + 1.
-        noise = Signal(16, init=0xACE1)
-        m.d.sync += noise.eq((noise >> 1) ^ Mux(noise[0], 0xB400, 0))
+        noise = Signal(16, init=SHUFFLE_SEED)
+        m.d.sync += noise.eq((noise >> 1) ^ Mux(noise[0], SHUFFLE_TAPS, 0))
         m.submodules.turn = turn = RoundRobin(slots)
         m.d.comb += turn.requests.eq(full & noise[:slots])
         patience = Signal(range(2 * slots + 1))

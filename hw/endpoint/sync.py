@@ -5,9 +5,9 @@ from amaranth.hdl import ValueLike
 from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.endpoint.axi import BURST_LAYOUT, read_beat_layout
 from hw.fabric.packets import drive_header
 from hw.isa.jobs import index_bits
+from hw.memory.axi import BURST_LAYOUT, read_beat_layout
 from hw.spec.config import Config
 from hw.spec.packet import (
     ADDRESS_BITS,

@@ -10,10 +10,10 @@ from hw.spec.config import TAG_BITS, Config
 from hw.spec.fault import Fault
 from hw.spec.packet import NODE_BITS, MessageClass, Operation, QueueSet, flit_layout
 from hw.spec.status import Status
+from hw.spec.timing import ANSWERS_WAITING
 from hw.stream.connect import connect_stream, through
 from hw.stream.queue import Buffer, Queue
 
-WAITING = 8
 """Requests that may wait for their data to be visible."""
 
 BURSTS_PER_REQUEST = 2
@@ -67,13 +67,13 @@ class WriteAnswer(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.answers = answers = Queue(ANSWER_LAYOUT, depth=WAITING)
+        m.submodules.answers = answers = Queue(ANSWER_LAYOUT, depth=ANSWERS_WAITING)
         incoming = self.i
         if self._config.fabric.registered:
             incoming = through(m, "incoming", self.i, Buffer)
         connect_stream(m, incoming, answers.i)
         head = answers.o.payload
-        limit = BURSTS_PER_REQUEST * (WAITING + 1)
+        limit = BURSTS_PER_REQUEST * (ANSWERS_WAITING + 1)
         completed = Signal(range(limit + 1))
         # Bit j: the jth burst that is visible but not yet answered for has failed.
         errors = Signal(limit + 1)

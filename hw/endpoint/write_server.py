@@ -5,11 +5,11 @@ from amaranth.hdl import ValueLike
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.endpoint.atomic import ADDITION_LAYOUT
-from hw.endpoint.axi import BURST_LAYOUT, beats_to_boundary, write_beat_layout
-from hw.endpoint.windows import WindowCheck, requester_of, window_layout
 from hw.endpoint.write_answer import ANSWER_LAYOUT, WriteAnswer
 from hw.fabric.packets import header_of
+from hw.memory.atomic import ADDITION_LAYOUT
+from hw.memory.axi import BURST_LAYOUT, beats_to_boundary, write_beat_layout
+from hw.memory.windows import WindowCheck, requester_of, window_layout
 from hw.spec.config import Config
 from hw.spec.fault import Fault
 from hw.spec.packet import (

@@ -5,7 +5,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.csr.axi_lite import AxiLiteSignature, AxiResponse
-from hw.endpoint.block_ram import HostMemorySignature
+from hw.memory.block_ram import HostMemorySignature
 from hw.spec.host import ADDRESS_BITS, MEMORY, MEMORY_SPAN_BITS
 
 

@@ -4,9 +4,10 @@ from amaranth import Array, Cat, Const, Module, Mux, Signal, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.formats import FORMATS
 from hw.isa.rounding import EXPONENT_BITS, SIGNIFICAND_BITS, round_and_pack
+from hw.spec.formats import FORMATS
 from hw.spec.instruction import DataType
+from hw.spec.timing import DIVIDE_CYCLES
 from hw.stream.delay import delayed
 
 
@@ -103,7 +104,7 @@ class AverageLane(wiring.Component):
     subnormal one is shifted down by at most ``drop`` places. Free-running, ``LATENCY`` cycles.
     """
 
-    LATENCY = 3
+    LATENCY = DIVIDE_CYCLES
 
     def __init__(self, operands: int):
         self._operands = operands

@@ -4,32 +4,14 @@ from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.formats import block_formats
-from hw.formats.block import GROUP_BYTES, NARROW_BITS, groups
-from hw.isa.arithmetic import maximum_of
+from hw.codec.arithmetic import maximum_of
 from hw.isa.dequantize import total_bits
-from hw.isa.jobs import index_bits, longest_block
+from hw.isa.jobs import index_bits
 from hw.spec.config import Config
+from hw.spec.formats import block_formats
+from hw.spec.formats.block import GROUP_BYTES, groups
+from hw.spec.timing import bytes_per_group, group_levels, longest_block, maximum_hold
 from hw.stream.delay import delayed
-
-
-def bytes_per_group(config: Config) -> int:
-    return config.slice_bytes // groups(config.slice_bytes)
-
-
-def group_levels(config: Config) -> int:
-    """Cycles it takes to compare all elements of a group."""
-    return (8 // NARROW_BITS * bytes_per_group(config) - 1).bit_length()
-
-
-def hold_cycles(config: Config) -> int:
-    """A slice waits until the last one of the longest block is there."""
-    return longest_block(config) - 1
-
-
-def latency(config: Config) -> int:
-    levels = (groups(config.slice_bytes) - 1).bit_length()
-    return group_levels(config) + levels + 1 + hold_cycles(config)
 
 
 class BlockMaximum(wiring.Component):
@@ -43,8 +25,8 @@ class BlockMaximum(wiring.Component):
     slices_left : in, further slices of this one's block
     highest : out, per group, of its block
 
-    Free-running, :func:`latency` cycles, one comparison per cycle. The slices of a block must
-    enter in consecutive cycles.
+    Free-running, :func:`hw.spec.timing.block_maximum_cycles`, one comparison per cycle. The
+    slices of a block must enter in consecutive cycles.
     """
 
     def __init__(self, config: Config):
@@ -101,7 +83,7 @@ class BlockMaximum(wiring.Component):
         return Cat(value[:cut], Mux(larger, upper, value[cut:]))
 
     def _over_slices(self, m, highest, cycles):
-        width, hold = self._config.slice_bytes, hold_cycles(self._config)
+        width, hold = self._config.slice_bytes, maximum_hold(self._config)
         form = delayed(m, self.format, cycles, "format_slice")
         left = delayed(m, self.slices_left, cycles, "left")
         longest = Signal.like(self.slices_left)

@@ -4,40 +4,28 @@ from amaranth import Cat, Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.formats import block_formats
-from hw.formats.block import NARROW_BITS
-from hw.isa import block_maximum, scale_decode
-from hw.isa.block_maximum import BlockMaximum, bytes_per_group
+from hw.isa.block_maximum import BlockMaximum
 from hw.isa.block_scale import LANE_SHIFT_BITS, RECIPROCAL_BITS, BlockScale
 from hw.isa.dequantize import DequantizeLane
-from hw.isa.jobs import index_bits, longest_block
+from hw.isa.jobs import index_bits
 from hw.isa.quantize import QuantizeLane
 from hw.isa.scale_buffer import widest_part_bits
 from hw.isa.scale_decode import ScaleDecode
 from hw.spec.config import Config
+from hw.spec.formats import block_formats
+from hw.spec.formats.block import NARROW_BITS
+from hw.spec.timing import (
+    QUANTIZE_CYCLES,
+    block_reduce_cycles,
+    bytes_per_group,
+    elements_wait,
+    longest_block,
+    quantize_at,
+    scale_at,
+    scale_top_cycles,
+    totals_at,
+)
 from hw.stream.delay import delayed
-
-
-def _elements_wait(config: Config) -> int:
-    """Elements enter the lanes so much later than their scales are decoded."""
-    return scale_decode.latency(config) - DequantizeLane.SCALE_LAG
-
-
-def _at_totals(config: Config) -> int:
-    return _elements_wait(config) + DequantizeLane.LATENCY
-
-
-def _at_scale(config: Config) -> int:
-    return _at_totals(config) + block_maximum.latency(config)
-
-
-def _at_quantize(config: Config) -> int:
-    return _at_scale(config) + BlockScale.LATENCY
-
-
-def latency(config: Config) -> int:
-    """Cycles from a slice to its result."""
-    return _at_quantize(config) + QuantizeLane.LATENCY
 
 
 class BlockReduce(wiring.Component):
@@ -54,7 +42,7 @@ class BlockReduce(wiring.Component):
     result_scales : out, the scales of the slice's blocks, first block lowest; of a block of
         several slices with each of them
 
-    A free-running pipeline like :class:`hw.isa.reduce.Reduce`, :func:`latency` cycles. The
+    A free-running pipeline like :class:`hw.isa.reduce.Reduce`, :func:`block_reduce_cycles`. The
     slices of a block must enter in consecutive cycles.
     """
 
@@ -105,7 +93,7 @@ class BlockReduce(wiring.Component):
         return Cat(form[k] for k, entry in enumerate(self._formats) if entry in known)
 
     def _dequantize(self, m, decode):
-        wait = _elements_wait(self._config)
+        wait = elements_wait(self._config)
         slices = [delayed(m, s, wait, f"slice_{p}") for p, s in enumerate(self.slices)]
         form = delayed(m, self.format, wait, "format_elements")
         present = delayed(m, self.present, wait, "present_elements")
@@ -131,7 +119,7 @@ class BlockReduce(wiring.Component):
         """By group, where a block can begin; the others' entry is None."""
         config = self._config
         m.submodules.maximum = maximum = BlockMaximum(config)
-        at_totals = _at_totals(config)
+        at_totals = totals_at(config)
         m.d.comb += [
             maximum.format.eq(delayed(m, self.format, at_totals, "format_totals")),
             maximum.slices_left.eq(delayed(m, self.slices_left, at_totals, "left_totals")),
@@ -139,8 +127,8 @@ class BlockReduce(wiring.Component):
         for n, lane in lanes.items():
             side = maximum.upper_magnitudes if n % 2 else maximum.magnitudes
             m.d.comb += side[n // 2].eq(lane.magnitude)
-        form = delayed(m, self.format, _at_scale(config), "format_scale")
-        wait = _at_scale(config) - scale_decode.top_latency(config)
+        form = delayed(m, self.format, scale_at(config), "format_scale")
+        wait = scale_at(config) - scale_top_cycles(config)
         units = []
         for g, highest in enumerate(maximum.highest):
             known = tuple(entry for entry in self._formats if entry.first_group(g) == g)
@@ -160,7 +148,7 @@ class BlockReduce(wiring.Component):
     def _quantize(self, m, lanes, units):
         """Every group gets what the unit of its block says."""
         config = self._config
-        form = delayed(m, self.format, _at_quantize(config), "format_quantize")
+        form = delayed(m, self.format, quantize_at(config), "format_quantize")
         settings = []
         for g in range(len(units)):
             shift = Signal(LANE_SHIFT_BITS, name=f"shift_{g}")
@@ -179,7 +167,7 @@ class BlockReduce(wiring.Component):
         for n, known in self._lanes():
             lane = lanes[n]
             total = Cat(lane.magnitude, lane.negative, lane.nan)
-            waited = delayed(m, total, _at_quantize(config) - _at_totals(config), f"total_{n}")
+            waited = delayed(m, total, quantize_at(config) - totals_at(config), f"total_{n}")
             shift, reciprocal, flawed = settings[self._group(n)]
             m.submodules[f"quantize_{n}"] = output = QuantizeLane(len(self.slices), known)
             m.d.comb += [
@@ -193,9 +181,9 @@ class BlockReduce(wiring.Component):
         return outputs
 
     def _assemble(self, m, outputs, units):
-        form = delayed(m, self.format, latency(self._config), "format_result")
+        form = delayed(m, self.format, block_reduce_cycles(self._config), "format_result")
         codes = {
-            g: delayed(m, unit.code, QuantizeLane.LATENCY, f"code_{g}")
+            g: delayed(m, unit.code, QUANTIZE_CYCLES, f"code_{g}")
             for g, unit in enumerate(units)
             if unit is not None
         }

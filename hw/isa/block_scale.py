@@ -4,10 +4,11 @@ from amaranth import Array, Cat, Const, Module, Mux, Signal, signed
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.formats.block import HEADROOM_BITS, BlockFormat
-from hw.formats.scale import EXPONENT_BITS, SCALE_BITS
-from hw.isa.arithmetic import leading_zeros
+from hw.codec.arithmetic import leading_zeros
+from hw.codec.scale import EXPONENT_BITS, SCALE_BITS, scale_codec
 from hw.isa.dequantize import total_bits, window_bits
+from hw.spec.formats.block import HEADROOM_BITS, BlockFormat
+from hw.spec.timing import SCALE_CYCLES
 from hw.stream.delay import delayed
 
 RECIPROCAL_SHIFT = 30
@@ -63,7 +64,7 @@ class BlockScale(wiring.Component):
     Free-running, one block per cycle, ``LATENCY`` cycles.
     """
 
-    LATENCY = 8
+    LATENCY = SCALE_CYCLES
 
     def __init__(self, operands: int, formats: tuple[BlockFormat, ...]):
         self._operands = operands
@@ -181,7 +182,7 @@ class BlockScale(wiring.Component):
             padded = rounded << divisor_padding(entry)
             zeros = leading_zeros(m, padded[:SCALE_BITS], f"padded_{entry.code.name}")
             return [
-                code.eq(entry.scale.encode(exponent + raised, rounded)),
+                code.eq(scale_codec(entry.scale).encode(exponent + raised, rounded)),
                 normalised.eq(padded << zeros),
                 lack.eq(zeros),
             ]

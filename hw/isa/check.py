@@ -4,9 +4,9 @@ from amaranth import Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.formats import FORMATS, block_formats
 from hw.isa.jobs import scale_share
 from hw.spec.config import Config
+from hw.spec.formats import FORMATS, block_formats
 from hw.spec.instruction import MAX_LENGTH, Opcode, ReduceOp, instruction_layout
 from hw.spec.status import Status
 

@@ -4,10 +4,11 @@ from amaranth import Cat, Const, Module, Signal, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.formats.block import BlockFormat
-from hw.formats.element import DISTANCE_BITS, ELEMENT_PARTS, SIGNIFICAND_BITS
-from hw.formats.scale import EXPONENT_BITS, SCALE_BITS
-from hw.isa.arithmetic import magnitude_of, pair_sums, signed_sum
+from hw.codec.arithmetic import magnitude_of, pair_sums, signed_sum
+from hw.codec.element import DISTANCE_BITS, ELEMENT_PARTS, SIGNIFICAND_BITS, element_codec
+from hw.codec.scale import EXPONENT_BITS, SCALE_BITS
+from hw.spec.formats.block import BlockFormat
+from hw.spec.timing import DEQUANTIZE_CYCLES
 from hw.stream.delay import delayed
 
 
@@ -30,8 +31,9 @@ class DequantizeLane(wiring.Component):
     format : in, one bit per format, of ``elements``
     elements : in per port, the element's code in the low bits
     present : in, one bit per port that takes part
-    scale_significand, scale_negative, distance : in per port, ``SCALE_LAG`` cycles after its
-        element: the scale, and how far its product lies below the top of the window
+    scale_significand, scale_negative, distance : in per port, ``hw.spec.timing.SCALE_LAG``
+        cycles after its element: the scale, and how far its product lies below the top of the
+        window
     negative, magnitude, nan : out, the sum; an exact integer in units of the last place of the
         widest format's window, 0 if it is no number
 
@@ -39,9 +41,7 @@ class DequantizeLane(wiring.Component):
     ``docs/numerics.md``; golden twin: ``models/formats/block.py``.
     """
 
-    LATENCY = 6
-    SCALE_LAG = 1
-    """The scale is wanted so many cycles after its element."""
+    LATENCY = DEQUANTIZE_CYCLES
 
     def __init__(self, operands: int, formats: tuple[BlockFormat, ...]):
         self._count = operands
@@ -77,7 +77,7 @@ class DequantizeLane(wiring.Component):
             for k, entry in enumerate(self._formats):
                 with m.If(self.format[k]):
                     code = self.elements[i][: entry.element.bits]
-                    for name, value in entry.element.decode(code).items():
+                    for name, value in element_codec(entry.element).decode(code).items():
                         m.d.sync += parts[name].eq(value)
             with m.If(~self.present[i]):
                 m.d.sync += [parts.significand.eq(0), parts.nan.eq(0)]

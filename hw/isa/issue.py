@@ -4,11 +4,11 @@ from amaranth import Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.formats.data_type import DataType
 from hw.isa.barrier import BarrierUser
 from hw.isa.check import Check
 from hw.isa.jobs import index_bits, read_job_layout, scale_share
 from hw.spec.config import Config
+from hw.spec.formats.data_type import DataType
 from hw.spec.instruction import Opcode, instruction_layout, read_tag_layout
 from hw.spec.packet import LENGTH_BITS
 from hw.spec.status import Status

@@ -3,8 +3,8 @@
 from amaranth import Const, Mux
 from amaranth.lib import data
 
-from hw.formats import block_formats
 from hw.spec.config import Config
+from hw.spec.formats import block_formats
 from hw.spec.instruction import DataType, ReduceOp, read_tag_layout, write_tag_layout
 from hw.spec.packet import LENGTH_BITS, ROUND_BITS
 from hw.spec.status import Status
@@ -28,17 +28,6 @@ def read_job_layout(config: Config) -> data.StructLayout:
             "scale_length": LENGTH_BITS,
         }
     )
-
-
-def longest_block(config: Config) -> int:
-    """Slices of elements that share a scale."""
-    width = config.slice_bytes
-    return max((entry.slices_per_block(width) for entry in block_formats(config)), default=1)
-
-
-def longest_run(config: Config) -> int:
-    """Slices that are reduced without a pause: of a block, or of a row."""
-    return max(longest_block(config), config.isa.cycles_per_row)
 
 
 def scale_share(config: Config, data_type, length):

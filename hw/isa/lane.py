@@ -4,18 +4,13 @@ from amaranth import Cat, Const, Module, Mux, Signal, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.formats import FORMATS
-from hw.formats.floating import WINDOW_BITS
-from hw.isa.arithmetic import (
-    leading_zeros,
-    magnitude_of,
-    maximum_of,
-    shifted_to_top,
-    signed_sum,
-)
+from hw.codec.arithmetic import leading_zeros, magnitude_of, maximum_of, shifted_to_top, signed_sum
 from hw.isa.average import AverageLane, dividend_bits, divisor_members
 from hw.isa.rounding import EXPONENT_BITS, SIGNIFICAND_BITS, round_and_pack
+from hw.spec.formats import FORMATS
+from hw.spec.formats.floating import WINDOW_BITS
 from hw.spec.instruction import DataType, ReduceOp
+from hw.spec.timing import AVERAGE_CYCLES, REDUCE_CYCLES
 from hw.stream.delay import delayed
 
 TOP_BITS = 8
@@ -32,8 +27,8 @@ class ReduceLane(wiring.Component):
     operands : in, one 16-bit value per port
     present : in, one bit per port that takes part; the others do not count
     data_type, reduce_op : in
-    reciprocal, drop : in, of :class:`hw.isa.average.Divisor`, ``DIVISOR_LAG`` cycles later;
-        with ``average``
+    reciprocal, drop : in, of :class:`hw.isa.average.Divisor`, ``hw.spec.timing.DIVISOR_LAG``
+        cycles later; with ``average``
     result : out, 16 bits; of all but AVG
     average : out, 16 bits; with ``average``: of AVG
 
@@ -44,9 +39,8 @@ class ReduceLane(wiring.Component):
     order nor tree shape shows. An average divides the normalised sum before it is rounded.
     """
 
-    LATENCY = 8
-    DIVISOR_LAG = 7
-    AVERAGE_LATENCY = DIVISOR_LAG + AverageLane.LATENCY
+    LATENCY = REDUCE_CYCLES
+    AVERAGE_LATENCY = AVERAGE_CYCLES
 
     def __init__(self, operands: int, *, average: bool = False):
         self._count = operands

@@ -7,18 +7,12 @@ from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.formats import block_formats
-from hw.formats.block import BlockFormat, groups
-from hw.isa.jobs import index_bits, longest_block
+from hw.isa.jobs import index_bits
 from hw.spec.config import Config
+from hw.spec.formats import block_formats
+from hw.spec.formats.block import BlockFormat, groups
+from hw.spec.timing import longest_block, nonzero_hold
 from hw.stream.delay import delayed
-
-
-def hold_cycles(config: Config) -> int:
-    """A slice waits until the last one of the longest block is there whose window its scale
-    decides."""
-    aligned = (entry for entry in block_formats(config) if entry.scale.aligned)
-    return max((entry.slices_per_block(config.slice_bytes) - 1 for entry in aligned), default=0)
 
 
 class NonzeroBlocks(wiring.Component):
@@ -34,7 +28,7 @@ class NonzeroBlocks(wiring.Component):
     nonzero : out, per group a bit per port: its block has an element that is not zero, NaN
         included; 1 for every port in formats with a fixed window
 
-    Free-running, ``1 + hold_cycles(config)`` cycles. The slices of a block must enter in
+    Free-running, ``1 + nonzero_hold(config)`` cycles. The slices of a block must enter in
     consecutive cycles.
     """
 
@@ -73,7 +67,7 @@ class NonzeroBlocks(wiring.Component):
                     first = entry.first_group(g)
                     joined = [filled[h] for h in range(count) if entry.first_group(h) == first]
                     m.d.comb += whole[g].eq(_any_of(joined))
-        leaving = delayed(m, form, hold_cycles(self._config), "format_leaving")
+        leaving = delayed(m, form, nonzero_hold(self._config), "format_leaving")
         fixed = [k for k, entry in enumerate(self._formats) if not entry.scale.aligned]
         regardless = Cat(leaving[k] for k in fixed).any()
         for g, value in enumerate(self._over_slices(m, form, whole)):
@@ -92,7 +86,7 @@ class NonzeroBlocks(wiring.Component):
         return found
 
     def _over_slices(self, m, form, whole):
-        hold = hold_cycles(self._config)
+        hold = nonzero_hold(self._config)
         if hold == 0:
             return whole
         left = delayed(m, self.slices_left, 1, "left")

@@ -4,8 +4,8 @@ from amaranth import Cat, Const, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.formats.block import BlockFormat
-from hw.isa.arithmetic import shifted_to_top
+from hw.codec.arithmetic import shifted_to_top
+from hw.codec.element import element_codec
 from hw.isa.block_scale import (
     LANE_SHIFT_BITS,
     RECIPROCAL_BITS,
@@ -15,6 +15,8 @@ from hw.isa.block_scale import (
     odd_part,
 )
 from hw.isa.dequantize import total_bits
+from hw.spec.formats.block import BlockFormat
+from hw.spec.timing import QUANTIZE_CYCLES
 from hw.stream.delay import delayed
 
 REMAINDER_BIT = 19
@@ -46,7 +48,7 @@ class QuantizeLane(wiring.Component):
     one element per cycle, ``LATENCY`` cycles.
     """
 
-    LATENCY = 5
+    LATENCY = QUANTIZE_CYCLES
 
     def __init__(self, operands: int, formats: tuple[BlockFormat, ...]):
         self._formats = formats
@@ -128,8 +130,9 @@ class QuantizeLane(wiring.Component):
                 odd, power = odd_part(entry.element.limit)
                 longest = dividend_bits(entry) - entry.scale.significand_bits + 1
                 outside = beyond | (halves[power + 1 : longest] >= odd)
-                code = entry.element.encode(negative, nan, halves[:longest], sticky)
-                m.d.sync += self.element.eq(Mux(outside, entry.element.outermost(negative), code))
+                codec = element_codec(entry.element)
+                code = codec.encode(negative, nan, halves[:longest], sticky)
+                m.d.sync += self.element.eq(Mux(outside, codec.outermost(negative), code))
         with m.If(flawed):
             m.d.sync += self.element.eq(0)
         return m

@@ -4,21 +4,13 @@ from amaranth import Cat, Const, Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.formats import block_formats
 from hw.isa.block_reduce import BlockReduce
-from hw.isa.block_reduce import latency as block_latency
-from hw.isa.jobs import index_bits, longest_block
+from hw.isa.jobs import index_bits
 from hw.isa.scale_buffer import ScaleBuffer, part_bytes, scale_position, widest_part_bits
 from hw.spec.config import Config
+from hw.spec.formats import block_formats
+from hw.spec.timing import block_reduce_cycles, longest_block
 from hw.stream.delay import delayed
-
-SELECT_CYCLES = 1
-OUTPUT_CYCLES = 1
-
-
-def latency(config: Config) -> int:
-    """From a slice, or the slot of a row of scales, to its result."""
-    return SELECT_CYCLES + block_latency(config) + OUTPUT_CYCLES
 
 
 def control_layout(config: Config) -> data.StructLayout:
@@ -54,8 +46,8 @@ class QuantizedReduction(wiring.Component):
     slices, scale_rows : in per port, with it: elements, and the row of scales theirs are in
     arriving : out, one bit per port, ``result`` is meant for it: with the last slice of a row
 
-    Free-running, :func:`latency` cycles. The new scales of a wave are collected, and
-    read by the slots that follow them.
+    Free-running, :func:`hw.spec.timing.quantized_cycles`. The new scales of a wave are
+    collected, and read by the slots that follow them.
     """
 
     def __init__(self, config: Config):
@@ -104,7 +96,7 @@ class QuantizedReduction(wiring.Component):
                 ),
             ]
 
-        waited = delayed(m, control.as_value(), block_latency(config), "control")
+        waited = delayed(m, control.as_value(), block_reduce_cycles(config), "control")
         arrived = data.View(control_layout(config), waited)
         m.d.comb += [
             buffer.write.eq(arrived.elements & (arrived.slices_left == 0)),

@@ -8,14 +8,10 @@ from hw.isa.average import Divisor
 from hw.isa.lane import ReduceLane
 from hw.spec.config import Config
 from hw.spec.instruction import DataType, ReduceOp
+from hw.spec.timing import AVERAGE_CYCLES, DIVISOR_LAG, REDUCE_CYCLES
 from hw.stream.delay import delayed
 
 LANE_BITS = 16
-
-
-def average_lead(config: Config) -> int:
-    """So much later an average arrives than other results."""
-    return ReduceLane.AVERAGE_LATENCY - ReduceLane.LATENCY if config.isa.average else 0
 
 
 class Reduce(wiring.Component):
@@ -29,11 +25,12 @@ class Reduce(wiring.Component):
     result : out, one slice
 
     A free-running pipeline without back-pressure: the result of a cycle's inputs follows
-    ``LATENCY`` cycles later, one slice per cycle; that of an AVG :func:`average_lead` cycles
-    after that, when there must be no other. Who starts a row must have room for it.
+    ``LATENCY`` cycles later, one slice per cycle; that of an AVG
+    :func:`hw.spec.timing.average_lead` cycles after that, when there must be no other. Who starts
+    a row must have room for it.
     """
 
-    LATENCY = ReduceLane.LATENCY
+    LATENCY = REDUCE_CYCLES
 
     def __init__(self, config: Config):
         self._config = config
@@ -55,7 +52,7 @@ class Reduce(wiring.Component):
         average = self._config.isa.average
         if average:
             m.submodules.divisor = divisor = Divisor(len(self.slices))
-            lag = ReduceLane.DIVISOR_LAG - Divisor.LATENCY
+            lag = DIVISOR_LAG - Divisor.LATENCY
             m.d.comb += divisor.present.eq(delayed(m, self.present, lag, "present"))
         for index in range(len(self.result) // LANE_BITS):
             m.submodules[f"lane_{index}"] = lane = ReduceLane(len(self.slices), average=average)
@@ -73,6 +70,6 @@ class Reduce(wiring.Component):
         m.d.comb += self.result.eq(Cat(*results))
         if average:
             divides = self.reduce_op == ReduceOp.AVG
-            with m.If(delayed(m, divides, ReduceLane.AVERAGE_LATENCY, "divides")):
+            with m.If(delayed(m, divides, AVERAGE_CYCLES, "divides")):
                 m.d.comb += self.result.eq(Cat(*averages))
         return m

@@ -4,21 +4,16 @@ from amaranth import Cat, DomainRenamer, Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.formats import block_formats
-from hw.isa.jobs import index_bits, longest_block
+from hw.isa.jobs import index_bits
 from hw.isa.quantized_reduction import QuantizedReduction, control_layout, gathered
-from hw.isa.quantized_reduction import latency as quantized_latency
-from hw.isa.reduce import Reduce, average_lead
+from hw.isa.reduce import Reduce
 from hw.isa.scale_buffer import scale_position
 from hw.isa.wave_table import WaveTable
 from hw.spec.config import Config
+from hw.spec.formats import block_formats
 from hw.spec.instruction import DataType, ReduceOp
+from hw.spec.timing import average_lead, longest_block, quantized_cycles
 from hw.stream.delay import delayed
-
-
-def lead_cycles(config: Config) -> int:
-    """So much later a quantized row arrives than an ordinary one."""
-    return quantized_latency(config) - Reduce.LATENCY if block_formats(config) else 0
 
 
 class Reduction(wiring.Component):
@@ -133,7 +128,7 @@ class Reduction(wiring.Component):
             m.d.comb += [self.arriving.eq(quantized.arriving), self.result.eq(quantized.result)]
 
         # Awake from the read until nothing is left inside, the arrival included.
-        awake = WaveTable.READ_LATENCY + quantized_latency(config) + 1
+        awake = WaveTable.READ_LATENCY + quantized_cycles(config) + 1
         left = Signal(range(awake + 1))
         with m.If(Cat(control.elements, control.scales).any()):
             m.d.sync += [left.eq(awake), self.quantizing.eq(1)]

@@ -2,8 +2,8 @@
 
 from amaranth import Cat, Const, Mux, Signal
 
-from hw.formats import fp16
-from hw.formats.floating import FloatFormat
+from hw.spec.formats import fp16
+from hw.spec.formats.floating import FloatFormat
 
 SIGNIFICAND_BITS = fp16.FORMAT.fraction_bits + 2
 """Of the widest significand, hidden bit included, and one to round by."""

@@ -4,10 +4,10 @@ from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.formats import block_formats
-from hw.formats.block import BlockFormat
 from hw.isa.jobs import index_bits
 from hw.spec.config import Config
+from hw.spec.formats import block_formats
+from hw.spec.formats.block import BlockFormat
 
 
 def part_bytes(entry: BlockFormat, config: Config) -> int:

@@ -4,26 +4,16 @@ from amaranth import Cat, Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.formats import block_formats
-from hw.formats.block import groups
-from hw.formats.scale import EXPONENT_BITS, SCALE_BITS, SCALE_PARTS
-from hw.isa.arithmetic import maximum_of
-from hw.isa.jobs import index_bits, longest_block
-from hw.isa.nonzero_blocks import NonzeroBlocks, hold_cycles
+from hw.codec.arithmetic import maximum_of
+from hw.codec.scale import EXPONENT_BITS, SCALE_BITS, SCALE_PARTS, scale_codec
+from hw.isa.jobs import index_bits
+from hw.isa.nonzero_blocks import NonzeroBlocks
 from hw.isa.scale_buffer import widest_part_bits
 from hw.spec.config import Config
+from hw.spec.formats import block_formats
+from hw.spec.formats.block import groups
+from hw.spec.timing import longest_block, scale_top_cycles
 from hw.stream.delay import delayed
-
-LATENCY_TO_TOP = 2
-"""Without the wait for the other slices of a block."""
-
-
-def top_latency(config: Config) -> int:
-    return LATENCY_TO_TOP + hold_cycles(config)
-
-
-def latency(config: Config) -> int:
-    return top_latency(config) + 1
 
 
 class ScaleDecode(wiring.Component):
@@ -39,8 +29,8 @@ class ScaleDecode(wiring.Component):
     significand, negative, distance : out, per group and port, :func:`latency` cycles later: the
         scale, and how far its products lie below the top of the window; of a block of zeros
         any distance
-    top, bad : out, per group, :func:`top_latency` cycles later: exponent field of a scale whose
-        products reach the top; some port's scale is no number
+    top, bad : out, per group, :func:`scale_top_cycles` later: exponent field of a scale
+        whose products reach the top; some port's scale is no number
 
     The window of scales that lie close together is fixed; that of others starts at the
     largest of the ports, of those whose block is not all zero. The slices of a block must
@@ -68,7 +58,7 @@ class ScaleDecode(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        wait = LATENCY_TO_TOP - 1 + hold_cycles(self._config)
+        wait = scale_top_cycles(self._config) - 1
         form = delayed(m, self.format, wait, "format")
         present = delayed(m, self.present, wait, "present")
         scales = [delayed(m, part, wait, f"scales_{p}") for p, part in enumerate(self.scales)]
@@ -81,7 +71,7 @@ class ScaleDecode(wiring.Component):
                 for k, entry in enumerate(self._formats):
                     code = scales[p].word_select(entry.block_of_group(g), entry.scale.bits)
                     with m.If(form[k]):
-                        for name, value in entry.scale.decode(code).items():
+                        for name, value in scale_codec(entry.scale).decode(code).items():
                             m.d.sync += part[name].eq(value)
                 with m.If(~present[p]):
                     m.d.sync += [part.exponent.eq(0), part.bad.eq(0)]

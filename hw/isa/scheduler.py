@@ -4,18 +4,11 @@ from amaranth import Cat, Const, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.formats import block_formats
-from hw.isa.jobs import (
-    index_bits,
-    longest_block,
-    scale_share,
-    wave_layout,
-    write_job_layout,
-)
-from hw.isa.reduce import average_lead
-from hw.isa.reduction import lead_cycles
+from hw.isa.jobs import index_bits, scale_share, wave_layout, write_job_layout
 from hw.spec.config import Config
+from hw.spec.formats import block_formats
 from hw.spec.instruction import ReduceOp
+from hw.spec.timing import average_lead, lead_cycles, longest_block
 from hw.stream.arbiter import RoundRobin, select
 
 

@@ -11,6 +11,7 @@ from hw.spec.config import Config
 from hw.spec.instruction import read_tag_layout
 from hw.spec.packet import LENGTH_BITS, flit_layout
 from hw.spec.status import Status
+from hw.spec.timing import TABLE_CYCLES
 
 
 class WaveTable(wiring.Component):
@@ -40,7 +41,7 @@ class WaveTable(wiring.Component):
     the others as done or not done: a channel never interleaves packets.
     """
 
-    READ_LATENCY = 2
+    READ_LATENCY = TABLE_CYCLES
 
     def __init__(self, config: Config):
         self._config = config

@@ -5,10 +5,11 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.fabric.packets import drive_header
-from hw.isa.jobs import index_bits, longest_run, write_job_layout
+from hw.isa.jobs import index_bits, write_job_layout
 from hw.spec.config import Config
 from hw.spec.instruction import write_tag_layout
 from hw.spec.packet import ADDRESS_BITS, LENGTH_BITS, MessageClass, Operation, flit_layout
+from hw.spec.timing import WRITEBACK_JOBS, longest_run
 from hw.stream.queue import Queue
 
 
@@ -58,7 +59,7 @@ class Writeback(wiring.Component):
         config = self._config
         limit = config.fabric.max_payload_bytes
         depth = config.isa.writeback_flits
-        m.submodules.jobs = jobs = Queue(write_job_layout(config), depth=4)
+        m.submodules.jobs = jobs = Queue(write_job_layout(config), depth=WRITEBACK_JOBS)
         m.submodules.rows = rows = Queue(config.flit_bits, depth=depth)
         room = Signal(range(depth + 1), init=depth)
         taken = rows.o.valid & rows.o.ready

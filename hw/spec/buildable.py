@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from hw.formats import block_formats
 from hw.spec.config import MAX_ENDPOINTS, Config, ConfigError
+from hw.spec.formats import block_formats
 
 
 def check_buildable(config: Config) -> None:

@@ -7,8 +7,8 @@ block-scaled, and a second instruction carries length and addresses of their sca
 
 from amaranth.lib import data, enum
 
-from hw.formats.data_type import DataType
 from hw.spec.config import MAX_ENDPOINTS, Config
+from hw.spec.formats.data_type import DataType
 from hw.spec.packet import ADDRESS_BITS, NODE_BITS, ROUND_BITS, SYNC_BITS
 from hw.spec.status import Status
 

@@ -5,6 +5,8 @@ from amaranth.hdl import Shape, ShapeCastable
 from amaranth.lib import fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from hw.spec.timing import QUEUE_CYCLES
+
 
 class Queue(wiring.Component):
     """First in, first out; storage suits block RAM (every output is registered).
@@ -22,7 +24,7 @@ class Queue(wiring.Component):
     An item written in cycle *t* is valid at ``o`` in cycle *t* + 2. One item per cycle.
     """
 
-    LATENCY = 2
+    LATENCY = QUEUE_CYCLES
 
     def __init__(self, shape, *, depth: int):
         if depth < 2:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 SCIN_SOFTWARE_US = 0.164
-"""41 cycles of fpga4 (250 MHz), by :mod:`scin.software_cost`."""
+"""41 cycles of fpga4 (250 MHz), by :mod:`scin.collectives.software_cost`."""
 
 FENCES = ("none", "switch", "endpoint")
 """Who acknowledges the data before a flag may follow it."""
@@ -58,7 +58,8 @@ class Parameters:
         None,
         unit="us",
         source=f"{SCIN_SOFTWARE_US} us: register accesses on fpga4, as `python -m "
-        "scin.software_cost` measures them on RTL; a host far from its registers pays the way too",
+        "scin.collectives.software_cost` measures them on RTL; a host far from its registers pays "
+        "the way too",
         algorithms=SWITCH,
     )
     every_us: float = parameter(

@@ -2,7 +2,7 @@
 
 The rules are those of ``docs/numerics.md``. Everything is computed on the exact values, in
 float64 that is never rounded: a total has at most 52 significant bits. Nothing is shared with
-the hardware but the sizes of :class:`hw.formats.block.BlockFormat`.
+the hardware but the sizes of :class:`hw.spec.formats.block.BlockFormat`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hw.formats.block import BlockFormat
+from hw.spec.formats.block import BlockFormat
 from models.formats.packing import scale_type
 
 Codes = np.ndarray

@@ -1,6 +1,6 @@
-"""Golden twin of ``hw/formats/int8.py``."""
+"""Golden twin of ``hw/spec/formats/int8.py``."""
 
-from hw.formats.data_type import DataType
+from hw.spec.formats.data_type import DataType
 from models.formats.codecs import FP16_SCALES, INT8
 
 CODE = DataType.INT8

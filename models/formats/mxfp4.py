@@ -1,6 +1,6 @@
-"""Golden twin of ``hw/formats/mxfp4.py``."""
+"""Golden twin of ``hw/spec/formats/mxfp4.py``."""
 
-from hw.formats.data_type import DataType
+from hw.spec.formats.data_type import DataType
 from models.formats.codecs import E2M1, e8m0_scales
 
 CODE = DataType.MXFP4

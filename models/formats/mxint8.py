@@ -1,6 +1,6 @@
-"""Golden twin of ``hw/formats/mxint8.py``."""
+"""Golden twin of ``hw/spec/formats/mxint8.py``."""
 
-from hw.formats.data_type import DataType
+from hw.spec.formats.data_type import DataType
 from models.formats.codecs import INT8_64THS, e8m0_scales
 
 CODE = DataType.MXINT8

@@ -1,6 +1,6 @@
-"""Golden twin of ``hw/formats/nvfp4.py``."""
+"""Golden twin of ``hw/spec/formats/nvfp4.py``."""
 
-from hw.formats.data_type import DataType
+from hw.spec.formats.data_type import DataType
 from models.formats.codecs import E2M1, E4M3_SCALES
 
 CODE = DataType.NVFP4

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from hw.formats.block import BlockFormat
+from hw.spec.formats.block import BlockFormat
 
 
 def pack_elements(layout: BlockFormat, elements: np.ndarray) -> np.ndarray:

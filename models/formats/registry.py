@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from hw.formats import block_format
-from hw.formats.data_type import DataType
 from hw.spec.config import Config
+from hw.spec.formats import block_format
+from hw.spec.formats.data_type import DataType
 from models.formats import int8, mxfp4, mxfp8, mxint8, nvfp4
 from models.formats.block import GoldenBlockFormat
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from hw.formats.data_type import DataType
+from hw.spec.formats.data_type import DataType
 
 Bits = np.ndarray
 Values = np.ndarray

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from hw.formats import FORMATS, block_formats
 from hw.spec.config import Config
+from hw.spec.formats import FORMATS, block_formats
 from hw.spec.instruction import MAX_LENGTH, Opcode, ReduceOp
 from hw.spec.status import Status
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from hw.formats.data_type import DataType
 from hw.spec.config import Config
+from hw.spec.formats.data_type import DataType
 from hw.spec.instruction import Opcode, ReduceOp, instruction_layout
 from hw.spec.packing import pack, unpack
 from hw.spec.status import Status

@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import numpy as np
 
-from hw.formats import block_format, is_block_scaled
-from hw.isa.reduce import average_lead
-from hw.isa.reduction import lead_cycles
 from hw.spec.config import Config
+from hw.spec.formats import block_format, is_block_scaled
 from hw.spec.instruction import ReduceOp
-from models.simulator.crossbar import BUFFER, LANE
+from hw.spec.timing import (
+    ANSWERS_WAITING,
+    BUFFER_ITEMS,
+    READ_HEADERS,
+    READS_UNDER_WAY,
+    SHUFFLE_SEED,
+    WRITEBACK_JOBS,
+    average_lead,
+    lead_cycles,
+    read_beats,
+)
+from models.simulator.crossbar import LANE
 from models.simulator.endpoint import ENDPOINT
 from models.simulator.flit import NOTHING
 from models.simulator.link import END, PER_SET, SETS
@@ -18,9 +27,6 @@ from models.simulator.read_server import (
     MAX_SHUFFLE,
     NEVER,
     POLL,
-    READ_HEADERS,
-    READS_UNDER_WAY,
-    SHUFFLE_SEED,
 )
 from models.simulator.records import CONTROLLER, INSTRUCTION, PORT, Tables
 from models.simulator.records import NEVER as UNKNOWN
@@ -28,14 +34,10 @@ from models.simulator.scheduler import SCHEDULER
 from models.simulator.system import State
 from models.simulator.timing import CHANNELS, CORE_REQUEST, CORE_RESPONSE, Timing
 from models.simulator.work import Instruction, Traffic
-from models.simulator.write_server import ANSWERS_WAITING, CORE, ISA
-from models.simulator.writeback import JOB_QUEUE
+from models.simulator.write_server import CORE, ISA
 
 BARRIER_CYCLES = 1
 """Beside the link: from the arrival of the last one until the barrier is met."""
-
-BEATS_AHEAD = 16
-"""A read server fetches so many beats more than two packets."""
 
 BURSTS_UNDER_WAY = 64
 """More writes than a memory has under way."""
@@ -80,15 +82,15 @@ def assemble(
             end["grants"] = far["far_grants"] = depths.new(timing.link + 2)
             end["last_set"] = SETS - 1
             end["last_in_set"] = PER_SET - 1
-    _endpoints(timing, state, traffic, depths, config.fabric.flit_bytes)
+    _endpoints(config, state, traffic, depths)
     state.lanes["holder"] = NOTHING
     state.lanes["turn"] = ports - 1
     for channel in (CORE_REQUEST, CORE_RESPONSE):
         for index in range(ports):
-            state.lanes[channel, index]["buffer"] = depths.new(BUFFER)
+            state.lanes[channel, index]["buffer"] = depths.new(BUFFER_ITEMS)
     for port in state.ports:
         port["room"] = timing.writeback_rows
-        port["jobs"] = depths.new(JOB_QUEUE)
+        port["jobs"] = depths.new(WRITEBACK_JOBS)
         port["rows"] = depths.new(timing.writeback_rows + 1)
         port["answered"] = UNKNOWN - 1
     for index, controller in enumerate(state.controllers):
@@ -113,10 +115,8 @@ def _tables(config: Config, timing: Timing) -> Tables:
     )
 
 
-def _endpoints(
-    timing: Timing, state: State, traffic: list[Traffic], depths: _Depths, flit_bytes: int
-) -> None:
-    room = 2 * timing.packet_rows + BEATS_AHEAD
+def _endpoints(config: Config, state: State, traffic: list[Traffic], depths: _Depths) -> None:
+    room = read_beats(config)
     for end in state.endpoints:
         end["slot"] = NOTHING
         end["chosen"] = end["emptied"] = end["holder"] = NOTHING
@@ -134,7 +134,7 @@ def _endpoints(
             end["written"][which] = depths.new(BURSTS_UNDER_WAY)
     for item in traffic:
         end = state.endpoints[item.source]
-        end["traffic_rows"] = item.packet_bytes // flit_bytes
+        end["traffic_rows"] = item.packet_bytes // config.fabric.flit_bytes
         end["traffic_destination"] = item.destination
         end["traffic_start"] = item.start
 

@@ -11,9 +11,9 @@ from __future__ import annotations
 import functools
 from dataclasses import dataclass
 
-from hw.formats import block_format, is_block_scaled
-from hw.formats.data_type import DataType
 from hw.spec.config import Config
+from hw.spec.formats import block_format, is_block_scaled
+from hw.spec.formats.data_type import DataType
 from hw.spec.instruction import ReduceOp
 from models.simulator.simulation import simulate
 from models.simulator.work import Instruction

@@ -9,13 +9,15 @@ from typing import Any
 
 import numba
 
+from hw.spec import timing
 from models.cache import CacheError, cache_folder
 
 HERE = Path(__file__).resolve().parent
 
-# numba's cache looks at the file of a function but not at those it calls, so every state of
-# the sources has a cache of its own.
-_digest = hashlib.sha256(b"".join(path.read_bytes() for path in sorted(HERE.glob("*.py"))))
+# numba's cache looks at the file of a function but not at those it calls or takes numbers from,
+# so every state of the sources has a cache of its own.
+_sources = (*sorted(HERE.glob("*.py")), Path(timing.__file__))
+_digest = hashlib.sha256(b"".join(path.read_bytes() for path in _sources))
 SOURCES = _digest.hexdigest()[:16]
 """Changes with the simulator."""
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from hw.spec.timing import BUFFER_ITEMS
 from models.simulator.compiled import compiled
 from models.simulator.flit import DESTINATION, FIRST, LAST, NODE_BITS, NOTHING, SOURCE, field
 from models.simulator.link import arrived, consume
 from models.simulator.queues import Queues, front, pop, push, ready
 from models.simulator.timing import CORE_REQUEST, CORE_RESPONSE
-
-BUFFER = 2
 
 LANE = np.dtype(
     [
@@ -60,7 +59,7 @@ def forward(lanes, channel: int, ups, downs, queues: Queues, now: int) -> None:
             lane.turn = source
             lane.holder = source
         flit = arrived(downs[source], ups[source], channel, queues, now)
-        if flit == NOTHING or queues.held[lane.buffer] >= BUFFER:
+        if flit == NOTHING or queues.held[lane.buffer] >= BUFFER_ITEMS:
             continue
         consume(downs[source], ups[source], channel, queues)
         push(queues, lane.buffer, flit, now + 1)

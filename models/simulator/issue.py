@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from hw.spec.timing import QUEUE_CYCLES
 from models.simulator.compiled import compiled
 from models.simulator.flit import NOTHING
-from models.simulator.queues import QUEUE_CYCLES, Queues, push
+from models.simulator.queues import Queues, push
 from models.simulator.records import (
     NEVER,
     WAVE_ENTRY,

@@ -6,10 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from hw.stream.queue import Queue
 from models.simulator.compiled import compiled
-
-QUEUE_CYCLES = Queue.LATENCY
 
 
 class Queues(NamedTuple):

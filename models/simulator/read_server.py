@@ -1,10 +1,12 @@
 """Reads of the accelerator from an endpoint's memory; compiled.
 
-Twin of ``hw/endpoint/``: read_server, shuffle, sync, and the reading half of memory_port.
+Twin of ``hw/endpoint/``: read_server, shuffle, sync, and the reading half of
+``hw/memory/memory_port.py``.
 """
 
 from __future__ import annotations
 
+from hw.spec.timing import QUEUE_CYCLES, READ_HEADERS, READS_UNDER_WAY, SHUFFLE_TAPS
 from models.simulator.compiled import compiled
 from models.simulator.flit import (
     ENTRY,
@@ -17,13 +19,10 @@ from models.simulator.flit import (
     field,
 )
 from models.simulator.link import arrived, consume
-from models.simulator.queues import QUEUE_CYCLES, Queues, pop, push, ready
+from models.simulator.queues import Queues, pop, push, ready
 from models.simulator.timing import ISA_READ, Timing
 
 MAX_SHUFFLE = 8
-SHUFFLE_SEED, SHUFFLE_TAPS = 0xACE1, 0xB400
-READ_HEADERS = 8
-READS_UNDER_WAY = 15
 ADDRESS_CYCLES = 1
 POLL_BEAT = 0
 """In the queue of reads: one beat of the flag instead of a packet's rows."""

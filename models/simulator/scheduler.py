@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from hw.spec.timing import QUEUE_CYCLES, WRITEBACK_JOBS
 from models.simulator.compiled import compiled
 from models.simulator.flit import field
-from models.simulator.queues import QUEUE_CYCLES, Queues, front, pop, push, ready
+from models.simulator.queues import Queues, front, pop, push, ready
 from models.simulator.records import (
     NEVER,
     WAVE_ENTRY,
@@ -18,7 +19,7 @@ from models.simulator.records import (
     packets_of,
 )
 from models.simulator.timing import Timing
-from models.simulator.writeback import JOB_CONTEXT, JOB_MORE, JOB_NOTIFY, JOB_QUEUE, JOB_ROWS
+from models.simulator.writeback import JOB_CONTEXT, JOB_MORE, JOB_NOTIFY, JOB_ROWS
 
 SELECT, BEGIN, ROWS, SCALES, FINISH = range(5)
 
@@ -91,7 +92,7 @@ def _step(
             complete &= scaled and whole
         if item.destinations[index]:
             room &= ports[index].room >= timing.block_rows
-            free &= queues.held[ports[index].jobs] < JOB_QUEUE
+            free &= queues.held[ports[index].jobs] < WRITEBACK_JOBS
     free &= not (wanted and me.job_turn == 0)
     if me.state == BEGIN:
         begins = here if timing.streaming else complete
@@ -202,7 +203,7 @@ def _notify(me, controller, c: int, instructions, ports, timing, queues: Queues,
     item = instructions[controller.instruction[controller.oldest]]
     context = c * timing.contexts + controller.oldest
     for index in range(timing.ports):
-        if item.participants[index] and queues.held[ports[index].jobs] >= JOB_QUEUE:
+        if item.participants[index] and queues.held[ports[index].jobs] >= WRITEBACK_JOBS:
             return
     for index in range(timing.ports):
         if item.participants[index]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from hw.spec.config import Config
+from hw.spec.timing import SHUFFLE_SEED, SHUFFLE_TAPS
 from models.simulator.assembly import assemble
-from models.simulator.read_server import SHUFFLE_SEED, SHUFFLE_TAPS, first_poll
+from models.simulator.read_server import first_poll
 from models.simulator.system import run
 from models.simulator.timing import Timing
 from models.simulator.work import Instruction, Traffic

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from hw.isa.jobs import longest_run
-from hw.isa.reduce import Reduce
-from hw.isa.wave_table import WaveTable
 from hw.spec.config import Config, ConfigError
 from hw.spec.link import one_way_cycles
 from hw.spec.packet import Channel, queue_flits
 from hw.spec.registers import POLL_INTERVAL
+from hw.spec.timing import REDUCE_CYCLES, TABLE_CYCLES, longest_run
 
 CHANNELS = 4
 CORE_REQUEST, CORE_RESPONSE, ISA_READ, ISA_WRITE = range(CHANNELS)
@@ -18,7 +16,7 @@ CORE_REQUEST, CORE_RESPONSE, ISA_READ, ISA_WRITE = range(CHANNELS)
 their answers; read requests down and read responses up; write requests down and write
 responses up."""
 
-ROW_TO_RESULT = WaveTable.READ_LATENCY + Reduce.LATENCY
+ROW_TO_RESULT = TABLE_CYCLES + REDUCE_CYCLES
 """From the start of a row to its result."""
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from hw.formats.data_type import DataType
+from hw.spec.formats.data_type import DataType
 from hw.spec.instruction import ReduceOp
 
 

@@ -1,20 +1,21 @@
 """Writes of both queue sets into an endpoint's memory, and their answers; compiled.
 
-Twin of ``hw/endpoint/``: write_server, write_answer, and the writing half of memory_port.
+Twin of ``hw/endpoint/``: write_server, write_answer, and the writing half of
+``hw/memory/memory_port.py``.
 """
 
 from __future__ import annotations
 
+from hw.spec.timing import ANSWERS_WAITING, QUEUE_CYCLES
 from models.simulator.compiled import compiled
 from models.simulator.flit import ACKNOWLEDGE, FIELDS, FIRST, IS_NOTIFY, LAST, NOTHING, field
 from models.simulator.link import arrived, consume
-from models.simulator.queues import QUEUE_CYCLES, Queues, front, pop, push, ready
+from models.simulator.queues import Queues, front, pop, push, ready
 from models.simulator.read_server import NEVER
 from models.simulator.timing import CORE_REQUEST, CORE_RESPONSE, ISA_WRITE, Timing
 
 CORE, ISA = 0, 1
 HEADER, PAYLOAD, NOTIFY = range(3)
-ANSWERS_WAITING = 8
 FLAG_CYCLES = 1
 """From the answer of a completion flag until it is recorded as visible."""
 

@@ -7,8 +7,6 @@ from models.simulator.flit import ACKNOWLEDGE, CONTEXT, FIRST, IS_NOTIFY, LAST, 
 from models.simulator.queues import Queues, pop, ready
 from models.simulator.timing import ISA_WRITE, Timing
 
-JOB_QUEUE = 4
-
 # A job; a flag has no rows.
 JOB_NOTIFY, JOB_MORE, JOB_CONTEXT, JOB_ROWS = 0, 1, 2, 16
 

@@ -1,5 +1,5 @@
 // Faults of links and memories, drawn at random from seeds: the kinds of hw/spec/fault.py.
-// scin/simulator.py sets their rates through scin_fault() below.
+// scin/host/simulator.py sets their rates through scin_fault() below.
 
 #include <cmath>
 #include <cstdint>

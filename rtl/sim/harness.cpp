@@ -1,5 +1,5 @@
 // The simulated system as a shared library: clock, registers and memories behind a C
-// interface. scin/simulator.py is its only user; the functions below are its contract.
+// interface. scin/host/simulator.py is its only user; the functions below are its contract.
 
 #include <cstdint>
 #include <cstdlib>

@@ -1,1 +1,1 @@
-"""What commands say: records, and the schema they follow."""
+"""What commands say and write: records, tables, plots, progress, files."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from hw.formats import block_format, is_block_scaled
-from hw.formats.data_type import DataType
 from hw.spec.config import Config
+from hw.spec.formats import block_format, is_block_scaled
+from hw.spec.formats.data_type import DataType
 from hw.spec.instruction import ReduceOp
 from models.prediction import SCIN_INQ, Prediction
 from scin.report.record import CollectiveResult

@@ -117,8 +117,8 @@ class CollectiveResult(Result):
     wire_format: str
     """What crosses the fabric: the dtype, of a block-scaled one with its block."""
     error: dict[str, float | int | None] | None = None
-    """Of a quantized collective: :class:`models.quantized_allreduce.Error` of the tensors that
-    come out, against the exact sum."""
+    """Of a quantized collective: :class:`models.accuracy.quantized_allreduce.Error` of the tensors
+    that come out, against the exact sum."""
     agreement_cycles: int | None = None
     """Part of ``cycles``: the All-Reduce of one value per rank by which the ranks of a
     quantized collective agree on a common exponent; 0 where the format needs none."""

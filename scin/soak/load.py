@@ -8,19 +8,20 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from hw.formats import block_format, block_formats
 from hw.spec.config import AXI_BOUNDARY_BYTES, Config
 from hw.spec.fault import Fault
+from hw.spec.formats import block_format, block_formats
 from hw.spec.instruction import DataType, Opcode, ReduceOp
 from hw.spec.status import Status
 from models.dma.engine import EngineModel
 from models.endpoint.endpoint import EndpointModel, Window
 from models.isa.isa import execute
-from scin.dma import commands as dma
-from scin.dma.commands import Command, Place
-from scin.dma.engine import EngineDriver
-from scin.driver import Driver, Instruction
-from scin.simulator import RefusedError, Simulator
+from scin.errors import RefusedError
+from scin.host import dma_commands as dma
+from scin.host.dma_commands import Command, Place
+from scin.host.dma_engine import EngineDriver
+from scin.host.driver import Driver, Instruction
+from scin.host.simulator import Simulator
 
 LARGEST_PART = 1 << 18
 PARTS = 4

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 from hw.spec.config import Config, replace_field
 from hw.spec.fault import Disturbance
-from scin.driver import Driver
+from scin.host.driver import Driver
+from scin.host.simulator import Faults, Simulator
+from scin.report.progress import Report
 from scin.report.record import Result
-from scin.simulator import Faults, Simulator
 from scin.soak.load import SoakLoad
-from scin.verilate import Report
 
 UNREPAIRABLE = {Disturbance.WRONG, Disturbance.CUT}
 """What no link layer mends: it ends in a status."""

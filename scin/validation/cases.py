@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from hw.formats import block_formats
-from hw.formats.data_type import DataType
 from hw.spec.config import Config, load
+from hw.spec.formats import block_formats
+from hw.spec.formats.data_type import DataType
 from hw.spec.instruction import ReduceOp
 from hw.spec.registers import FEATURE_BITS
 from models.simulator.collective import wire_bytes

@@ -8,9 +8,9 @@ from typing import Any
 from hw.spec.config import AXI_BOUNDARY_BYTES
 from hw.spec.status import Status
 from models.simulator.work import Instruction
-from scin.collectives import build
-from scin.driver import Driver, Progress
-from scin.simulator import Simulator
+from scin.collectives.programs import build
+from scin.host.driver import Driver, Progress
+from scin.host.simulator import Simulator
 from scin.validation.cases import TRAFFIC_CYCLES, Case
 
 FETCH_CYCLES = 3

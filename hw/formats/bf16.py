@@ -1,6 +1,0 @@
-"""bfloat16: the upper half of binary32."""
-
-from hw.formats.data_type import DataType
-from hw.formats.floating import FloatFormat
-
-FORMAT = FloatFormat(code=DataType.BF16, exponent_bits=8, fraction_bits=7, aligned=True)

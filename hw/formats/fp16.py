@@ -1,6 +1,0 @@
-"""IEEE 754 binary16: every sum is exact before its one rounding."""
-
-from hw.formats.data_type import DataType
-from hw.formats.floating import FloatFormat
-
-FORMAT = FloatFormat(code=DataType.FP16, exponent_bits=5, fraction_bits=10, aligned=False)

@@ -1,0 +1,176 @@
+"""Collectives as small programs of instructions, and where their data lies in memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from hw.spec.config import Config
+from hw.spec.formats import block_format, is_block_scaled
+from hw.spec.formats.block import BlockFormat
+from hw.spec.instruction import DataType, Opcode, ReduceOp
+from scin.host.driver import Instruction
+
+ROOT = 0
+OPERATIONS = ("allreduce", "reduce", "broadcast", "allgather", "reducescatter")
+
+
+def reduces(operation: str) -> bool:
+    """Whether elements are combined; the others copy, and have no use for an operator."""
+    return operation not in ("broadcast", "allgather")
+
+
+Pieces = list[tuple[int, int]]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Which bytes of each endpoint's memory go in and come out: (address, length) pieces,
+    in the order of the user's elements."""
+
+    inputs: list[Pieces]
+    outputs: list[Pieces]
+    footprint: int
+    scale_inputs: list[Pieces] = field(default_factory=list)
+    scale_outputs: list[Pieces] = field(default_factory=list)
+    """The same of the scales, if the elements have some."""
+
+
+@dataclass(frozen=True)
+class Program:
+    """Instructions of one collective. The first waits for everybody, the last tells all."""
+
+    operation: str
+    instructions: list[Instruction] = field(repr=False)
+    layout: Layout
+
+
+def build(
+    config: Config,
+    operation: str,
+    size: int,
+    data_type: DataType,
+    reduce_op: ReduceOp,
+    *,
+    base: int = 0,
+    sync_id: int = 0,
+    synchronise: bool = True,
+) -> Program:
+    """Program of ``operation`` on ``size`` bytes: per endpoint, or for all-gather and
+    reduce-scatter of the whole vector, as nccl-tests counts. Of a block-scaled type these are
+    the bytes of elements, whole blocks of them; the scales lie behind."""
+    endpoints = config.system.endpoints
+    everyone = (1 << endpoints) - 1
+    flit = config.fabric.flit_bytes
+
+    def instruction(number: int, length: int, offset: int, sources: int, targets: int, op):
+        return {
+            "opcode": Opcode.COLLECTIVE,
+            "data_type": data_type,
+            "reduce_op": op,
+            "sync_id": sync_id,
+            "identifier": number,
+            "participants": everyone,
+            "sources": sources,
+            "destinations": targets,
+            "length": length,
+            "addresses": [base + offset] * endpoints,
+        }
+
+    if operation in ("allgather", "reducescatter"):
+        chunk = size // endpoints
+        stride = -(-chunk // flit) * flit
+        pieces = [(base + rank * stride, chunk) for rank in range(endpoints)]
+        own = [[piece] for piece in pieces]
+        whole = [pieces] * endpoints
+        gather = operation == "allgather"
+        program = [
+            instruction(
+                rank,
+                chunk,
+                rank * stride,
+                1 << rank if gather else everyone,
+                everyone if gather else 1 << rank,
+                ReduceOp.BYPASS if gather else reduce_op,
+            )
+            for rank in range(endpoints)
+        ]
+        layout = Layout(
+            inputs=own if gather else whole,
+            outputs=whole if gather else own,
+            footprint=endpoints * stride,
+        )
+    elif operation in ("allreduce", "reduce", "broadcast"):
+        whole = [[(base, size)]] * endpoints
+        nothing: Pieces = []
+        only_root = [whole[i] if i == ROOT else nothing for i in range(endpoints)]
+        root = 1 << ROOT
+        sources, targets, op = {
+            "allreduce": (everyone, everyone, reduce_op),
+            "reduce": (everyone, root, reduce_op),
+            "broadcast": (root, everyone, ReduceOp.BYPASS),
+        }[operation]
+        program = [instruction(0, size, 0, sources, targets, op)]
+        layout = Layout(
+            inputs=only_root if operation == "broadcast" else whole,
+            outputs=only_root if operation == "reduce" else whole,
+            footprint=-(-size // flit) * flit,
+        )
+    else:
+        raise ValueError(f"operation {operation!r}: must be one of {', '.join(OPERATIONS)}")
+    if synchronise:
+        program[0]["barrier"] = 1
+        program[-1]["notify"] = 1
+    if is_block_scaled(data_type):
+        program, layout = _with_scales(config, program, layout, block_format(config, data_type))
+    return Program(operation, program, layout)
+
+
+def _with_scales(
+    config: Config, program: list[Instruction], layout: Layout, entry: BlockFormat
+) -> tuple[list[Instruction], Layout]:
+    """Behind every instruction the one with its scales, which lie behind all elements."""
+    flit = config.fabric.flit_bytes
+    # Every piece of elements starts on a flit; so do its scales.
+    places: dict[int, tuple[int, int]] = {}
+    position = layout.footprint
+    for address, length in sorted({piece for pieces in layout.inputs for piece in pieces}):
+        places[address] = (position, length // entry.ratio)
+        position += -(-places[address][1] // flit) * flit
+    paired = []
+    for instruction in program:
+        scales = [places[address] for address in instruction["addresses"]]
+        paired += [
+            instruction | {"quantize": 1},
+            {
+                "opcode": Opcode.SCALES,
+                "length": scales[0][1],
+                "addresses": [address for address, _ in scales],
+            },
+        ]
+
+    def behind(all_pieces: list[Pieces]) -> list[Pieces]:
+        return [[places[address] for address, _ in pieces] for pieces in all_pieces]
+
+    return paired, replace(
+        layout,
+        footprint=position,
+        scale_inputs=behind(layout.inputs),
+        scale_outputs=behind(layout.outputs),
+    )
+
+
+def place(memory: np.ndarray, pieces: Pieces, content: np.ndarray) -> None:
+    """Write the user's bytes into their pieces of a memory."""
+    position = 0
+    for address, length in pieces:
+        memory[address : address + length] = content[position : position + length]
+        position += length
+
+
+def collect(memory: np.ndarray, pieces: Pieces) -> np.ndarray:
+    """Read the user's bytes back."""
+    if not pieces:
+        return np.empty(0, dtype=np.uint8)
+    return np.concatenate([memory[address : address + length] for address, length in pieces])

@@ -1,0 +1,94 @@
+"""Fetch a language model's KV cache, kept in pages, from another memory: by the timing model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from models.dma.platform import Platform
+from models.dma.timing import FETCHES, fetch_time
+from models.wire import busiest_link_bytes
+from scin.report.record import Result
+from scin.report.table import Column, TextTable
+
+
+@dataclass(frozen=True)
+class KvCache:
+    """LLaMA-2 7B in FP16 (arXiv 2307.09288): a block holds keys, or values, of one layer; 128
+    KiB are those of 16 tokens."""
+
+    layers: int = 32
+    hidden: int = 4096
+    element_bytes: int = 2
+
+    def blocks(self, tokens: int, block_bytes: int) -> int:
+        whole = 2 * self.layers * tokens * self.hidden * self.element_bytes
+        return -(-whole // block_bytes)
+
+
+LENGTHS = (512, 1024, 2048, 4096)
+HIT_RATES = (0.25, 0.5, 1.0)
+COLUMNS: tuple[Column, ...] = (
+    ("tokens", "", 8),
+    ("hits", "", 7),
+    ("blocks", "", 8),
+    ("size", "(MiB)", 9),
+    *((how.name, "(ms)", 20) for how in FETCHES),
+    ("b2b vs 1x1", "", 12),
+    ("ahead vs 1x1", "", 14),
+)
+
+
+def kvfetch(
+    platform: Platform, block_bytes: int, *, quiet: bool, error: bool
+) -> list[dict[str, Any]]:
+    """A line per context length and share of it that is found cached."""
+    cache = KvCache()
+    table = TextTable(COLUMNS, quiet=quiet, error=error)
+    table.head(
+        f"KV cache of LLaMA-2 7B, FP16, blocks of {block_bytes} B, timing model {platform.name}"
+    )
+    records = []
+    for tokens in LENGTHS:
+        for hits in HIT_RATES:
+            blocks = cache.blocks(round(tokens * hits), block_bytes)
+            times = [fetch_time(platform, blocks, block_bytes, how) for how in FETCHES]
+            table.row(
+                [
+                    str(tokens),
+                    f"{hits:.0%}",
+                    str(blocks),
+                    f"{blocks * block_bytes / (1 << 20):.1f}",
+                    *(f"{1e3 * time:.3f}" for time in times),
+                    f"{times[0] / times[1]:.2f}",
+                    f"{times[0] / times[2]:.2f}",
+                ]
+            )
+            for how, time in zip(FETCHES, times, strict=True):
+                result = Result(
+                    op="kvfetch",
+                    algo="dma",
+                    backend="model",
+                    endpoints=platform.endpoints,
+                    size_bytes=blocks * block_bytes,
+                    time_s=time,
+                    wire_bytes=busiest_link_bytes(
+                        "kvfetch", "dma", platform.endpoints, blocks * block_bytes
+                    ),
+                    link_GBps=platform.bandwidth / 1e3,
+                    status="OK",
+                    sync_included=True,
+                )
+                records.append(
+                    result.as_dict(
+                        platform=platform.name,
+                        variant="b2b" if how.chained else "pcpy",
+                        prelaunch=how.prelaunch,
+                        speedup_vs_pcpy=times[0] / time,
+                        tokens=tokens,
+                        hit_rate=hits,
+                        blocks=blocks,
+                        block_bytes=block_bytes,
+                    )
+                )
+    return records

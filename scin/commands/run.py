@@ -1,0 +1,299 @@
+"""``scin run``: one collective on RTL, on the user's tensors, checked."""
+
+from __future__ import annotations
+
+import math
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+
+from hw.spec.buildable import check_buildable
+from hw.spec.config import Config
+from hw.spec.formats import block_format, is_block_scaled
+from hw.spec.formats.data_type import DataType
+from hw.spec.status import Status
+from scin.collectives.programs import reduces
+from scin.collectives.runner import BYTES, CollectiveRunner, check_capacity
+from scin.collectives.steps import measured_steps
+from scin.collectives.tensor_runs import (
+    check_quantized,
+    collective_bytes,
+    element_count,
+    run_tensors,
+)
+from scin.collectives.tensors import (
+    FILE_TYPES,
+    Tensors,
+    as_floating,
+    output_shape,
+    random_bytes,
+    random_tensors,
+    read_tensors,
+    refuse_older_results,
+    result_files,
+    write_tensors,
+)
+from scin.collectives.untyped import OPERATIONS as UNTYPED_OPERATIONS
+from scin.commands.options import (
+    Command,
+    check_average,
+    check_operation,
+    common,
+    fault_option,
+    parse_data_type,
+    parse_faults,
+    parse_reduce_op,
+    parse_size,
+    refuse_options,
+)
+from scin.errors import EXIT_WRONG, InputError
+from scin.host.driver import Driver
+from scin.host.simulator import Simulator
+from scin.host.wave import Waveform
+from scin.report.files import OutputFile, OutputFolder, check_folder, takes_stdout
+from scin.report.measurement import Measurement
+from scin.report.output import recorded
+from scin.report.progress import Stages
+from scin.report.table import Spinner, Table
+from scin.soak.run import UNREPAIRABLE, with_faults
+
+DEFAULT_SIZES = ("4KiB",)
+
+
+def with_asked_faults(config: Config, options: dict[str, Any]) -> Config:
+    """With the link layer and the circuits that --fault needs, if it is given."""
+    rates = parse_faults(options["faults"])
+    if UNREPAIRABLE & set(rates):
+        names = ", ".join(kind.name.lower() for kind in UNREPAIRABLE & set(rates))
+        raise InputError(f"fault {names}: only for scin soak")
+    return with_faults(config, rates) if rates else config
+
+
+@click.command(cls=Command)
+@click.argument("operation", metavar="OP")
+@click.option("--size", "sizes", multiple=True, metavar="SIZE", help="Bytes; repeatable.")
+@click.option(
+    "--dtype",
+    help="fp16 (default), bf16; block-scaled: int8 (or int8-block), mxint8, mxfp8, mxfp4, nvfp4; "
+    "bytes, which are only copied.",
+)
+@click.option("--redop", default="sum", show_default=True, help="sum, max, min or avg.")
+@click.option("--input", "pattern", metavar="GLOB", help="One .npy file per endpoint.")
+@click.option("--output", type=OutputFolder(), metavar="DIR", help="Write endpoint<i>.npy there.")
+@click.option(
+    "--wave",
+    type=OutputFile(".fst", ".vcd"),
+    metavar="FILE.fst|vcd",
+    help="Write a waveform and a GTKWave save file.",
+)
+@click.option("--steps", is_flag=True, help="Print the latency of each step, one-wave sizes.")
+@fault_option
+@click.option("--no-sync", is_flag=True, help="Time from the first read to the last response.")
+@common(draws="of random data", adapt=with_asked_faults)
+def run(
+    *,
+    config: Config,
+    operation: str,
+    sizes: tuple[str, ...],
+    dtype: str | None,
+    redop: str,
+    pattern: str | None,
+    output: str | None,
+    wave: str | None,
+    steps: bool,
+    no_sync: bool,
+    faults: tuple[str, ...],
+    json_path: str | None,
+    seed: int,
+    quiet: bool,
+) -> None:
+    """Run OP (allreduce, reduce, broadcast, allgather, reducescatter) on RTL.
+
+    The result is compared bit for bit with the golden model; #wrong counts elements that
+    differ. A block-scaled dtype (int8, mxint8, mxfp8, mxfp4, nvfp4) takes FP16 or BF16 tensors,
+    quantizes them, reduces them quantized in the switch, and dequantizes the result; sizes and
+    bandwidths are those of the tensors. --fault damages the links, and builds the system
+    with the link layer that repairs them.
+
+    FP16 is read from float16 files, BF16 from uint16 bit patterns or two-byte void. broadcast and
+    allgather copy files of any type.
+
+    Exit status: 0 all right, 1 wrong or failed, 2 bad input, 3 a tool is missing.
+    """
+    check_operation(operation)
+    if quiet:
+        refuse_options("--quiet prints nothing", "steps")
+    if not reduces(operation):
+        refuse_options(f"{operation} does not reduce", "redop")
+    rates = parse_faults(faults)
+    check_buildable(config)
+    data_type, reduce_op = choose_data_type(operation, dtype, pattern), parse_reduce_op(redop)
+    check_average(config, reduce_op)
+    block_type = data_type if data_type is not None and is_block_scaled(data_type) else None
+    if block_type is not None:
+        check_quantized(config, operation, block_type, reduce_op)
+    endpoints = config.system.endpoints
+    if pattern is not None and not rates:
+        refuse_options("the files are the data, and no fault is drawn", "seed")
+    if pattern is not None and sizes:
+        raise InputError("--input and --size exclude each other: the files decide the size")
+    if output is not None and len(sizes) > 1:
+        raise InputError("--output takes one --size, or the tensors of --input")
+    tensors = None
+    if pattern is not None:
+        memory = config.endpoint.memory_bytes
+        tensors = read_tensors(pattern, data_type, endpoints, memory_bytes=memory)
+        if dtype is None:
+            tensors = as_floating(tensors)
+            data_type = tensors.tensor_type
+        counts = [tensors.content[0].size]
+        if operation == "reducescatter":
+            element_count(config, operation, tensors.content[0].nbytes, tensors.tensor_type)
+    else:
+        counts = [
+            element_count(config, operation, parse_size(text), as_written(data_type, 1).tensor_type)
+            for text in sizes or DEFAULT_SIZES
+        ]
+    for count in counts:
+        # Before any tensor is made.
+        size = collective_bytes(config, operation, data_type, count)
+        check_capacity(config, operation, size, DataType.FP16 if data_type is None else data_type)
+        if steps:
+            check_steps(config, operation, data_type, size)
+
+    like = tensors or as_written(data_type, counts[0])
+    if output is not None:
+        shape = output_shape(operation, like.shape, endpoints)
+        files = result_files(operation, endpoints)
+        refuse_older_results(output, files)
+        room = len(files) * math.prod(shape) * like.file_type.itemsize
+        check_folder("output", output, files, room=room)
+
+    table = Table(quiet=quiet, error=takes_stdout(json_path, wave))
+    spinner = Spinner(quiet=quiet)
+    outputs: list[np.ndarray] = []
+    with recorded(json_path, f"run {operation}", config) as records:
+        with ExitStack() as stack:
+            waveform = stack.enter_context(Waveform(wave, config)) if wave else None
+            simulator = stack.enter_context(
+                Simulator(
+                    config,
+                    seed=seed,
+                    faults=rates,
+                    wave=waveform.scratch if waveform else None,
+                    report=Stages(quiet=quiet),
+                )
+            )
+            stack.callback(spinner.stop)
+            driver = Driver(simulator, config, progress=spinner)
+            runner = CollectiveRunner(config, simulator, driver)
+            table.head(f"{operation} on RTL, {config.name}, {endpoints} endpoints, seed {seed}")
+            if block_type is not None:
+                table.line(f"# {describe_quantized(config, block_type, like)}")
+            if tensors is not None and tensors.tensor_type == DataType.BF16:
+                table.line(f"# {tensors.file_type} files are taken for BF16 bit patterns")
+            for count in counts:
+                inputs = (
+                    tensors.content
+                    if tensors is not None
+                    else invented_content(data_type, count, endpoints, seed)
+                )
+                spinner.watch(simulator, f"{operation} {inputs[0].nbytes} B")
+                measurement, outputs = run_tensors(
+                    runner,
+                    operation,
+                    inputs,
+                    data_type,
+                    reduce_op,
+                    tensor_type=like.tensor_type,
+                    synchronise=not no_sync,
+                    seed=seed,
+                )
+                spinner.stop()
+                table.measurement(measurement)
+                records.append(measurement.as_dict())
+                for kind in rates:
+                    struck = simulator.disturbances(kind)
+                    table.line(f"# fault {kind.name.lower()}: struck {struck} times so far")
+                if steps and not measurement.failed:
+                    print_steps(table, config, measurement)
+        if waveform is not None:
+            print_waveform(table, waveform)
+        failed = any(record["status"] != Status.OK.name for record in records)
+        if output is not None and failed:
+            table.line(f"# {output}: nothing written, since the collective failed")
+        elif output is not None:
+            write_tensors(Path(output), outputs, shape, like.file_type)
+    if failed or any(record["wrong"] for record in records):
+        sys.exit(EXIT_WRONG)
+
+
+def print_waveform(table: Table, waveform: Waveform) -> None:
+    if waveform.ordinary:
+        table.line(f"# waveform {waveform.path}, open it with: gtkwave {waveform.save_file}")
+    if waveform.lacks_fst:
+        table.line("# FST needs lz4.h and zlib.h: apt-get install liblz4-dev zlib1g-dev")
+
+
+def check_steps(config: Config, operation: str, data_type: DataType | None, size: int) -> None:
+    """There is a closed form only of what the accelerator does in one wave."""
+    one_wave = min(config.isa.wave_bytes, config.fabric.max_payload_bytes)
+    quantized = data_type is not None and is_block_scaled(data_type)
+    if operation != "allreduce" or quantized or size > one_wave:
+        raise InputError(f"--steps: only for an unquantized allreduce of at most {one_wave} B")
+    if config.endpoint.shuffle_slots > 1:
+        raise InputError(
+            "--steps: only where endpoint.shuffle_slots = 1; memories that answer in any order "
+            "have no closed form"
+        )
+
+
+def print_steps(table: Table, config: Config, measurement: Measurement) -> None:
+    """Closed form beside measurement."""
+    table.line(f"# {'step':42} {'closed form':>16} {'cycles':>7} {'measured':>9}")
+    for name, formula, expected, measured in measured_steps(config, measurement):
+        table.line(f"# {name:42} {formula:>16} {expected:7} {measured:9}")
+
+
+def choose_data_type(operation: str, dtype: str | None, pattern: str | None) -> DataType | None:
+    """What --dtype names, None for bytes. Without it FP16, but collectives that only copy take
+    any file as it is."""
+    copies = operation in UNTYPED_OPERATIONS
+    if dtype == BYTES and not copies:
+        raise InputError(
+            f"operation {operation!r} with dtype {BYTES}: supported are "
+            f"{', '.join(UNTYPED_OPERATIONS)}, which only copy"
+        )
+    if dtype == BYTES or (dtype is None and copies and pattern is not None):
+        return None
+    return DataType.FP16 if dtype is None else parse_data_type(dtype)
+
+
+def as_written(data_type: DataType | None, count: int) -> Tensors:
+    """What files of ``count`` random elements look like; FP16 for a block-scaled type."""
+    if data_type is None:
+        return Tensors([], (count,), np.dtype(np.uint8), None)
+    tensor_type = DataType.FP16 if is_block_scaled(data_type) else data_type
+    return Tensors([], (count,), FILE_TYPES[tensor_type][0], tensor_type)
+
+
+def invented_content(
+    data_type: DataType | None, count: int, endpoints: int, seed: int
+) -> list[np.ndarray]:
+    """``count`` random elements per endpoint."""
+    tensor_type = as_written(data_type, count).tensor_type
+    if tensor_type is None:
+        return random_bytes(count, endpoints, seed)
+    return random_tensors(tensor_type, count, endpoints, seed)
+
+
+def describe_quantized(config: Config, data_type: DataType, tensors: Tensors) -> str:
+    """What is on the wire, by a name that elsewhere may mean something else."""
+    name, entry = data_type.name.lower(), block_format(config, data_type)
+    shown = "int8 (int8-block, not plain integers)" if data_type == DataType.INT8 else name
+    source = "FP16" if tensors.tensor_type == DataType.FP16 else "BF16"
+    return f"dtype {shown}: one scale per {entry.block} elements; tensors are {source}"

@@ -1,1 +1,0 @@
-"""Host side of the DMA engines: commands, driver, collectives, the command line."""

@@ -1,0 +1,44 @@
+"""Parts of the hardware as Verilog."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hw.spec.config import Config
+from models.cache import cached
+from scin.errors import InputError
+from scin.flow.cache import alone, digest, place
+from scin.flow.netlist import verilog_of
+from scin.flow.verilate import hardware_key
+from scin.report.progress import Report, stage
+
+TOPS = ("system", "switch", "endpoint")
+
+
+def emitted(config: Config, top: str, name: str, report: Report) -> str:
+    """Emitted unless an up-to-date copy is kept."""
+    component = part(config, top)
+    key = digest(hardware_key(config).encode(), top.encode(), name.encode())
+    target = cached("verilog", f"{key}.v")
+    with alone(target):
+        if not target.is_file():
+            with stage(report, f"emitting Verilog of {name}"):
+                place(target, verilog_of(component, name).encode())
+    return target.read_text(encoding="utf-8")
+
+
+def part(config: Config, top: str) -> Any:
+    """One of ``TOPS``."""
+    if top == "system":
+        from hw.top import System
+
+        return System(config)
+    if top == "switch":
+        from hw.switch.switch import Switch
+
+        return Switch(config)
+    if top == "endpoint":
+        from hw.endpoint.endpoint import Endpoint
+
+        return Endpoint(config, identity=0)
+    raise InputError(f"top {top!r}: must be one of {', '.join(TOPS)}")

@@ -1,0 +1,1 @@
+"""Software that speaks registers, and the simulated system it speaks to."""
