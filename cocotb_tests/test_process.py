@@ -170,7 +170,8 @@ def test_closed_stdout_loses_nothing(tmp_path, command):
 
 def test_stderr_that_is_closed(tmp_path):
     """What is meant for it does not go to stdout instead."""
-    code = "import sys, scin.report.terminal as t; t.replace_closed_streams(); print(1, file=sys.stderr)"
+    code = "import sys; from scin.report.terminal import replace_closed_streams as replace; "
+    code += "replace(); print(1, file=sys.stderr)"
     result = redirected(tmp_path, "2>&-", code)
     assert (result.returncode, result.stdout) == (0, b"")
 
