@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from cocotb_tests.support.commands import commands_of
 from cocotb_tests.support.records import RECORD_FIELDS, checked, checked_records
 from hw.spec.instruction import DataType, ReduceOp
 from models.formats.floating import reduce
@@ -321,7 +322,7 @@ def test_faults_and_the_circuits_that_they_need(name):
 def test_showing_a_configuration_writes_nothing(tmp_path):
     """An output beside --show-config is refused, by every command that has both."""
     seen = set()
-    for name, command in main.commands.items():
+    for name, command in commands_of(main):
         names = {item.name for item in command.params}
         for item in command.params if "show_config" in names else ():
             if not isinstance(item.type, OutputFile | OutputFolder):

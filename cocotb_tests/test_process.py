@@ -58,6 +58,8 @@ def test_signals(tmp_path, number, status, word):
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        # Tests that run in the background ignore this signal, and so would their children.
+        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),
     )
     assert process.stdout.readline() == "started\n"
     wait_for(lambda: len(sleeping(process.pid)) == 2)

@@ -175,7 +175,7 @@ def test_the_same_again(tmp_path):
 def test_bad_input(tmp_path):
     result = CliRunner().invoke(main, ["fpga", "build", "star5", "--board", "x"])
     assert result.exit_code == 2
-    assert "board 'x': star5 has node0" in result.output
+    assert "board 'x': must be among the boards switch, node0, node1" in result.output
     result = CliRunner().invoke(main, ["fpga", "build", "xcvu13p5"])
     assert result.exit_code == 2
     assert "give --vivado DIR" in result.output
