@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from hw.spec.formats.minifloat import Minifloat
+
 
 @dataclass(frozen=True)
 class IntegerElement:
@@ -36,30 +38,10 @@ class IntegerElement:
 
 
 @dataclass(frozen=True)
-class MinifloatElement:
-    """Sign, biased exponent, fraction; no infinities. ``largest`` is the highest finite code,
-    ``nan`` the code of NaN, where the format has one."""
+class MinifloatElement(Minifloat):
+    """``nan`` is the code of NaN, where the format has one."""
 
-    exponent_bits: int
-    fraction_bits: int
-    largest: int
     nan: int | None = None
-
-    @property
-    def bits(self) -> int:
-        return 1 + self.exponent_bits + self.fraction_bits
-
-    @property
-    def significand_bits(self) -> int:
-        return self.fraction_bits + 1
-
-    @property
-    def bias(self) -> int:
-        return (1 << (self.exponent_bits - 1)) - 1
-
-    @property
-    def highest_exponent(self) -> int:
-        return self.largest >> self.fraction_bits
 
     @property
     def top_weight(self) -> int:
@@ -72,8 +54,8 @@ class MinifloatElement:
 
     @property
     def limit(self) -> int:
-        fraction = self.largest & ((1 << self.fraction_bits) - 1)
-        return (fraction | 1 << self.fraction_bits) << (self.highest_exponent - 1)
+        """Largest element, in steps."""
+        return self.largest_significand << (self.highest_exponent - 1)
 
     @property
     def reach(self) -> int:

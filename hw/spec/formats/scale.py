@@ -6,15 +6,14 @@ weighs ``2^(X - bias)``.
 
 from dataclasses import dataclass
 
+from hw.spec.formats.minifloat import Minifloat
+
 
 @dataclass(frozen=True)
-class MinifloatScale:
-    """Sign, biased exponent, fraction. Codes above ``largest`` are no numbers; ``nan`` is the
-    one that says that a block holds something that is no number."""
+class MinifloatScale(Minifloat):
+    """Codes above ``largest`` are no numbers; ``nan`` is the one that says that a block holds
+    something that is no number."""
 
-    exponent_bits: int
-    fraction_bits: int
-    largest: int
     nan: int
     nearest: bool = False
     """A new scale is the one nearest to what the block's largest magnitude needs, and elements
@@ -23,27 +22,6 @@ class MinifloatScale:
     aligned = False
     """All scales lie within one window."""
     lowest_exponent = 1
-
-    @property
-    def bits(self) -> int:
-        return 1 + self.exponent_bits + self.fraction_bits
-
-    @property
-    def significand_bits(self) -> int:
-        return self.fraction_bits + 1
-
-    @property
-    def bias(self) -> int:
-        return (1 << (self.exponent_bits - 1)) - 1
-
-    @property
-    def highest_exponent(self) -> int:
-        return self.largest >> self.fraction_bits
-
-    @property
-    def largest_significand(self) -> int:
-        """Of the largest scale, its hidden bit included."""
-        return self.largest & ((1 << self.fraction_bits) - 1) | 1 << self.fraction_bits
 
 
 @dataclass(frozen=True)
