@@ -1,5 +1,7 @@
 """Outcomes. One code for packets, instructions, DMA commands and completion flags."""
 
+from collections.abc import Iterable
+
 from amaranth.lib import enum
 
 
@@ -57,3 +59,8 @@ STATUS_DOC = {
     Status.CANCELLED: "of a wait for a flag: software cancelled it",
     Status.UNREACHABLE: "the switch answers for an endpoint that is absent, or was declared dead",
 }
+
+
+def first_failure(statuses: Iterable[Status]) -> Status:
+    """OK if nothing has failed."""
+    return next((status for status in statuses if status != Status.OK), Status.OK)

@@ -18,7 +18,7 @@ from hw.spec.config import AXI_BOUNDARY_BYTES, Config
 from hw.spec.dma import Compare, SignalKind
 from hw.spec.formats.data_type import DataType
 from hw.spec.instruction import ReduceOp
-from hw.spec.status import Status
+from hw.spec.status import Status, first_failure
 from models.formats.floating import reduce
 from models.wire import busiest_link_bytes
 from scin.collectives.dma_plans import LINE_BYTES, Layout
@@ -140,8 +140,7 @@ class RingRunner:
         cycles = timeline.now
         engines, status = self._runner.engines.values(), self._runner.failure()
         if status == Status.OK:
-            ends = [driver.wait().status for driver in engines]
-            status = next((end for end in ends if end != Status.OK), Status.OK)
+            status = first_failure([driver.wait().status for driver in engines])
         if status != Status.OK:
             # The others would wait for ever for what does not come.
             for driver in engines:

@@ -9,7 +9,7 @@ import numpy as np
 
 from hw.spec.config import Config
 from hw.spec.dma import ENGINE, EngineState
-from hw.spec.status import Status
+from hw.spec.status import Status, first_failure
 from models.dma.phases import Phases
 from models.wire import busiest_link_bytes
 from scin.collectives.dma_plans import Layout, Plan, Work, launched_ahead
@@ -133,7 +133,7 @@ class DmaRunner:
             if mine:
                 waiter.start(launched + waiter.interval)
         timeline.run(limit=1 << 40)
-        status = next((w.status for w in waiters if w.status != Status.OK), self.failure())
+        status = first_failure([*(waiter.status for waiter in waiters), self.failure()])
         if status != Status.OK:
             for engine in self.engines.values():
                 engine.reset()

@@ -11,7 +11,7 @@ from hw.spec.config import AXI_BOUNDARY_BYTES, Config
 from hw.spec.formats import block_format, element_bits
 from hw.spec.formats.data_type import DataType
 from hw.spec.instruction import Opcode, ReduceOp
-from hw.spec.status import Status
+from hw.spec.status import Status, first_failure
 from models.endpoint.endpoint import EndpointModel, Window
 from models.isa.isa import execute_program
 from models.wire import busiest_link_bytes
@@ -146,8 +146,7 @@ class CollectiveRunner:
             int((memory[:footprint].view(unit) != model.memory.view(unit)).sum())
             for memory, model in zip(memories, golden, strict=True)
         )
-        statuses = [*(record.status for record in records), *waits]
-        status = next((status for status in statuses if status != Status.OK), Status.OK)
+        status = first_failure([*(record.status for record in records), *waits])
         algo = "scin" if scales is None else "scin-inq"
         moved = size if scales is None else size + size // block_format(config, data_type).ratio
         measurement = Measurement(

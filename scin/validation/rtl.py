@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hw.spec.config import AXI_BOUNDARY_BYTES
-from hw.spec.status import Status
+from hw.spec.status import Status, first_failure
 from models.simulator.work import Instruction
 from scin.collectives.programs import build
 from scin.host.driver import Driver, Progress
@@ -71,14 +71,13 @@ def observe(
         arrivals = None
         cycles = max(record.last_response for record in records) - first
         starts = [record.first_read - ISSUE_CYCLES - origin for record in records]
-    failed = [record.status for record in records if record.status != Status.OK]
     return Observation(
         cycles,
         origin,
         starts,
         [begun - origin for begun in traffic],
         arrivals,
-        failed[0] if failed else Status.OK,
+        first_failure(record.status for record in records),
     )
 
 
