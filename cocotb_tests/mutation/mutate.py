@@ -75,7 +75,9 @@ def end(process: subprocess.Popen[str]) -> None:
         os.killpg(process.pid, signal.SIGKILL)
 
 
-def judge(mutant: Mutant, tests: list[str]) -> Verdict:
+def judge(mutant: Mutant, tests: list[str], cache: Path) -> Verdict:
+    """What is built, for this mutant or for another one that leaves it as it is, stays in
+    ``cache``, where its name says what it was made of."""
     start = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="mutant-") as name:
         folder = Path(name)
@@ -84,12 +86,8 @@ def judge(mutant: Mutant, tests: list[str]) -> Verdict:
             shutil.copytree(REPOSITORY / part, folder / part, ignore=ignore)
         shutil.copy(REPOSITORY / "pyproject.toml", folder)
         (folder / mutant.file).write_text(mutant.source)
-        # What is compiled of Verilator itself is the same for all.
-        objects = REPOSITORY / "build" / "objects"
-        objects.mkdir(parents=True, exist_ok=True)
-        (folder / "build").mkdir()
-        (folder / "build" / "objects").symlink_to(objects)
         environment = dict(os.environ) | {"PYTHONPATH": name, "PYTHONDONTWRITEBYTECODE": "1"}
+        environment["SCIN_CACHE"] = str(cache)
         command = [sys.executable, "-m", "pytest", "-q", "-x", "-m", "not slow", *tests]
         command += ["-p", "no:cacheprovider", "--no-header"]
         process = subprocess.Popen(
@@ -142,9 +140,9 @@ def main(seed: int, only: tuple[str, ...], listing: bool, jobs: int) -> None:
         for mutant, _ in work:
             console.print(f"{mutant.file}:{mutant.line}: {mutant.before} -> {mutant.after}")
         return
-    with ThreadPoolExecutor(jobs) as pool:
+    with tempfile.TemporaryDirectory(prefix="mutants-") as cache, ThreadPoolExecutor(jobs) as pool:
         try:
-            verdicts = judge_all(console, pool, wanted, work)
+            verdicts = judge_all(console, pool, wanted, work, Path(cache))
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             for process in list(running):
@@ -161,14 +159,17 @@ def judge_all(
     pool: ThreadPoolExecutor,
     wanted: list[Target],
     work: list[tuple[Mutant, list[str]]],
+    cache: Path,
 ) -> list[Verdict]:
     """First that the tests pass without a mutant, then every mutant."""
-    as_is = pool.map(lambda target: judge(sound(target), target.tests), wanted)
-    for target, verdict in zip(wanted, as_is, strict=True):
+    # Files share tests; those pass or fail once.
+    as_is = {tuple(target.tests): target for target in wanted}
+    sounds = pool.map(lambda target: judge(sound(target), target.tests, cache), as_is.values())
+    for target, verdict in zip(as_is.values(), sounds, strict=True):
         if verdict.noticed:
             raise click.ClickException(f"{target.file}: fails without a mutant: {verdict.by}")
     verdicts = []
-    futures = [pool.submit(judge, *item) for item in work]
+    futures = [pool.submit(judge, *item, cache) for item in work]
     for number, done in enumerate(as_completed(futures), 1):
         verdict = done.result()
         verdicts.append(verdict)

@@ -52,14 +52,15 @@ def test_enough_of_them():
             assert (REPOSITORY / test.split("::")[0]).is_file(), test
 
 
-def test_one_is_noticed():
+def test_one_is_noticed(tmp_path):
     """The arbiter of packets, as it is and with its condition for the end of a packet turned."""
     (target,) = (target for target in targets() if target.file == "hw/fabric/merge.py")
-    assert not judge(sound(target), target.tests).noticed
+    assert not judge(sound(target), target.tests, tmp_path).noticed
     source = (REPOSITORY / target.file).read_text()
     assert "Mux(done, 0, grant)" in source
     broken = source.replace("Mux(done, 0, grant)", "Mux(done, grant, 0)")
-    assert judge(Mutant(target.file, 0, "done", "~done", broken), target.tests).noticed
+    mutant = Mutant(target.file, 0, "done", "~done", broken)
+    assert judge(mutant, target.tests, tmp_path).noticed
 
 
 @pytest.mark.parametrize("target", targets(), ids=lambda target: target.file)

@@ -77,6 +77,34 @@ def test_instructions(seed, built):
         system.check_memories()
 
 
+@built
+def test_the_last_address(built):
+    """Operands may end with the last address. One byte more is refused, and writes nothing."""
+    rng = np.random.default_rng(6)
+    lift = Lift(rng, **built)
+    with (system := lift.system).simulator:
+        size = system.config.endpoint.memory_bytes
+        flit, last = system.config.fabric.flit_bytes, len(lift.endpoints) - 1
+        for endpoint in lift.endpoints:
+            windows = [Window((1 << ADDRESS_BITS) - size, size), Window(0, size)]
+            for number, window in enumerate(windows):
+                system.driver.set_window(endpoint, number, window)
+        end = (1 << ADDRESS_BITS) - REGION
+        for extra in (0, 2):
+            system.fill(rng, size)
+            instruction = collective(system.config, REGION + extra, size - REGION)
+            if not extra:
+                assert system.expect(instruction) == Status.OK
+            # The one at fault is the last of the endpoints.
+            instruction["addresses"] = [end - flit if extra else end for _ in lift.endpoints]
+            instruction["addresses"][last] = end
+            system.driver.submit(instruction)
+            record = system.driver.wait_completion()
+            wanted = (Status.WINDOW_VIOLATION, last) if extra else (Status.OK, 0)
+            assert (record.status, record.endpoint) == wanted
+            system.check_memories()
+
+
 def test_barriers():
     """Endpoints poll flags of their own, the switch writes each participant's."""
     rng = np.random.default_rng(4)

@@ -14,7 +14,7 @@ from hw.spec.formats import block_formats
 from hw.spec.instruction import MAX_LENGTH, Opcode, instruction_layout
 from hw.spec.packing import pack
 from hw.spec.status import Status
-from models.isa.check import check
+from models.isa.check import check, passes_end
 
 AVERAGE = (True, False)
 CONFIGS = {average: load("tiny", {"isa.average": average}) for average in AVERAGE}
@@ -34,7 +34,10 @@ def random_instruction(rng, config):
         return bad if rng.random() < 0.06 else good
 
     def addresses():
-        return [rarely(16 * rng.getrandbits(40), rng.getrandbits(48)) for _ in range(2)]
+        anywhere, near_end = rng.getrandbits(48), (1 << 48) - 16 * rng.randrange(1, 1000)
+        return [
+            rarely(16 * rng.getrandbits(40), rng.choice([anywhere, near_end])) for _ in range(2)
+        ]
 
     quantize = rng.randrange(2)
     instruction = {
@@ -80,7 +83,9 @@ async def check_status(dut):
         await Timer(1, "ns")
         expected = check(config, instruction, scales, sync_refused=refused)
         assert int(dut.status.value) == expected, (instruction, scales, expected.name)
+        if expected == Status.WINDOW_VIOLATION:
+            assert int(dut.culprit.value) == passes_end(instruction, scales)
         seen[expected] += 1
     for status in Status:
-        if status <= Status.BAD_LENGTH or status == Status.MISSING_SCALES:
+        if status <= Status.WINDOW_VIOLATION or status == Status.MISSING_SCALES:
             assert seen[status] > 20, f"{status.name} was hardly tried: {seen}"

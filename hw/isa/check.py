@@ -8,6 +8,7 @@ from hw.isa.jobs import scale_share
 from hw.spec.config import Config
 from hw.spec.formats import FORMATS, block_formats
 from hw.spec.instruction import MAX_LENGTH, Opcode, ReduceOp, instruction_layout
+from hw.spec.packet import ADDRESS_BITS, NODE_BITS
 from hw.spec.status import Status
 
 
@@ -21,6 +22,7 @@ class Check(wiring.Component):
         not SCALES if none did
     sync_refused : in, a bit per barrier that is not for this controller
     status : out
+    culprit : out, the endpoint whose operand passes the last address, if ``status`` says so
 
     The first rule broken decides, in the order of the code.
     """
@@ -33,6 +35,7 @@ class Check(wiring.Component):
                 "scales": In(instruction_layout(config)),
                 "sync_refused": In(config.isa.sync_ids),
                 "status": Out(Status),
+                "culprit": Out(NODE_BITS),
             }
         )
 
@@ -45,10 +48,17 @@ class Check(wiring.Component):
         used = Signal(16)
         m.d.comb += used.eq(instruction.sources | instruction.destinations)
         low = (config.fabric.flit_bytes - 1).bit_length()
-        misaligned = Signal(ports)
+        misaligned, outside = Signal(ports), Signal(ports)
         for i, address in enumerate(instruction.addresses):
-            odd = address[:low].any() | (quantize & scales.addresses[i][:low].any())
-            m.d.comb += misaligned[i].eq(used[i] & odd)
+            scale = scales.addresses[i]
+            odd = address[:low].any() | (quantize & scale[:low].any())
+            past = _passes_end(address, instruction.length) | (
+                quantize & _passes_end(scale, scales.length)
+            )
+            m.d.comb += [misaligned[i].eq(used[i] & odd), outside[i].eq(used[i] & past)]
+        for i in reversed(range(ports)):
+            with m.If(outside[i]):
+                m.d.comb += self.culprit.eq(i)
         last_operation = ReduceOp.AVG if config.isa.average else ReduceOp.BYPASS
         known_format = Signal()
         odd_length = Signal()
@@ -100,4 +110,12 @@ class Check(wiring.Component):
             | (quantize & (scales.length != wanted))
         ):
             m.d.comb += self.status.eq(Status.BAD_LENGTH)
+        with m.Elif(outside.any()):
+            m.d.comb += self.status.eq(Status.WINDOW_VIOLATION)
         return m
+
+
+def _passes_end(address, length):
+    """Do ``length`` bytes from ``address`` on, MAX_LENGTH at most, pass the last address?"""
+    low = (MAX_LENGTH - 1).bit_length()
+    return address[low:ADDRESS_BITS].all() & (address[:low] + length > MAX_LENGTH)

@@ -152,6 +152,8 @@ class WaveController(wiring.Component):
             ]
         with m.If(issue.rejected):
             m.d.sync += status[issue.context].eq(issue.status)
+            with m.If(issue.status == Status.WINDOW_VIOLATION):
+                m.d.sync += culprit[issue.context].eq(issue.culprit)
         with m.If(issue.withheld):
             m.d.sync += info[issue.context].notify.eq(0)
         with m.If(issue.finished):

@@ -10,7 +10,7 @@ from hw.isa.jobs import index_bits, read_job_layout, scale_share
 from hw.spec.config import Config
 from hw.spec.formats.data_type import DataType
 from hw.spec.instruction import Opcode, instruction_layout, read_tag_layout
-from hw.spec.packet import LENGTH_BITS
+from hw.spec.packet import LENGTH_BITS, NODE_BITS
 from hw.spec.status import Status
 
 
@@ -30,7 +30,7 @@ class Issue(wiring.Component):
         and their context
     pairing : out, a quantized instruction waits for its scales
     open, granted : out, in; its operand addresses are to be kept, and are
-    rejected, status : out, it broke a rule
+    rejected, status, culprit : out, it broke a rule; the endpoint at fault, if ``status`` has one
     withheld : out, it may write no flags: its controller may not use that barrier, the barrier is
         absent, or its round was not its own to end
     failed : in, it has failed meanwhile: stop
@@ -64,6 +64,7 @@ class Issue(wiring.Component):
                 "granted": In(1),
                 "rejected": Out(1),
                 "status": Out(Status),
+                "culprit": Out(NODE_BITS),
                 "withheld": Out(1),
                 "failed": In(1),
                 "is_oldest": In(1),
@@ -97,10 +98,10 @@ class Issue(wiring.Component):
         barrier, allowed, ends_round = self.barrier, Signal(), Signal()
         examine = "check"
         if config.fabric.registered:
-            m.d.sync += status.eq(check.status)
+            m.d.sync += [status.eq(check.status), self.culprit.eq(check.culprit)]
             examine = "examine"
         else:
-            m.d.comb += status.eq(check.status)
+            m.d.comb += [status.eq(check.status), self.culprit.eq(check.culprit)]
         m.d.comb += [
             check.instruction.eq(instruction),
             check.scales.eq(self.scales),

@@ -42,7 +42,8 @@ STATUS_DOC = {
     "the element or block; a flag, signal or operand is not naturally aligned",
     Status.BAD_LENGTH: "zero or too long, or scales that do not match their elements; on a read "
     "response: not the bytes asked for",
-    Status.WINDOW_VIOLATION: "outside the windows that the endpoint opened",
+    Status.WINDOW_VIOLATION: "outside the windows that the endpoint opened, or past the last "
+    "address",
     Status.POISONED: "the endpoint's memory answered with an error",
     Status.TIMEOUT: "an endpoint made no progress in time",
     Status.BARRIER_TIMEOUT: "an endpoint did not arrive in time",

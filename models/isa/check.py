@@ -7,6 +7,7 @@ from typing import Any
 from hw.spec.config import Config
 from hw.spec.formats import FORMATS, block_formats
 from hw.spec.instruction import MAX_LENGTH, Opcode, ReduceOp
+from hw.spec.packet import ADDRESS_BITS
 from hw.spec.status import Status
 
 
@@ -67,4 +68,19 @@ def check(
         return Status.BAD_LENGTH
     if quantized and scales and scales["length"] != length // formats[code].ratio:
         return Status.BAD_LENGTH
+    if passes_end(instruction, scales) is not None:
+        return Status.WINDOW_VIOLATION
     return Status.OK
+
+
+def passes_end(instruction: dict[str, Any], scales: dict[str, Any] | None) -> int | None:
+    """The first endpoint with an operand that goes past the last address, if there is one."""
+    parts = (
+        [instruction] if scales is None or not instruction["quantize"] else [instruction, scales]
+    )
+    used = instruction["sources"] | instruction["destinations"]
+    for port in range(len(instruction["addresses"])):
+        ends = (part["addresses"][port] + part["length"] for part in parts)
+        if used >> port & 1 and max(ends) > 1 << ADDRESS_BITS:
+            return port
+    return None

@@ -15,7 +15,7 @@ from models.endpoint.endpoint import EndpointModel, Requester
 from models.formats.floating import reduce
 from models.formats.packing import pack_elements, pack_scales, unpack_elements, unpack_scales
 from models.formats.registry import golden_format
-from models.isa.check import check
+from models.isa.check import check, passes_end
 
 
 def execute_program(
@@ -56,6 +56,8 @@ def execute(
     instruction = unpack(layout, pack(layout, instruction))
     scales = unpack(layout, pack(layout, scales)) if scales is not None else None
     status = check(config, instruction, scales, sync_refused=sync_refused)
+    if status == Status.WINDOW_VIOLATION:
+        return status, passes_end(instruction, scales)
     if status != Status.OK or instruction["opcode"] == Opcode.NOP:
         return status, None
     members = range(config.system.endpoints)

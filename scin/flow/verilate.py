@@ -253,5 +253,6 @@ def _run(verilator: Verilator, command: list[str | Path]) -> None:
 
 def _check(result: subprocess.CompletedProcess[str], name: str) -> None:
     if result.returncode:
-        tail = "\n".join((result.stdout + result.stderr).splitlines()[-20:])
+        # Make prints whole command lines; what went wrong stands in what was complained of.
+        tail = "\n".join((result.stderr or result.stdout).splitlines()[-20:])
         raise BuildError(f"{name} failed with status {result.returncode}:\n{tail}")
