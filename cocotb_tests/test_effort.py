@@ -105,7 +105,7 @@ def test_another_processor_has_libraries_of_its_own(built, tmp_path, monkeypatch
     here = library(tmp_path, effort=effort)
     monkeypatch.setattr(scin.flow.effort, "processor_flags", lambda: ANOTHER_PROCESSOR)
     assert library(tmp_path, effort=effort) != here
-    assert built[1] == (("-O3", *ANOTHER_PROCESSOR), effort == Effort.TRAINED)
+    assert built[1] == (("-O2", *ANOTHER_PROCESSOR), effort == Effort.TRAINED)
 
 
 def test_quick_libraries_run_everywhere(built, tmp_path, monkeypatch):

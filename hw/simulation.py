@@ -21,10 +21,11 @@ MEMORY_PORTS_OUT = (*B, *R, "awready", "wready", "arready")
 class SimulatedSystem(wiring.Component):
     """:class:`hw.top.System` with ``rtl/sim/axi_memory.sv`` at every AXI4 port.
 
-    Ports: ``clk``, ``rst`` (synchronous) in; ``quantize_clk``, ``engine_clk`` (a bit per DMA
-    engine) in, the same clock, which may rest while ``quantizing``, or the engine's bit of
-    ``awake`` (both out), is low: a simulator then passes over that part; ``host`` (AXI4-Lite
-    in), whose inputs count from an edge of ``host_clk`` (in) on, as if they changed there.
+    Ports: ``clk``, ``rst`` (synchronous) in; ``reduce_clk``, ``quantize_clk``, ``engine_clk`` (a
+    bit per DMA engine) in, the same clock, which may rest while ``reducing``, ``quantizing``, or
+    the engine's bit of ``awake`` (all out), is low: a simulator then passes over that part;
+    ``host`` (AXI4-Lite in), whose inputs count from an edge of ``host_clk`` (in) on, as if they
+    changed there.
 
     Reset and the host's inputs go through registers, so that no gate hangs on an input of the
     simulation: a simulator looks at those whenever any input changes, the clock included.
@@ -38,11 +39,13 @@ class SimulatedSystem(wiring.Component):
             {
                 "clk": In(1),
                 "rst": In(1),
+                "reduce_clk": In(1),
                 "quantize_clk": In(1),
                 "engine_clk": In(engines),
                 "awake": Out(engines),
                 "host_clk": In(1),
                 "host": In(AxiLiteSignature(ADDRESS_BITS + page_bits)),
+                "reducing": Out(1),
                 "quantizing": Out(1),
             }
         )
@@ -60,11 +63,11 @@ class SimulatedSystem(wiring.Component):
             ResetSignal("sync").eq(reset),
         ]
         m.submodules.system = system = System(config, gated=True)
-        m.d.comb += [
-            self.quantizing.eq(
-                system.quantizing | self._resting_domain(m, "quantize", self.quantize_clk, reset)
-            ),
-        ]
+        for domain, clock, wanted, needed in (
+            ("reduce", self.reduce_clk, system.reducing, self.reducing),
+            ("quantize", self.quantize_clk, system.quantizing, self.quantizing),
+        ):
+            m.d.comb += needed.eq(wanted | self._resting_domain(m, domain, clock, reset))
         for number in range(len(self.awake)):
             domain = engine_domain(*divmod(number, config.dma.engines))
             held = self._resting_domain(m, domain, self.engine_clk[number], reset)

@@ -22,8 +22,8 @@ class System(wiring.Component):
     :class:`hw.dma.dma.Dma`.
 
     Ports: ``axi`` (AXI4 out per endpoint, to its memory), ``host`` (AXI4-Lite in, pages as in
-    :mod:`hw.spec.registers`), ``quantizing`` and ``awake`` (DMA engines, those of
-    endpoint 0 first) out."""
+    :mod:`hw.spec.registers`), ``reducing``, ``quantizing`` and ``awake`` (DMA engines,
+    those of endpoint 0 first) out."""
 
     def __init__(self, config: Config, *, gated: bool = False):
         self._gated = gated
@@ -34,6 +34,7 @@ class System(wiring.Component):
             {
                 "axi": Out(AxiSignature(config)).array(endpoints),
                 "host": In(AxiLiteSignature(ADDRESS_BITS + page_bits(pages(endpoints)))),
+                "reducing": Out(1),
                 "quantizing": Out(1),
                 "awake": Out(endpoints * config.dma.engines),
             }
@@ -47,7 +48,10 @@ class System(wiring.Component):
             pages=range(pages(endpoints)), registered=config.fabric.registered
         )
         m.submodules.switch = switch = Switch(config, gated=self._gated)
-        m.d.comb += self.quantizing.eq(switch.quantizing)
+        m.d.comb += [
+            self.reducing.eq(switch.reducing),
+            self.quantizing.eq(switch.quantizing),
+        ]
         wiring.connect(m, wiring.flipped(self.host), bridge.axi)
         wiring.connect(m, bridge.page[0], switch.bus)
         for i in range(endpoints):

@@ -28,9 +28,9 @@ def engine_domain(endpoint: int, engine: int) -> str:
 
 
 class Dma(wiring.Component):
-    """Parameters: ``identity``, id of the endpoint; ``gated``: each engine runs in a clock
-    domain of its own, the same clock, which may rest while its bit of ``awake`` is low.
-    Otherwise in ``sync``.
+    """Parameters: ``identity``, id of the endpoint; ``gated``: each engine runs with its
+    registers in a clock domain of its own, the same clock, which may rest while its bit of
+    ``awake`` is low. Otherwise in ``sync``.
 
     Ports: as :class:`hw.dma.engine.Engine`, arrays over the engines for memory and additions;
     ``bus`` is a page with ``ENGINE_BYTES`` for each engine. Packets to the fabric are merged
@@ -87,12 +87,12 @@ class Dma(wiring.Component):
         ]
         for index in range(count):
             engine = Engine(config, identity=self._identity, engine=index)
-            m.submodules[f"engine_{index}"] = (
-                DomainRenamer(engine_domain(self._identity, index))(engine)
-                if self._gated
-                else engine
-            )
-            m.submodules[f"registers_{index}"] = registers = EngineRegisters(config)
+            registers = EngineRegisters(config)
+            for name, part in (("engine", engine), ("registers", registers)):
+                domain = engine_domain(self._identity, index)
+                m.submodules[f"{name}_{index}"] = (
+                    DomainRenamer(domain)(part) if self._gated else part
+                )
             engines.append(engine)
             wiring.connect(m, registers.control, engine.control)
             m.d.comb += [
@@ -101,7 +101,7 @@ class Dma(wiring.Component):
                 registers.bus.write_data.eq(self.bus.write_data),
                 registers.cycles.eq(self.clock),
                 refusals[index].eq(registers.bus.write_refused),
-                self.awake[index].eq(self._awake(m, engine)),
+                self.awake[index].eq(self._awake(m, engine, registers.bus)),
                 engine.clock.eq(self.clock),
                 engine.windows.eq(self.windows),
                 engine.written.eq(self.written[index]),
@@ -125,12 +125,17 @@ class Dma(wiring.Component):
         self._distribute(m, self.write_response, [e.write_response for e in engines], "write")
         return m
 
-    def _awake(self, m, engine):
-        """Does the engine have anything to do, or has it just had?"""
+    def _awake(self, m, engine, bus):
+        """Do the engine and its registers have anything to do, or have they just had?"""
         control = engine.control
         active, left = Signal(), Signal(range(LINGER_CYCLES + 1), init=LINGER_CYCLES)
+        # What a register reads stays as long as nothing happens; another one has to be looked up.
+        shown = Signal.like(bus.address)
+        m.d.sync += shown.eq(bus.address)
         m.d.comb += active.eq(
-            (control.state == EngineState.RUNNING)
+            (bus.address != shown)
+            | bus.write
+            | (control.state == EngineState.RUNNING)
             | control.ring
             | control.inline_valid
             | control.reset

@@ -30,7 +30,8 @@ class Isa(wiring.Component):
     Ports: ``bus`` (registers); per port flit streams ``read_request``, ``write_request``
     out and ``arrivals``, ``read_response``, ``write_response`` in; ``given_up`` (a bit per
     port) and ``misrouted`` (events
-    of the switch core, counted here); ``quantizing`` out.
+    of the switch core, counted here); ``reducing`` and
+    ``quantizing`` out.
 
     Order of reading: controller (issue) -> read_request -> wave_table -> scheduler -> reduction
     -> writeback -> write_tracker -> controller (retire). Latency of each step:
@@ -52,6 +53,7 @@ class Isa(wiring.Component):
                 "write_response": In(flits).array(ports),
                 "misrouted": In(8),
                 "given_up": In(config.system.endpoints),
+                "reducing": Out(1),
                 "quantizing": Out(1),
             }
         )
@@ -65,7 +67,10 @@ class Isa(wiring.Component):
         m.submodules.barrier = barrier = Barrier(config)
         m.submodules.scheduler = scheduler = Scheduler(config)
         m.submodules.reduction = reduction = Reduction(config, gated=self._gated)
-        m.d.comb += self.quantizing.eq(reduction.quantizing)
+        m.d.comb += [
+            self.reducing.eq(reduction.reducing),
+            self.quantizing.eq(reduction.quantizing),
+        ]
         for index, port in enumerate(ports):
             m.submodules[f"port_{index}"] = port
         for index, controller in enumerate(controllers):

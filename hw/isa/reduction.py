@@ -1,6 +1,6 @@
 """From a started row to what the write-back of every destination receives."""
 
-from amaranth import Cat, DomainRenamer, Module, Mux, Signal
+from amaranth import DomainRenamer, Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -19,8 +19,9 @@ from hw.stream.delay import delayed
 class Reduction(wiring.Component):
     """The ordinary datapath and the quantizing one.
 
-    Parameters: ``gated``: the quantizing datapath runs in clock domain ``quantize``, the same
-    clock, which may rest in every cycle in which ``quantizing`` is low. Otherwise in ``sync``.
+    Parameters: ``gated``: the ordinary datapath runs in clock domain ``reduce``, the quantizing
+    one in ``quantize``: the same clock, which may rest in every cycle in which ``reducing``, or
+    ``quantizing``, is low. Otherwise both run in ``sync``.
 
     Ports
     -----
@@ -30,7 +31,7 @@ class Reduction(wiring.Component):
     scale_row : out, row of scales to read from the tables together with the row
     rows, scale_rows : in per port, what was read, ``WaveTable.READ_LATENCY`` cycles later
     arriving : out, one bit per port, ``result`` is meant for it
-    quantizing : out, a register: the quantizing datapath is in use
+    reducing, quantizing : out, registers: the ordinary, or the quantizing, datapath is in use
 
     One slice per cycle. A row arrives ``WaveTable.READ_LATENCY + Reduce.LATENCY`` cycles after
     the start of its last slice, an average ``average_lead`` and a quantized one
@@ -59,6 +60,7 @@ class Reduction(wiring.Component):
                 "scale_rows": In(config.flit_bits).array(ports),
                 "arriving": Out(ports),
                 "result": Out(config.flit_bits),
+                "reducing": Out(1),
                 "quantizing": Out(1),
             }
         )
@@ -66,7 +68,8 @@ class Reduction(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         config = self._config
-        m.submodules.reduce = reduce = Reduce(config)
+        reduce = Reduce(config)
+        m.submodules.reduce = DomainRenamer("reduce")(reduce) if self._gated else reduce
         read = WaveTable.READ_LATENCY
         parts = config.isa.cycles_per_row
         part = self.index[: (parts - 1).bit_length()]
@@ -86,6 +89,7 @@ class Reduction(wiring.Component):
             ),
             *(sink.eq(source) for sink, source in zip(reduce.slices, slices, strict=True)),
         ]
+        _awake(m, self.reducing, ordinary, Reduce.LATENCY + average_lead(config))
         if block_formats(config):
             self._quantize(m, slices)
         return m
@@ -126,13 +130,18 @@ class Reduction(wiring.Component):
             ]
         with m.If(quantized.arriving.any()):
             m.d.comb += [self.arriving.eq(quantized.arriving), self.result.eq(quantized.result)]
+        begins = control.elements | control.scales
+        _awake(m, self.quantizing, begins, quantized_cycles(config))
 
-        # Awake from the read until nothing is left inside, the arrival included.
-        awake = WaveTable.READ_LATENCY + quantized_cycles(config) + 1
-        left = Signal(range(awake + 1))
-        with m.If(Cat(control.elements, control.scales).any()):
-            m.d.sync += [left.eq(awake), self.quantizing.eq(1)]
-        with m.Elif(left != 0):
-            m.d.sync += left.eq(left - 1)
-        with m.Else():
-            m.d.sync += self.quantizing.eq(0)
+
+def _awake(m, awake, begins, cycles: int) -> None:
+    """``awake`` from what ``begins`` until nothing is left of it in a datapath of ``cycles``, the
+    arrival included."""
+    last = WaveTable.READ_LATENCY + cycles + 1
+    left = Signal(range(last + 1))
+    with m.If(begins):
+        m.d.sync += [left.eq(last), awake.eq(1)]
+    with m.Elif(left != 0):
+        m.d.sync += left.eq(left - 1)
+    with m.Else():
+        m.d.sync += awake.eq(0)

@@ -29,9 +29,10 @@ class Switch(wiring.Component):
 
     Parameters: ``gated``: see :class:`hw.isa.reduction.Reduction`.
 
-    Ports: ``link_in``, ``link_out`` per port; ``bus`` (registers); ``quantizing``. The INC bit
-    of a packet has already chosen its channel, so demultiplexing on RX costs nothing, and the
-    transport's round robin shares each TX link between switch core and accelerator.
+    Ports: ``link_in``, ``link_out`` per port; ``bus`` (registers); ``reducing`` and
+    ``quantizing``. The INC bit of a packet has already chosen its channel, so
+    demultiplexing on RX costs nothing, and the transport's round robin shares each TX link
+    between switch core and accelerator.
     """
 
     def __init__(self, config: Config, *, gated: bool = False):
@@ -43,6 +44,7 @@ class Switch(wiring.Component):
                 "link_in": In(wire_signature(config)).array(ports),
                 "link_out": Out(wire_signature(config)).array(ports),
                 "bus": In(CsrBus()),
+                "reducing": Out(1),
                 "quantizing": Out(1),
             }
         )
@@ -51,7 +53,7 @@ class Switch(wiring.Component):
         m = Module()
         config = self._config
         m.submodules.isa = isa = Isa(config, gated=self._gated)
-        m.d.comb += self.quantizing.eq(isa.quantizing)
+        m.d.comb += [self.reducing.eq(isa.reducing), self.quantizing.eq(isa.quantizing)]
         crossbars = {
             channel: Crossbar(config, message_class=message_class(channel))
             for channel in CORE_CHANNELS

@@ -52,11 +52,13 @@ struct Simulation {
   void step() {
     top->clk = 1;
     // Clocks that rest while they have nothing to do; what they drive then costs no time.
+    top->reduce_clk = top->reducing || cycle < kResetCycles;
     top->quantize_clk = top->quantizing || cycle < kResetCycles;
     std::memcpy(&top->engine_clk, &top->awake, sizeof(top->awake));
     top->eval();
     dump(0);
     top->clk = 0;
+    top->reduce_clk = 0;
     top->quantize_clk = 0;
     std::memset(&top->engine_clk, 0, sizeof(top->engine_clk));
     top->eval();
