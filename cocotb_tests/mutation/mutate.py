@@ -165,9 +165,11 @@ def judge_all(
     # Files share tests; those pass or fail once.
     as_is = {tuple(target.tests): target for target in wanted}
     sounds = pool.map(lambda target: judge(sound(target), target.tests, cache), as_is.values())
-    for target, verdict in zip(as_is.values(), sounds, strict=True):
+    for number, (target, verdict) in enumerate(zip(as_is.values(), sounds, strict=True), 1):
         if verdict.noticed:
             raise click.ClickException(f"{target.file}: fails without a mutant: {verdict.by}")
+        place = f"{number}/{len(as_is)} passes as it is: {target.file}"
+        _say(console, f"{place} ({verdict.seconds:.0f} s)")
     verdicts = []
     futures = [pool.submit(judge, *item, cache) for item in work]
     for number, done in enumerate(as_completed(futures), 1):
@@ -175,9 +177,14 @@ def judge_all(
         verdicts.append(verdict)
         said = "noticed" if verdict.noticed else "SURVIVES"
         place = f"{verdict.mutant.file}:{verdict.mutant.line}"
-        console.print(f"{number}/{len(work)} {said} {place} ({verdict.seconds:.0f} s)")
-        console.file.flush()
+        _say(console, f"{number}/{len(work)} {said} {place} ({verdict.seconds:.0f} s)")
     return verdicts
+
+
+def _say(console: Console, line: str) -> None:
+    """At once, into a pipe too."""
+    console.print(line)
+    console.file.flush()
 
 
 def _report(console: Console, wanted: list[Target], verdicts: list[Verdict]) -> None:
