@@ -1,7 +1,7 @@
 """Any list of arguments, to any command: an exit status, a line that says why, whole files.
 
 Values come from the commands' own parameters, so that a new option is drawn at once: the words of
-its help, its default, what its metavar stands for, and what nobody should write there.
+its help, its default, what its metavar stands for, and what no user should write there.
 """
 
 import dataclasses

@@ -79,7 +79,7 @@ def test_each_effort_has_a_library(built, tmp_path):
 
 
 def test_a_trained_library_is_preferred(built, tmp_path):
-    """Where one is there; nobody waits for it unasked."""
+    """Where one is there; none is trained unasked."""
     fast = library(tmp_path)
     assert built == [(optimisation(Effort.FAST), False)]
     trained = library(tmp_path, effort=Effort.TRAINED)

@@ -272,7 +272,7 @@ def test_descriptor(output, run):
 class open_pipe:  # noqa: N801
     def __enter__(self):
         reading, self.write = os.pipe()
-        # Room for all of it: nobody reads while the command runs.
+        # Room for all of it: nothing reads while the command runs.
         import fcntl
 
         fcntl.fcntl(reading, fcntl.F_SETPIPE_SZ, 1 << 20)
@@ -449,7 +449,7 @@ READ = {
 
 @pytest.mark.parametrize("name", READ)
 def test_inputs_that_never_end_or_begin(name, tmp_path, monkeypatch):
-    """A device, a pipe nobody writes to, a folder, and what is too large to be meant."""
+    """A device, a pipe without a writer, a folder, and what is too large to be meant."""
     monkeypatch.chdir(tmp_path)
     Path("space.toml").write_text(SPACE.replace('"tiny"', '"FILE.toml"'))
     given = READ[name]

@@ -112,7 +112,7 @@ def over_ring(
 
 
 def over_ring_whose_fence(fence: str) -> float:
-    """On dgx8 without improvements, 4 KiB; who acknowledges a step of the ring."""
+    """On dgx8 without improvements, 4 KiB; ``fence``: what acknowledges a step of the ring."""
     return over_ring(all_off("dgx8"), "scin", 4 * KIB, Parameters(fence=fence))
 
 

@@ -40,7 +40,7 @@ def keep(event: Event | None) -> None:
 
 
 def pytest_configure(config: Any) -> None:
-    # A folder for each process: nobody waits for anybody.
+    # A folder for each process: none waits for another.
     worker = os.environ.get("PYTEST_XDIST_WORKER", "main")
     folder = Path(os.environ[coverage.VARIABLE])
     if folder.name != worker:

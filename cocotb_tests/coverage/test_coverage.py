@@ -47,7 +47,7 @@ def test_what_was_not_done_is_missing(tmp_path, monkeypatch):
 
 
 def _is_turn(branch):
-    """The turn goes on: the only thing that is assigned if somebody asks and it is used."""
+    """The turn goes on: the only thing assigned if there is a request and the grant is used."""
     (condition, *_) = branch.conditions or ("",)
     return branch.target == "later" and condition.startswith("hw/stream/arbiter.py:")
 

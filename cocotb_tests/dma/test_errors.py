@@ -1,4 +1,4 @@
-"""Every way a command can go wrong: a status, a halted engine, and nobody else disturbed."""
+"""Every way a command can go wrong: a status, a halted engine, and no other one disturbed."""
 
 import numpy as np
 import pytest

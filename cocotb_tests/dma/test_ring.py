@@ -57,7 +57,7 @@ def test_ring_sums(endpoints):
 
 
 def test_a_refused_copy_ends_the_ring():
-    """Nobody goes on waiting for what does not come; the next run is whole."""
+    """No engine goes on waiting for what does not come; the next run is whole."""
     config = load("tiny", {"dma.engines": 2})
     with Simulator(config) as simulator:
         driver = Driver(simulator, config)

@@ -1,4 +1,4 @@
-"""hw/stream/arbiter.py, hw/fabric/merge.py, hw/switch/path.py: nobody starves."""
+"""hw/stream/arbiter.py, hw/fabric/merge.py, hw/switch/path.py: no requester starves."""
 
 from amaranth import Cat, Module, Signal
 from amaranth.hdl import Assert, Assume, Cover, ResetSignal
@@ -45,7 +45,7 @@ class Fairness(wiring.Component):
 
 
 class StreamFairness(wiring.Component):
-    """Sources that offer what they like for as long as they must; items tell whose they are."""
+    """Sources that offer what they like for as long as they must; an item names its source."""
 
     def __init__(self, *, broken: bool = False):
         self._broken = broken
@@ -155,7 +155,7 @@ class PathFairness(wiring.Component):
 CLAIMS = [
     Claim(
         "stream/arbiter.py RoundRobin",
-        f"one grant, only to who asks; nobody is passed by more than {COUNT - 1} times",
+        f"one grant, only to a requester; none is passed by more than {COUNT - 1} times",
         Fairness,
         lambda: Fairness(broken=True),
         depth=20,
@@ -164,7 +164,7 @@ CLAIMS = [
     ),
     Claim(
         "stream/arbiter.py StreamArbiter",
-        f"only what is offered moves; nobody is passed by more than {COUNT} times",
+        f"only what is offered moves; no source is passed by more than {COUNT} times",
         StreamFairness,
         lambda: StreamFairness(broken=True),
         depth=12,
@@ -173,7 +173,8 @@ CLAIMS = [
     ),
     Claim(
         "fabric/merge.py PacketArbiter",
-        "packets stay whole; nobody waits for more than a packet of each other sender, and one",
+        "packets stay whole; no sender waits longer than one packet of each other sender, and one "
+        "more",
         PacketFairness,
         lambda: PacketFairness(broken=True),
         depth=12,

@@ -18,7 +18,7 @@ from hw.spec.status import Status
 CONFIG = load("tiny", {"isa.sync_ids": 2, "isa.block_formats": (), "isa.wave_controllers": 4})
 PORTS = CONFIG.system.endpoints
 CONTROLLERS = 3
-"""Whose instructions do anything; the last controller of the configuration does nothing."""
+"""Controllers whose instructions do anything; the last one of the configuration does nothing."""
 EVENTS = {"arrived": 1, "arrives_at": 1, "arrives_for": ROUND_BITS}
 USER = {"sync_id": 1, "round": ROUND_BITS, "participants": PORTS, "claim": 1, "end": 1}
 
@@ -159,12 +159,12 @@ class AnyInterleaving(wiring.Component):
             missing = user.missing.bit_select(self.watch_port, 1)
             open_here, *_ = self._seen(m, part.state, str(c), user)
             m.d.comb += [
-                # Passes only with the arrival, and misses nobody who came in time.
+                # It passes only with the arrival, and misses no endpoint that came in time.
                 Assert(~(user.met & match & named) | in_time),
                 Assert(~(user.held & match) | (missing == (named & ~in_time))),
                 # A round that is held is open.
                 Assert(~user.held | open_here),
-                # It ends a round only where it held it, or where nobody else does.
+                # It ends a round only where it held it, or where no other one does.
                 Assert(~(user.ended & match) | (user.end & is_open & (user.held | ~another))),
                 Cover(user.met & match & named & user.end & failed),
             ]
@@ -252,7 +252,8 @@ class EveryWait(wiring.Component):
 CLAIMS = [
     Claim(
         "isa/barrier.py",
-        "a collective passes only with everybody's arrival for its round; none in time is lost",
+        "a collective passes only with every participant's arrival for its round; no arrival in "
+        "time is lost",
         AnyInterleaving,
         lambda: AnyInterleaving(broken=True),
         depth=2,

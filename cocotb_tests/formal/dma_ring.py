@@ -40,7 +40,7 @@ class FetchLoop(wiring.Component):
             ring.inline_valid.eq(self.inline),
             ring.burst.ready.eq(1),
             issued.eq(ring.burst.valid),
-            # The seeded bug: data that nobody asked for.
+            # The seeded bug: data that the ring did not ask for.
             ring.beat.valid.eq(self.answer & ((owed != 0) | self._impatient)),
             ring.o.ready.eq(self.take),
         ]

@@ -72,7 +72,7 @@ class Refusals(wiring.Component):
         m.d.comb += count.eq(sum(missing[i] for i in range(NAMED)))
         wants = header.acknowledge & self.first & missing.any()
 
-        # Refused is what wants an answer and misses somebody, once per header.
+        # A request that wants an answer and misses a destination is refused, once per header.
         done, owed, waited = Signal(), Signal(range(NAMED + 1)), Signal(4)
         tag = Signal.like(header.tag)
         m.d.sync += done.eq((done | refused) & ~moves)
@@ -102,8 +102,8 @@ class Refusals(wiring.Component):
 CLAIMS = [
     Claim(
         "switch/route.py, refuser.py",
-        "one answer for each destination that a request misses, to whom it belongs, within "
-        f"{BOUND} cycles while answers are taken; no other",
+        "one answer for each destination that a request misses, with the tag of that request, "
+        f"within {BOUND} cycles while answers are taken; no other",
         Refusals,
         lambda: Refusals(broken=True),
         depth=12,

@@ -146,7 +146,7 @@ class Generations(wiring.Component):
             with m.If(allocates & (self.entry == number)):
                 m.d.sync += answered[number].eq(0)
         in_use = active.bit_select(self.entry, 1)
-        # Who asked and was freed unanswered is owed an answer, which nobody takes.
+        # An entry that asked and was freed unanswered is owed an answer, which no entry takes.
         owed = Signal(8)
         gone = arriving | answered
         unpaid = frees & ~gone.bit_select(self.entry, 1)

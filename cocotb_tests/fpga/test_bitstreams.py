@@ -85,7 +85,7 @@ class Echo(Design):
 
 
 def test_serial_links():
-    """The transceivers are placed and routed, in time; nobody tried them on a board."""
+    """The transceivers are placed and routed, in time; they were not tried on a board."""
     partition = load_partition("star5")
     contents = Contents(partition.config, switch=False, endpoints=0)
     design = Echo("ecpix5_echo", load_board("ecpix5"), contents, users=("board",))

@@ -1,4 +1,4 @@
-"""What is counted as software beside the hardware's times, and for whom."""
+"""What is counted as software beside the hardware's times, and for which algorithms."""
 
 import pytest
 from click.testing import CliRunner

@@ -139,7 +139,7 @@ class FlitCodec:
         ]
 
     def noise(self, rng: random.Random) -> dict[str, int]:
-        """A header of any bits, for whoever looks at a few fields only."""
+        """A header of any bits, for a component that looks at a few fields only."""
         return unpack(Header, rng.getrandbits(Header.as_shape().size))
 
     def packets(self, flits: list[int]) -> list[tuple[dict[str, Any], bytes]]:

@@ -55,8 +55,8 @@ class Lift:
 @built
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_instructions(seed, built):
-    """Sums and block formats at other addresses in every endpoint; what nobody looks at of the
-    instruction with the scales holds anything."""
+    """Sums and block formats at other addresses in every endpoint; the unused fields of the
+    instruction with the scales hold anything."""
     rng = np.random.default_rng(seed)
     lift = Lift(rng, **built)
     system = lift.system
@@ -193,7 +193,7 @@ def test_traffic():
             while driver.read_endpoint(sender, "TRAFFIC_ANSWERED") < answers:
                 system.simulator.step(100)
             assert driver.read_endpoint(sender, "TRAFFIC_ERRORS") == 0
-            # Who sent what, and in what order, stands in it.
+            # Each word tells its sender, and its place in the order.
             words = [sender << SEQUENCE_BITS | n // per_flit for n in range(SPAN // 4)]
             for memory in system.simulator.memory:
                 found = memory[SPAN * number : SPAN * (number + 1)].view(np.uint32)

@@ -46,7 +46,7 @@ FIELDS += ("destinations", "length", "addresses", "fence", "notify")
 
 @built
 def test_instructions(built):
-    """A few fields of each are wild. Nobody waits at a barrier: nobody arrives."""
+    """A few fields of each are wild. None waits at a barrier, for no endpoint arrives."""
     rng = np.random.default_rng(11)
     system = open_system(**built)
     config, layout = system.config, instruction_layout(system.config)

@@ -33,7 +33,7 @@ def counts(system: System) -> tuple[int, int, int]:
 
 
 def finish(system: System, late: int, n: int) -> None:
-    """One collective whose endpoint ``late`` brings its operand after everybody else's arrival."""
+    """One collective whose endpoint ``late`` brings its operand after the other one arrived."""
     driver, early = system.driver, 1 - late
     put(system, late, -1)
     put(system, early, 10 * n)
@@ -85,7 +85,7 @@ def fail_without_scales(system: System) -> None:
 @pytest.mark.parametrize("fails", [fail_by_timeout, fail_by_a_rule, fail_without_scales])
 @pytest.mark.parametrize("late", [0, 1])
 def test_no_arrival_outlives_its_collective(fails, late):
-    """Whatever becomes of a collective, the ones behind it wait for everybody, each time."""
+    """Whatever becomes of a collective, the ones behind it wait for every endpoint, each time."""
     with (system := open_system(isa__barrier_timeout_cycles=3000)).simulator:
         fails(system)
         for n in (2, 3, 4):
@@ -93,7 +93,8 @@ def test_no_arrival_outlives_its_collective(fails, late):
 
 
 def test_late_arrival():
-    """Who comes after the timeout finds the flag that says so, and is not there for the next."""
+    """An endpoint that comes after the timeout finds the flag that says so, and counts for no
+    later round."""
     with (system := open_system(isa__barrier_timeout_cycles=3000)).simulator:
         fail_by_timeout(system)
         system.driver.arrive(1, 0)
@@ -106,7 +107,7 @@ def test_late_arrival():
 
 @pytest.mark.parametrize("controller", [0, 1])
 def test_waiting_long_is_no_error(controller):
-    """Who waits at a barrier for longer than an instruction may take goes on as any other."""
+    """An instruction that waits at a barrier for longer than its timeout goes on as any other."""
     with (system := open_system(isa__timeout_cycles=300)).simulator:
         driver = system.driver
         put(system, 0, 1)
@@ -121,7 +122,7 @@ def test_waiting_long_is_no_error(controller):
 
 
 def test_early_arrivals():
-    """Whoever comes before its instruction is there for it, and for no other."""
+    """An arrival before its instruction counts for it, and for no other."""
     with (system := open_system()).simulator:
         driver = system.driver
         for n in range(6):
@@ -205,7 +206,7 @@ def test_bad_rounds():
 
 
 def test_a_refused_tenant_ends_no_round():
-    """Who may not use a barrier can neither consume an arrival nor a round of it."""
+    """A tenant that may not use a barrier can consume neither an arrival nor a round of it."""
     with (system := open_system()).simulator:
         driver, config = system.driver, system.config
         driver.write_switch("SYNC_REFUSED", 0b10, 0)
@@ -222,8 +223,8 @@ def test_a_refused_tenant_ends_no_round():
 
 
 def test_no_flag_for_a_round_of_another():
-    """An instruction that claims a round of another, one that is over, or an absent barrier tells
-    nobody anything there; the next flag of its controller tells the first error."""
+    """An instruction that claims a round of another, one that is over, or an absent barrier writes
+    no flag there; the next flag of its controller tells the first error."""
     with (system := open_system()).simulator:
         driver, config = system.driver, system.config
         base, flags = config.flag_base, 8 * (config.isa.sync_ids + 1)
@@ -256,7 +257,7 @@ def test_no_flag_for_a_round_of_another():
 
 
 def test_flags_of_another_round():
-    """A flag that nobody cleared does not pass for the one of the next collective."""
+    """A flag that was not cleared does not pass for the one of the next collective."""
     with (system := open_system()).simulator:
         driver, config = system.driver, system.config
         for n in range(3):

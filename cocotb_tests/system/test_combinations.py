@@ -73,7 +73,7 @@ def test_combinations(features):
             assert system.driver.wait_completion().status == Status.OK
             if options["barrier"]:
                 if not options["notify"]:
-                    # Whoever arrived goes on at a flag.
+                    # An endpoint that arrived goes on at a flag.
                     flag = collective(config, length & ~1, notify=1)
                     assert system.run(flag).status == system.expect(flag) == Status.OK
                 for endpoint in range(4):

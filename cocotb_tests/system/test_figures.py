@@ -115,7 +115,7 @@ def test_ordinary_permutation(system, destinations):
 
 
 def test_contention_is_fair(system):
-    """Everybody writes to endpoint 0: its link is full, and shared equally."""
+    """Every endpoint writes to endpoint 0: its link is full, and shared equally."""
     driver = system.driver
     for endpoint in range(4):
         start_traffic(driver, endpoint, 0)

@@ -121,7 +121,7 @@ FLAGS_NOT_ALLOWED = {
 
 
 def test_no_flag_at_a_barrier_of_another_tenant():
-    """Whatever ends with a flag there ends nobody's wait: its record tells what became of it, and
+    """An instruction with a flag there ends no wait: its record tells what became of it, and
     the tenant's next flag, at a barrier of its own, tells the first error."""
     with (system := open_system()).simulator as simulator:
         system.fill(np.random.default_rng(7), SIZE)
@@ -205,7 +205,7 @@ def test_nothing_of_another_tenant_is_left_in_the_buffers():
 
 
 def test_nobody_passes_for_another():
-    """The switch writes who sent a packet: an endpoint that believes to be another is found out."""
+    """The switch writes the sender into a packet: an endpoint cannot pass for another."""
     with (system := open_system()).simulator:
         system.fill(np.random.default_rng(4), SIZE)
         driver = system.driver
@@ -281,8 +281,8 @@ def test_a_dead_endpoint_is_answered_for():
 
 @pytest.mark.parametrize("registered", [False, True], ids=["direct", "registered"])
 def test_absent_endpoints_are_answered_for(registered):
-    """Ordinary writes to one that is absent, to masks that name some, to nobody; each destination
-    is answered for, those that are present get the data."""
+    """Ordinary writes to an endpoint that is absent, to masks that name some, to none; each
+    destination is answered for, those that are present get the data."""
     built = AS_ON_BOARDS if registered else {}
     with (system := open_system(**built)).simulator as simulator:
         system.fill(np.random.default_rng(8), SIZE)

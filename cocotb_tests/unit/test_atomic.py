@@ -1,4 +1,4 @@
-"""hw/memory/atomic.py: no addition is lost, whoever else adds at the same time."""
+"""hw/memory/atomic.py: no addition is lost, whatever else is added at the same time."""
 
 import itertools
 import logging

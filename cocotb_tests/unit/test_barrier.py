@@ -77,7 +77,7 @@ class Tenants:
             assert bool(self._port(c, "met").value) == (held and not missing)
 
     def compare_ended(self, expected):
-        """Whose instruction ended its round in the cycle before this edge."""
+        """Controllers whose instruction ended its round in the cycle before this edge."""
         for c in range(CONTROLLERS):
             assert bool(self._port(c, "ended").value) == (c in expected), c
         self.outcomes["ended no round"] += sum(

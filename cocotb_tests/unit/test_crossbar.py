@@ -1,5 +1,5 @@
 """hw/switch/crossbar.py, route.py, refuser.py: every packet reaches its destinations once, in
-order, whole; what reaches nobody is answered by the switch."""
+order, whole; the switch answers for those that cannot be reached."""
 
 import random
 
@@ -103,7 +103,7 @@ def test_crossbar(component, multicast, pause_out):
 
 
 def request(rng, port, number, multicast):
-    """Header of a request: to itself, to anybody, to endpoints that are absent, to nobody."""
+    """Header of a request: to itself, to any endpoint, to ones that are absent, to none."""
     return {
         "source": rng.randrange(MAX_ENDPOINTS),
         "tag": number << 4 | port,
@@ -138,7 +138,7 @@ async def check_delivery(dut):
     alive = {*range(PORTS)} - {dead}
     dut.alive.value = sum(1 << port for port in alive)
     await start_clock(dut)
-    # At reset nobody is dead.
+    # At reset no endpoint is dead.
     await RisingEdge(dut.clk)
     expected = {(i, o): [] for i in range(PORTS) for o in range(PORTS)}
     refused, others_sent = [[] for _ in range(PORTS)], [0] * PORTS

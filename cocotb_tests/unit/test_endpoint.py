@@ -137,7 +137,7 @@ async def check_against_model(dut):
     )
     ram.write(0, model.memory.tobytes())
     await open_windows(dut)
-    # Answers that nobody waits for, whatever they hold: neither engine nor memory minds.
+    # Answers that nothing waits for, whatever they hold: neither engine nor memory minds.
     for channel, kind in STRAY.items():
         for _ in range(REQUESTS):
             header = codec.noise(rng) | {"message_class": kind, "inc": 0}

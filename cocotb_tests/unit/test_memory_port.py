@@ -18,7 +18,7 @@ from hw.spec.packing import pack, unpack
 CONFIG = load("tiny")
 FLIT = CONFIG.fabric.flit_bytes
 SHARE = 2 * AXI_BOUNDARY_BYTES
-"""Of memory, for each writer; who reads, reads what nobody writes."""
+"""Bytes of memory for each writer; readers read a share that no writer writes."""
 
 BURSTS = 60
 MOST_BEATS = 40

@@ -1,4 +1,4 @@
-"""hw/fabric/merge.py: packets stay whole, each sender's keep their order, nobody starves."""
+"""hw/fabric/merge.py: packets stay whole, each sender's keep their order, no sender starves."""
 
 import random
 

@@ -72,8 +72,8 @@ def test_port(seed):
 
 @cocotb.test()
 async def check_port(dut):
-    """Reads go to the address their context was opened with; arrivals and answers that nobody
-    waits for are told one by one, whatever the rest of their packets holds."""
+    """Reads go to the address their context was opened with; arrivals, and answers that nothing
+    waits for, are told one by one, whatever the rest of their packets holds."""
     rng, codec = random.Random(cocotb.RANDOM_SEED), FlitCodec(CONFIG)
     dut.open.value = 0
     jobs = Source(dut, "job", "10%", rng)

@@ -180,7 +180,7 @@ async def pass_instruction(bus, rng, layout, submitted):
 
 
 async def check_rounds(dut, bus, rng, barriers):
-    """Shown is what the barriers say; one where nobody waits begins anew when it is told to."""
+    """ROUND shows what a barrier says; one where no instruction waits begins anew when told to."""
     s, waits = rng.randrange(barriers), rng.randrange(2)
     current, over, number = rng.getrandbits(11), rng.getrandbits(4), rng.getrandbits(11)
     getattr(dut, f"barrier__current__{s}").value = current
@@ -205,7 +205,7 @@ def random_record(rng):
 
 
 async def pass_record(bus, rng, records):
-    """Of every controller by itself, and of nobody else."""
+    """A record of one controller shows there, and at no other controller."""
     c, word = rng.randrange(len(records)), random_record(rng)
     records[c].queue.append(word)
     while await bus.read("COMPLETIONS") == 0:

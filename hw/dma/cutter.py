@@ -26,15 +26,15 @@ class Cutter(wiring.Component):
     word_done : pulse, it is visible or was given up
     clock : in, what a timestamp writes
     windows : in, memory windows: the engine keeps to them in its own memory too
-    tenant : in, whose commands these are
+    tenant : in, of the commands
     stop : in, a level: leave the rest of the command, at most one more segment and its second
         destination are handed out; ``busy`` : out
 
     A segment never crosses a multiple of the largest payload in its source, so reading it is
     one packet, or one AXI4 burst; the last segments come first where a copy moves up over
     itself. One cycle per segment and one per destination. A read and its job leave together, so
-    who is ready for one must stay so until it comes; a second destination is a second job, a
-    swap reads both sides and writes both.
+    a consumer that is ready for one must stay so until it comes. A second destination is a second
+    job; a swap reads both sides and writes both.
     """
 
     def __init__(self, config: Config, *, identity: ValueLike):

@@ -127,8 +127,8 @@ class Engine(wiring.Component):
         idle = ~cutter.busy & landing.empty & (jobs.level == 0) & realign.empty & writer.empty
         idle &= ~between
         if config.fabric.registered:
-            # Told a cycle late. The sequencer looks some cycles after it gave the cutter
-            # something; for everybody else the two together must have been idle.
+            # Both are told a cycle late. The sequencer looks some cycles after it gave the cutter
+            # something; for every other part the two together must have been idle.
             was_quiet = Signal()
             m.d.sync += [drained.eq(idle), was_quiet.eq(idle & ~sequencer.busy)]
             m.d.comb += quiet.eq(was_quiet & ~sequencer.busy)

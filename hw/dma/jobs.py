@@ -55,7 +55,7 @@ def write_job_layout(config: Config) -> data.StructLayout:
 
     ``offset``: where in its first row the segment begins. ``whole``: wait until all of it is
     there; ``paired``: and all of the segment after it, whose job ``follows``: a swap writes
-    both or neither. ``release``: nobody else needs the segment. ``status``: not to be written
+    both or neither. ``release``: no other job needs the segment. ``status``: not to be written
     after all.
     """
     return data.StructLayout(

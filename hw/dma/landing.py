@@ -33,7 +33,7 @@ class Landing(wiring.Component):
     row, read_row, read_data : one row of the buffer, valid the cycle after ``read_row``
     arrived : out, rows there, per segment; ``complete``, ``failed`` : out, a bit per segment
     release, released : in, a segment is free again
-    tenant : in, whose requests these are
+    tenant : in, of the requests
     generation : in, part of the tags; ``abort`` : pulse, give up what the fabric owes
     waiting : out, the fabric owes something; ``moved`` : pulse, something came
     asked : pulse, a request left
@@ -41,7 +41,7 @@ class Landing(wiring.Component):
     failure : out, a segment failed
 
     A row per cycle; own memory goes first, for its data must be taken at once. Answers that
-    nobody waits for are dropped. Data are there 1 cycle after they came.
+    no segment waits for are dropped. Data are there 1 cycle after they came.
     """
 
     def __init__(self, config: Config, *, identity: ValueLike, engine: int):

@@ -29,8 +29,8 @@ class LocalReads(wiring.Component):
         for; data with their segment
     burst, beat : the memory port
 
-    Round robin; up to 16 bursts are under way. AXI4 answers in order, so a queue tells whose
-    data come next. No cycle is added either way.
+    Round robin; up to 16 bursts are under way. AXI4 answers in order, so a queue tells which
+    burst's data come next. No cycle is added either way.
     """
 
     def __init__(self, config: Config):

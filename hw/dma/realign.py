@@ -32,7 +32,7 @@ class Realign(wiring.Component):
     failure : out, a job was not written for its ``status``
     arrived, complete, failed : in, the segments; ``row``, ``read_row`` : out, ``read_data`` :
         in, their rows
-    release, released : out, nobody needs the segment any more
+    release, released : out, no job needs the segment any more
     empty : out, nothing under way
 
     A row per cycle, without a gap between jobs where source and destination lie alike; a job

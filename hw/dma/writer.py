@@ -29,7 +29,7 @@ class Writer(wiring.Component):
     burst, beat, written, write_error : own memory
     addition, added, addition_error : the endpoint's unit for atomic additions
     o, response : flit streams, writes to other memories and their answers
-    tenant : in, whose requests these are
+    tenant : in, of the requests
     generation : in, part of the tags; ``abort`` : pulse, give up what the fabric owes
     halt : in, an earlier command failed: signals are not given
     waiting : out, the fabric owes an answer; ``moved`` : pulse, one came

@@ -40,7 +40,7 @@ PACKET_LAYOUT = data.StructLayout(
 class ReadServer(wiring.Component):
     """Cut read requests into response packets, fetch them over AXI4, send them.
 
-    Parameters: ``queue_set``, whose requests these are; ``identity``, id of the endpoint.
+    Parameters: ``queue_set`` of the requests; ``identity``, id of the endpoint.
 
     Ports
     -----
@@ -249,7 +249,7 @@ class ReadServer(wiring.Component):
         sending = Signal(range(config.rows_per_packet + 1))
         error = Signal()
         head = headers.o.payload
-        # Bytes nobody asked for: the first of the first flit, the last of the last.
+        # Bytes that were not asked for: the first of the first flit, the last of the last.
         skipped, surplus = Signal(shift), Signal(shift)
         asked = Signal(config.flit_bits)
         m.d.comb += asked.eq(

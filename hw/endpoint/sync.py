@@ -105,8 +105,8 @@ class Sync(wiring.Component):
 
     def _send(self, m, unsent):
         """Arrivals in turn, one at a time: a wait that is begun and cancelled again and again keeps
-        back no other. Returns, per barrier, whose arrival is taken up in this cycle, and the waits
-        whose arrival has left."""
+        back no other. Returns a bit per barrier whose arrival is taken up in this cycle, and one
+        per barrier whose arrival has left."""
         rounds = Array(self.rounds)
         waits, later, sending = (Signal.like(unsent) for _ in range(3))
         sent_id, sent_round = Signal.like(self.sync_id), Signal(ROUND_BITS)
@@ -158,7 +158,8 @@ class Sync(wiring.Component):
         return sending, leaves
 
     def _poll(self, m, polled, leaves):
-        """Read flags in turn. Returns, per barrier, whose flag is seen in this cycle, and it."""
+        """Read flags in turn. Returns a bit per barrier whose flag is seen in this cycle, and the
+        flag."""
         flit_bytes = self._config.fabric.flit_bytes
         rounds = Array(self.rounds)
         latest, following = Signal.like(self.sync_id), Signal.like(self.sync_id)

@@ -29,7 +29,7 @@ class Traffic(wiring.Component):
     begins, failed : pulses, counts start over; a response was not OK
 
     Every 32-bit word of payload flit *n* is ``identity << 24 | n``, so that the receiver's
-    memory tells who wrote last. One flit per cycle.
+    memory tells which endpoint wrote last. One flit per cycle.
     """
 
     def __init__(self, config: Config, *, identity: ValueLike):

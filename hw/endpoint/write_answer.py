@@ -35,7 +35,7 @@ ANSWER_LAYOUT = data.StructLayout(
 class WriteAnswer(wiring.Component):
     """Match bursts that have become visible with the requests they belong to.
 
-    Parameters: ``queue_set``, whose requests these are; ``identity``, id of the endpoint.
+    Parameters: ``queue_set`` of the requests; ``identity``, id of the endpoint.
 
     Ports
     -----

@@ -33,7 +33,7 @@ from hw.stream.queue import Buffer
 class WriteServer(wiring.Component):
     """Store the payload of write requests over AXI4 and answer when it is visible.
 
-    Parameters: ``queue_set``, whose requests these are; ``identity``, id of the endpoint.
+    Parameters: ``queue_set`` of the requests; ``identity``, id of the endpoint.
 
     Ports
     -----

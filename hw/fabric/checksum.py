@@ -91,8 +91,8 @@ class Correction(wiring.Component):
     Ports: ``data``, ``check`` in, as received; ``corrected`` out, the data with the bit flipped
     back; ``flipped`` out, a bit was flipped, which may be a check bit. In the same cycle.
 
-    Two flipped bits are taken for a third one, or for none of them: whoever cares needs a checksum
-    over ``corrected``.
+    Two flipped bits are taken for a third one, or for none of them: only a checksum over
+    ``corrected`` can tell.
     """
 
     def __init__(self, *, width: int):

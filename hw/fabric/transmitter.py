@@ -33,7 +33,7 @@ class Transmitter(wiring.Component):
     credited : out, one bit per channel of ``channels``: any are held
     chosen : out, one-hot, the channel of ``channels`` whose flit leaves next; zero if none waits
     given_up : out, the far end took no flit of some channel for ``link.patience_cycles``: from
-        now until reset what is sent there is dropped, so that it blocks nobody else
+        now until reset what is sent there is dropped, so that it blocks nothing else
 
     Per cycle one flit leaves whose channel holds a credit. The link alternates between the
     two queue sets while both have something to send (paper, 3.2: round robin on TX), and
@@ -83,7 +83,7 @@ class Transmitter(wiring.Component):
                 self.credits[channel.value].eq(credits),
             ]
 
-        # With a register between choice and departure: who leaves does not ask again.
+        # With a register between choice and departure, a channel whose flit leaves does not ask.
         registered = self._config.fabric.registered
         choice, chosen = Signal(count), self.chosen
         asking = Signal(count)

@@ -1,4 +1,4 @@
-"""Counts answers that will come for nobody."""
+"""Counts answers still to come to requests that were given up."""
 
 from amaranth import Mux, Signal
 

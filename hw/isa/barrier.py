@@ -1,4 +1,4 @@
-"""Barriers: who has arrived where, for which round."""
+"""Barriers: which endpoints have arrived, and for which round."""
 
 from amaranth import Array, Cat, Module, Mux, Signal
 from amaranth.lib import stream, wiring
@@ -62,8 +62,8 @@ class BarrierUser(wiring.Signature):
     holds a round. ``claim`` (pulse): it is to wait for that round; in the next cycle ``held``
     tells whether it may. ``end`` (pulse): its instruction passes, has failed, or was refused
     without a claim; ``ended``: the round is over by this ``end``, because it was held, or was open
-    and nobody else's. ``met``: held, and every participant has arrived; ``missing``: those that
-    have not.
+    and no other instruction's. ``met``: held, and every participant has arrived; ``missing``:
+    those that have not.
     """
 
     def __init__(self, config: Config):
@@ -113,7 +113,7 @@ class BarrierState(wiring.Signature):
 
 
 class Barrier(wiring.Component):
-    """Barrier manager: per barrier the rounds that are open, and who has arrived for each.
+    """Barrier manager: per barrier the rounds that are open, and the arrivals for each.
 
     Ports
     -----
@@ -127,7 +127,7 @@ class Barrier(wiring.Component):
     leaves the window at one end, one a cycle, and the next opens at the other end. ``met``
     follows an arrival by one cycle.
 
-    The published design counts arrivals; one bit per endpoint tells who is missing and cannot
+    The published design counts arrivals; one bit per endpoint tells which is missing and cannot
     be fooled by an endpoint that arrives twice. Golden twin: ``models/isa/barrier.py``.
     """
 
@@ -173,8 +173,8 @@ class Barrier(wiring.Component):
         return m
 
     def _rounds_end(self, m, present, over, ending):
-        """Claims and ends of the controllers. Returns, per controller, who had arrived for the
-        round that it ends without being named."""
+        """Claims and ends of the controllers. Returns, per controller, the endpoints that had
+        arrived for the round that it ends, but are not among its participants."""
         ports, current = self._config.system.endpoints, Array(self.state.current)
         users = list(self.user)
         left_over = []

@@ -43,7 +43,7 @@ class WaveController(wiring.Component):
     outstanding : in per context, write responses are to come
     answered, answered_context : in, one came
     abandon : out per context, see :class:`hw.isa.write_tracker.WriteTracker`
-    reads_waiting, writes_waiting : in per endpoint, who is to answer, for the watchdog
+    reads_waiting, writes_waiting : in per endpoint, it has yet to answer, for the watchdog
     progress : in, something arrived
     completion : stream out, one record per instruction that does not ask for none, in order
 

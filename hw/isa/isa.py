@@ -282,7 +282,7 @@ class Isa(wiring.Component):
             registers.misrouted.eq(self.misrouted),
             registers.given_up.eq(self.given_up),
         ]
-        # Whom nobody waits for may be told a cycle late.
+        # An answer that nothing waits for may be reported a cycle late.
         strays = [Signal(FaultReport, name=f"stray_{c}") for c in range(len(controllers))]
         for controller, stray in zip(controllers, strays, strict=True):
             m.d["sync" if config.fabric.registered else "comb"] += controller.stray.eq(stray)

@@ -26,8 +26,8 @@ class Reduce(wiring.Component):
 
     A free-running pipeline without back-pressure: the result of a cycle's inputs follows
     ``LATENCY`` cycles later, one slice per cycle; that of an AVG
-    :func:`hw.spec.timing.average_lead` cycles after that, when there must be no other. Who starts
-    a row must have room for it.
+    :func:`hw.spec.timing.average_lead` cycles after that, when there must be no other. The
+    component that starts a row must have room for it.
     """
 
     LATENCY = REDUCE_CYCLES

@@ -35,7 +35,7 @@ class Reduction(wiring.Component):
 
     One slice per cycle. A row arrives ``WaveTable.READ_LATENCY + Reduce.LATENCY`` cycles after
     the start of its last slice, an average ``average_lead`` and a quantized one
-    :func:`lead_cycles` later; who starts rows sees
+    :func:`lead_cycles` later; the component that starts rows sees
     to it that their slices follow each other without a pause and that no two results meet.
     """
 

@@ -20,7 +20,7 @@ class Scheduler(wiring.Component):
     wave : stream in per controller, oldest wave; taken when its last row has started
     timed_out : in per controller, give its wave up
     streaming : in, start a row as soon as every table has it; otherwise whole waves
-    wave_now : out, while ``busy``: the wave being reduced; ``controller_now``: whose
+    wave_now : out, while ``busy``: the wave being reduced; ``controller_now``: its controller
     index : out, the next slice of the wave; ``slices_left`` : out, how many of its block follow
     row : out, the row it is part of
     asked : out, the last row of that block, which decides whether it can start
@@ -202,8 +202,8 @@ class Scheduler(wiring.Component):
                         with m.If(last == 0):
                             end()
                 with m.Elif(known & ~(ready & room) & (turn.requests & ~chosen).any()):
-                    # Another controller's wave may be ready: do not wait for this one. But who
-                    # only must not overtake keeps its turn, or quantized waves would take all.
+                    # Another controller's wave may be ready: do not wait for this one. But one
+                    # that only must not overtake keeps its turn, or quantized waves take all.
                     m.next = "select"
             with m.State("rows"), m.If(goes_on | (available & room & known)):
                 m.d.comb += self.start.eq(1)

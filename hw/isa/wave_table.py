@@ -31,7 +31,7 @@ class WaveTable(wiring.Component):
     failure : out, status of the entry
     row, data : in, out: the row of ``entry`` asked for two cycles earlier
     scale_row, scale_data : in, out: the same for a row of its scales
-    stray, stray_status, stray_entry : an answer that nobody waits for
+    stray, stray_status, stray_entry : an answer that no entry waits for
     late : pulse, an answer to an abandoned request was dropped
     waiting : out per controller, one of its entries still expects packets
     accepted : pulse, a packet was accepted for entry ``arriving_entry``
@@ -100,7 +100,7 @@ class WaveTable(wiring.Component):
         scales_remaining = table(range(scale_packets + 1), "scales_remaining")
         scale_length = table(LENGTH_BITS, "scale_length")
         failure = table(Status, "failure")
-        # Answers that will come for nobody: counted, and since the last cycle.
+        # Answers still to come to requests given up: those counted, and those of the last cycle.
         given_up = Signal(range(packets + scale_packets + 1))
         abandoned = count_abandoned(m, "abandoned", more=given_up, less=self.late)
 

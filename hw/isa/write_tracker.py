@@ -64,7 +64,7 @@ class WriteTracker(wiring.Component):
             Signal(tag_layout["generation"].width, name=f"generation_{c}") for c in range(contexts)
         )
         counts = Array(Signal(COUNT_BITS, name=f"count_{c}") for c in range(contexts))
-        # Answers that will come for nobody: counted, and since the last cycle.
+        # Answers still to come to requests given up: those counted, and those of the last cycle.
         given_up, drop_late = Signal(COUNT_BITS), Signal()
         abandoned = count_abandoned(m, "abandoned", more=given_up, less=drop_late)
 

@@ -16,7 +16,7 @@ ADDITION_LAYOUT = data.StructLayout({"address": ADDRESS_BITS, "operand": WORD_BI
 
 
 class Atomic(wiring.Component):
-    """Read a word over AXI4, add to it, write it back, before anybody else's addition.
+    """Read a word over AXI4, add to it, write it back, before any other addition.
 
     Parameters: ``requesters``, how many share it.
 

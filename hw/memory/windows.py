@@ -23,7 +23,7 @@ def window_layout(config: Config) -> data.StructLayout:
 
 
 REQUESTER_LAYOUT = data.StructLayout({"inc": 1, "source": NODE_BITS, "tenant": TENANT_BITS})
-"""Who asks; the accelerator (``inc``) is told apart by its tenants alone."""
+"""The requester; for the accelerator (``inc``), only the tenant counts."""
 
 
 def requester_of(header) -> Value:

@@ -43,10 +43,10 @@ class SourceSynchronousPhy(wiring.Component):
     status : out, see :class:`LinkStatus`
     eye : out, per lane, see ``Training``
 
-    Whoever is not trained sends training frames, and says with their marker when it is; when
-    both are, flits flow. So the ends may start in any order, and either notices when the other
-    starts over: what was under way is lost then, ``drops`` counts it, and whoever waits for an
-    answer ends with a timeout. Frames that fail their checksum are dropped and counted in
+    An end that is not trained sends training frames, whose marker says when it is; when both
+    ends are, flits flow. So the ends may start in any order, and either notices when the other
+    starts over: what was under way is lost then, ``drops`` counts it, and a request that waits
+    for an answer ends with a timeout. Frames that fail their checksum are dropped and counted in
     ``errors``. The far clock may differ from ours by any amount up to 1 / ``symbols``: a flit
     crosses into ``sync`` through a FIFO that is read faster than frames arrive. Latency a frame
     to serialize, one to wait for its beginning at most, and about 8 cycles.

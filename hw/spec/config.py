@@ -105,7 +105,7 @@ class LinkConfig:
     )
     patience_cycles: int = parameter(
         "a far end that takes nothing for so long is declared dead until reset: what is sent there "
-        "is dropped and blocks nobody",
+        "is dropped and blocks nothing else",
         16384,
         low=256,
         high=1 << 24,

@@ -138,8 +138,8 @@ TRAFFIC_ENGINE = 1 << (TAG_ENGINE_BITS - 1)
 
 
 class RequestTag(data.Struct):
-    """Tag of an endpoint's own requests: whose, of which generation, and which one: the
-    segment of a read, the command of a write."""
+    """Tag of an endpoint's own requests: the engine, its generation, and the item: the segment of
+    a read, the command of a write."""
 
     item: 8
     generation: TAG_BITS - 8 - TAG_ENGINE_BITS
@@ -177,7 +177,7 @@ ENGINE = register_map(
     moment("LAST_WRITE_AT", 0x34, "cycle the latest write was acknowledged"),
     moment("SIGNALLED_AT", 0x38, "cycle the latest signal was visible"),
     _index("FAILED", 0x3C, "number of the command that failed, the first since reset is 0"),
-    Register("TENANT", 0x80, "rw", "whose requests these are, for the windows of memories"),
+    Register("TENANT", 0x80, "rw", "tenant of the engine's requests, for the windows of memories"),
     Register("INLINE", 0x40, "w", "a whole command; the last word starts it, as DOORBELL", 16),
     counter("BUSY_CYCLES", 0x88, "cycles data left for a memory, since reset"),
 )

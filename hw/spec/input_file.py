@@ -6,7 +6,7 @@ import stat
 from pathlib import Path
 
 LARGEST_TEXT = 1 << 24
-"""Bytes of a description or a table: far beyond any that somebody writes."""
+"""Bytes of a description or a table: far beyond any that a user writes."""
 
 
 def check_input(path: Path, largest: int) -> None:

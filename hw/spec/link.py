@@ -80,7 +80,7 @@ class LinkParameters:
     corrects: bool = True
     """One flipped bit of a word is put right."""
     repeat_cycles: int = REPEAT_CYCLES
-    """An idle end says where it stands so often, in case nobody heard."""
+    """Cycles after which an idle end says again what it has received, in case a word was lost."""
     silence_cycles: int = SILENCE_CYCLES
     """Without a good word for so long the link counts as down."""
 

@@ -87,7 +87,7 @@ HEADER_DOC = {
     "arrival: its round",
     "length": "bytes asked for or carried; of a flag: its round",
     "address": "request: byte address; read response: offset of its first byte in the request",
-    "tenant": "whose request it is: number of the wave controller, or what the engine is told",
+    "tenant": "tenant of the request: number of the wave controller, or what the engine is told",
     "reserved": "zero",
 }
 
@@ -139,7 +139,7 @@ TO_SWITCH = (
 FROM_ACCELERATOR = (Channel.ISA_READ_REQUEST, Channel.ISA_WRITE_REQUEST)
 
 TO_ENDPOINT = (*CORE_CHANNELS, *FROM_ACCELERATOR)
-"""Channels from the switch to an endpoint; nobody answers the accelerator's own answers."""
+"""Channels from the switch to an endpoint; the accelerator sends requests, and no responses."""
 
 _CARRY_DATA = {
     Channel.CORE_WRITE_REQUEST,

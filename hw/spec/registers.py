@@ -250,7 +250,8 @@ ENDPOINT = register_map(
 
 WINDOW_WORDS = 4
 WINDOW_REFUSED_SHIFT = 16
-"""Of both masks of whom a window refuses, in its second and fourth word."""
+"""Lowest bit of the two masks of what a window refuses: endpoints in its second word, tenants in
+its fourth."""
 WINDOW_READ = 1 << 30
 WINDOW_WRITE = 1 << 31
 

@@ -48,7 +48,7 @@ STATUS_DOC = {
     Status.TIMEOUT: "an endpoint made no progress in time",
     Status.BARRIER_TIMEOUT: "an endpoint did not arrive in time",
     Status.DUPLICATE_RESPONSE: "an endpoint answered the same request twice",
-    Status.UNKNOWN_TAG: "an endpoint answered a request that nobody made",
+    Status.UNKNOWN_TAG: "an endpoint answered a request that was never made",
     Status.BAD_OPERATION: "the endpoint does not know the operation",
     Status.MISSING_SCALES: "a quantized instruction without its scales, or scales without one",
     Status.OVERLAP: "source and destination overlap where only a linear copy may",

@@ -27,7 +27,7 @@ class RoundRobin(wiring.Component):
     grant : out, one-hot among the requests, zero if there are none; same cycle
     advance : in, the grant was used: its holder becomes the last in turn
 
-    Nobody waits for more than ``count`` - 1 advances.
+    No requester waits for more than ``count`` - 1 advances.
     """
 
     def __init__(self, count: int):

@@ -25,10 +25,10 @@ class SharedQueues(wiring.Component):
     o : stream out per queue, each from a register
     level : out per queue, items held, that in the register included
 
-    An item that comes to a full queue is lost: whoever sends must know of room. It is valid at
-    ``o`` five cycles after it came, if no other queue is served before. An item per cycle in,
-    one out of all queues together, of one queue every fifth cycle; round robin. Who wants a turn
-    is registered, and whose it is: the choice is a cycle of its own.
+    An item that comes to a full queue is lost: the sender must know that there is room. An item is
+    valid at ``o`` five cycles after it came, if no other queue is served before. An item per cycle
+    in, one out of all queues together, of one queue every fifth cycle; round robin. The requests
+    for a turn are registered, and so is the grant: the choice is a cycle of its own.
     """
 
     def __init__(self, shape, *, depths: list[int]):

@@ -37,9 +37,9 @@ class Crossbar(wiring.Component):
 
     A packet holds its outputs from first to last flit; outputs are granted round robin. A
     multicast packet goes at once to those of its outputs that are free, and again to the
-    others (see :class:`hw.switch.replay.Replay`): nobody waits holding an output, which
-    rules out deadlock, and the round robin rules out starvation. While another multicast
-    packet passes, the next one waits up to ``PATIENCE`` cycles for it: passes that begin
+    others (see :class:`hw.switch.replay.Replay`): no input that holds an output waits for
+    another, which rules out deadlock, and the round robin rules out starvation. While another
+    multicast packet passes, the next one waits up to ``PATIENCE`` cycles for it: passes that begin
     together take each other's outputs in turn, and none of them idles. One flit per cycle and
     port, no gap between packets; latency 1 cycle. Message classes use separate crossbars, so
     none blocks another.
@@ -96,7 +96,7 @@ class Crossbar(wiring.Component):
         for i in range(ports):
             source, targets = self._input(m, i, granted[i], spreads[i])
             sources.append(source)
-            # Whoever holds an output asks for no other: with registers a grant shows a cycle late.
+            # An input holding an output asks for no other: registered, a grant shows a cycle late.
             waits = together | ~spreads[i]
             if registered:
                 waits &= ~granted[i].any()

@@ -36,9 +36,9 @@ class Route(wiring.Component):
 
     A packet goes to those of its destinations that are present and alive. For each of the others
     a request that wants an answer (a read, or a write with acknowledge) is refused, before its
-    header moves on: while nobody takes the refusal, this input waits, and nothing else does.
-    A request that names nobody, or by a mask where there is no multicast, is refused once. Only
-    write requests have multicast. ``source`` of every header becomes ``port``, so that nobody
+    header moves on: until the refusal is taken, this input waits, and nothing else does. A
+    request that names no endpoint, or has a mask where there is no multicast, is refused once. Only
+    write requests have multicast. ``source`` of every header becomes ``port``, so that no endpoint
     passes for another. What is alive is looked at once per header.
 
     One flit per cycle without latency; with ``fabric.registered`` a flit takes two cycles. A
@@ -92,7 +92,7 @@ class Route(wiring.Component):
         return m
 
     def _reach(self, m, header):
-        """Outputs of the packet, and as a mask who of its destinations cannot be reached."""
+        """Outputs of the packet, and a mask of its destinations that cannot be reached."""
         ports = self._config.system.endpoints
         alive = Signal(ports, init=-1)
         with m.If(~self.i.valid | self.i.ready):

@@ -93,7 +93,7 @@ class Switch(wiring.Component):
         return m
 
     def _refuse(self, m, crossbars):
-        """Requests that reach nobody are answered by the switch, in the class of their answers."""
+        """The switch answers for destinations that cannot be reached, in the response's class."""
         classes = {message_class(channel): crossbar for channel, crossbar in crossbars.items()}
         for request, response in ANSWER_CLASS.items():
             for i, refusal in enumerate(classes[request].refusal):

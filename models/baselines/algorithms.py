@@ -35,7 +35,7 @@ def ring(fabric: Fabric, given: Parameters, size: int) -> float:
 
 
 def oneshot(fabric: Fabric, given: Parameters, size: int) -> float:
-    """Everybody writes all of its data to everybody, a flag behind it, and adds N messages."""
+    """Each accelerator writes all of its data to every other, then a flag, and adds N messages."""
     others = fabric.accelerators - 1
     adding = given.adding(others * size)
     data = others * size / fabric.rate()
@@ -43,7 +43,7 @@ def oneshot(fabric: Fabric, given: Parameters, size: int) -> float:
 
 
 def twoshot(fabric: Fabric, given: Parameters, size: int) -> float:
-    """Reduce-scatter and all-gather, each by direct writes of S / N to everybody."""
+    """Reduce-scatter and all-gather, each by direct writes of S / N to every other accelerator."""
     n = fabric.accelerators
     chunk = size / n
     data = (n - 1) * chunk / fabric.rate()

@@ -11,7 +11,7 @@ SCIN_SOFTWARE_US = 0.164
 """41 cycles of fpga4 (250 MHz), by :mod:`scin.collectives.software_cost`."""
 
 FENCES = ("none", "switch", "endpoint")
-"""Who acknowledges the data before a flag may follow it."""
+"""What acknowledges the data before a flag may follow it."""
 
 HIGHEST = 10**12
 """Of every number, in its unit."""
@@ -19,7 +19,7 @@ HIGHEST = 10**12
 
 SWITCH = ("scin", "scin-inq")
 FLAGGED = ("ring", "direct", "oneshot", "twoshot", "tree")
-"""Whose steps end in a flag, and whose cores add."""
+"""Algorithms whose steps end in a flag, and which add on the accelerators' cores."""
 
 CORES = (*FLAGGED, "nvls")
 ENGINES = ("dma-ring",)
@@ -36,7 +36,7 @@ def parameter(
 @dataclass(frozen=True)
 class Parameters:
     fence: str = parameter(
-        "who acknowledges a step's data before its flag is sent: nobody (the flag follows on the "
+        "what acknowledges a step's data before its flag is sent: nothing (the flag follows on the "
         "same ordered path), the switch, or the far endpoint",
         "switch",
         unit="none, switch, endpoint",

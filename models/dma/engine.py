@@ -33,7 +33,7 @@ COMPARISONS: dict[Compare, Callable[[int, int], bool]] = {
 
 
 class Deadlock(RuntimeError):  # noqa: N818
-    """A poll without timeout waits for something that nobody will write."""
+    """A poll without timeout waits for something that is never written."""
 
 
 @dataclass

@@ -90,8 +90,8 @@ def _last_writes(platform: Platform, work: Shape, variant: str, begun: list[floa
             rate = platform.broadcast_rate
         return [time + fixed + work.commands * wire / rate for time in begun]
     if variant == "mcast":
-        # Sent once, but everybody receives from all others; and where all begin at a time, some
-        # wait for the first packets of the others.
+        # A chunk is sent once, but every endpoint receives from all others; and where all begin at
+        # a time, some wait for the first packets of the others.
         return [begun[0] + fixed + work.arriving * wire + first]
     rate = platform.swap_rate if work.swaps else 1.0
     loads, left = [], work.arriving

@@ -15,7 +15,7 @@ from hw.spec.status import Status
 
 
 class Requester(NamedTuple):
-    """Who asks for memory: an endpoint, or the accelerator if ``source`` is None, for a tenant."""
+    """What asks for memory: an endpoint, or the accelerator if ``source`` is None, for a tenant."""
 
     source: int | None = None
     tenant: int = 0

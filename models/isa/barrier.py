@@ -1,4 +1,4 @@
-"""Golden barrier: rounds, who has arrived for each, and what becomes of every arrival."""
+"""Golden barrier: rounds, the arrivals for each, and what becomes of every arrival."""
 
 from __future__ import annotations
 

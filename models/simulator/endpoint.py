@@ -43,7 +43,7 @@ ENDPOINT = np.dtype(
         ("completed", np.int64, (2,)),
         ("answers", np.int64, (2,)),
         ("written", np.int64, (2,)),
-        ("holder", np.int64),  # whose beats the memory takes, or NOTHING
+        ("holder", np.int64),  # server whose beats the memory takes, or NOTHING
         ("last_writer", np.int64),
         ("visible", np.int64),  # time of the latest completion flag
         ("flags", np.int64),

@@ -1,4 +1,4 @@
-"""One end of a link: credits, and who sends next; compiled. Twin of
+"""One end of a link: credits, and which channel sends next; compiled. Twin of
 ``hw/fabric/transmitter.py`` and ``receiver.py``."""
 
 from __future__ import annotations

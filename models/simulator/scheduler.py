@@ -28,7 +28,7 @@ SCHEDULER = np.dtype(
         ("state", np.int64),
         ("chosen", np.int64),
         ("turn", np.int64),
-        ("job_turn", np.int64),  # who queued a job last: 0 the scheduler, 1 a controller
+        ("job_turn", np.int64),  # what queued a job last: 0 the scheduler, 1 a controller
         ("wave", np.int64),
         ("index", np.int64),  # of the next slice
         ("slot", np.int64),

@@ -40,7 +40,7 @@ def route(
     else:
         named = []
     targets = tuple(node for node in named if node in alive)
-    # A packet that names nobody is missing one destination: it must not vanish without an answer.
+    # A packet that names no endpoint misses one destination: it must not vanish unanswered.
     missing = max(1, len(named)) - len(targets)
     answered = message_class == MessageClass.READ_REQUEST or (multicast and header["acknowledge"])
     if not answered:

@@ -1,5 +1,5 @@
 // The block RAM of an ECP5, in the two shapes Yosys gives it here (FPGA-TN-02204): 18 bits wide
-// on either port, and 36 bits, written by port A and read by port B. Nobody writes by port B, and
+// on either port, and 36 bits, written by port A and read by port B. Nothing writes by port B, and
 // outputs have no second register. A read beside a write to the same place gets the old word.
 
 module DP16KD #(

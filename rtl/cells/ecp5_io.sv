@@ -23,7 +23,7 @@ module OBZ (
     input  wire T,
     output wire O
 );
-  // A pin that is not driven is not looked at by anybody in this model.
+  // Nothing in this model looks at a pin that is not driven.
   assign O = I & ~T;
 endmodule
 

@@ -66,7 +66,7 @@ class Plan:
 
 
 def allgather(config: Config, variant: str, size: int) -> Plan:
-    """Everybody's chunk to everybody, at the same address everywhere."""
+    """Each endpoint's chunk to every other one, at the same address everywhere."""
     endpoints = config.system.endpoints
     chunk = -(-size // endpoints)
     pieces = [(chunk * i, chunk) for i in range(endpoints)]
@@ -191,7 +191,7 @@ def launched_ahead(config: Config, plan: Plan) -> Plan:
 
 
 def _others(rank: int, endpoints: int) -> list[int]:
-    """From the next one on, so that nobody is everybody's first."""
+    """The other ranks, from the next one on, so that no rank comes first for all of them."""
     return [(rank + step) % endpoints for step in range(1, endpoints)]
 
 

@@ -39,7 +39,7 @@ class Layout:
 
 @dataclass(frozen=True)
 class Program:
-    """Instructions of one collective. The first waits for everybody, the last tells all."""
+    """Instructions of one collective. The first waits for every endpoint, the last tells all."""
 
     operation: str
     instructions: list[Instruction] = field(repr=False)

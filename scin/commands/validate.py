@@ -69,7 +69,7 @@ def validate(*, names: str, quick: bool, json_path: str | None, quiet: bool) -> 
 
 
 def compare(name: str, quick: bool, table: TextTable, quiet: bool) -> Iterator[Comparison]:
-    """Every case on a freshly reset system, so that none inherits whose turn it was."""
+    """Every case runs on a freshly reset system, so that none inherits an arbiter's turn."""
     spinner = Spinner(quiet=quiet)
     try:
         for case in cases(name, quick=quick):

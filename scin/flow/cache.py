@@ -29,7 +29,7 @@ def alone(target: Path) -> AbstractContextManager[object]:
         return nullcontext()
     make_folder(target.parent)
     lock = target.with_suffix(".lock")
-    # The lock would make it for its owner alone; the umask is to decide who may wait.
+    # FileLock would make the file for its owner alone; the umask is to decide who may wait.
     os.close(os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666))
     return FileLock(lock)
 

@@ -294,8 +294,8 @@ class Driver:
 def read_register(read: Callable[[int], int], register: Register, base: int, index: int = 0) -> int:
     """Of the page at ``base``; of a counter all 64 bits.
 
-    Its high word is read before and after the low one until both times are the same: nobody
-    needs a latch, which two readers would have to share.
+    Its high word is read before and after the low one until both times are the same: that
+    needs no latch, which two readers would have to share.
     """
     if register.kind is not Kind.COUNTER:
         return read(base + register.address(index))

@@ -11,7 +11,7 @@ from hw.spec.registers import ROUNDS_OVER_SHIFT
 
 ROUNDS = 1 << ROUND_BITS
 REMEMBERED = 64
-"""Rounds of a barrier of which a host knows who has arrived: enough to tell a late arrival."""
+"""Rounds of a barrier whose arrivals a host remembers: enough to tell a late arrival."""
 
 
 def ahead(number: int, current: int) -> int:
@@ -22,7 +22,7 @@ def ahead(number: int, current: int) -> int:
 
 @dataclass
 class Round:
-    """A round that an instruction was submitted for, or that somebody has arrived for."""
+    """A round that an instruction was submitted for, or that an endpoint has arrived for."""
 
     number: int
     participants: int

@@ -53,7 +53,7 @@ class Place:
 
     @property
     def replaceable(self) -> bool:
-        """Whether another file may take its place without anybody noticing."""
+        """Whether another file may take its place without a difference that shows."""
         if not os.access(self.path.parent, os.W_OK | os.X_OK):
             return False
         if self.info is None:

@@ -29,7 +29,7 @@ PARTS = 4
 QUARTERS = 4
 
 SUM, QUANTIZED, COPIES, WRITES = range(PARTS)
-"""Whose part is which; the first two are also wave controllers, and identifiers of their
+"""What each part is for; the first two are also wave controllers, and identifiers of their
 instructions."""
 
 
@@ -127,7 +127,7 @@ class SoakLoad:
             model.memory[:] = content
 
     def _instructions(self) -> dict[int, list[Instruction]]:
-        """Of each controller: a sum that waits for everybody, and a quantized one that does not."""
+        """Of each controller: a sum that waits for all endpoints, a quantized one that does not."""
         everyone = (1 << self._endpoints) - 1
 
         def over(length: int, base: int) -> Instruction:
@@ -166,8 +166,8 @@ class SoakLoad:
         ]
 
     def _wait_flags(self, status: Status) -> None:
-        """Nobody may clear a flag before its endpoint has seen it, which may be after the record:
-        its write crosses a link of its own."""
+        """A flag may not be cleared before its endpoint has seen it, which may be after the record
+        came: the flag crosses a link of its own."""
         for endpoint in range(self._endpoints):
             address = self.driver.endpoint_address(endpoint, "SYNC_STATE")
             limit = self.config.isa.timeout_cycles
@@ -179,7 +179,7 @@ class SoakLoad:
                     self.driver.cancel(endpoint, 0)
 
     def _start_writes(self) -> list[list[int]]:
-        """Ordinary packets of every endpoint, to one or to all; returns who gets them."""
+        """Ordinary packets of every endpoint, to one or several; returns their destinations."""
         payload = self.config.fabric.max_payload_bytes
         span = self._part // self._endpoints
         targets = []
