@@ -3,6 +3,7 @@
 from amaranth import ClockDomain, ClockSignal, Instance, Module, ResetSignal, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
+from amaranth.utils import ceil_log2
 
 from hw.csr.axi_lite import AxiLiteSignature
 from hw.csr.bus import ADDRESS_BITS
@@ -33,7 +34,7 @@ class SimulatedSystem(wiring.Component):
 
     def __init__(self, config: Config):
         self._config = config
-        page_bits = (pages(config.system.endpoints) - 1).bit_length()
+        page_bits = ceil_log2(pages(config.system.endpoints))
         engines = config.system.endpoints * config.dma.engines
         super().__init__(
             {

@@ -8,8 +8,8 @@ from amaranth.lib.wiring import In
 from cocotb_tests.support.formal import Claim
 from hw.fabric.packets import header_of
 from hw.isa.issue import Issue
-from hw.isa.jobs import index_bits
 from hw.isa.wave_table import WaveTable
+from hw.spec.bits import index_bits
 from hw.spec.config import load
 from hw.spec.instruction import Opcode, ReduceOp, read_tag_layout
 

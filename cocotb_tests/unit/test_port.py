@@ -11,8 +11,9 @@ from cocotb.triggers import RisingEdge
 
 from cocotb_tests.support.build import simulate
 from cocotb_tests.support.streams import PROFILES, FlitCodec, Sink, Source, start_clock, wait_until
-from hw.isa.jobs import index_bits, read_job_layout
+from hw.isa.jobs import read_job_layout
 from hw.isa.port import IsaPort
+from hw.spec.bits import index_bits
 from hw.spec.config import load
 from hw.spec.packet import ADDRESS_BITS, ROUND_BITS, Operation, flit_layout
 from hw.spec.packing import pack

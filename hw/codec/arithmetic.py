@@ -1,6 +1,7 @@
 """Small combinational arithmetic shared by the datapaths."""
 
 from amaranth import Cat, Const, Mux, Signal
+from amaranth.utils import ceil_log2
 
 from hw.stream.delay import delayed
 
@@ -47,7 +48,7 @@ def magnitude_of(value):
 def leading_zeros(m, value, name: str, *, register_at: int = 0):
     """Number of zeros above the highest one: counts of halves merged, all at once, or with a
     register where ``register_at`` parts are left, then a cycle later."""
-    width = 1 << (len(value) - 1).bit_length()
+    width = 1 << ceil_log2(len(value))
     # Padded below with ones, so that an all-zero value counts its own width.
     padding = width - len(value)
     rest = Cat(Const((1 << padding) - 1, padding), value)

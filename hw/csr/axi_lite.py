@@ -7,6 +7,7 @@ from amaranth.lib import enum, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.csr.bus import ADDRESS_BITS, CsrBus
+from hw.spec.bits import index_bits
 
 
 class AxiResponse(enum.IntEnum, shape=2):
@@ -50,7 +51,7 @@ class AxiLiteSignature(wiring.Signature):
 
 def page_bits(pages: int) -> int:
     """Of an address that reaches so many pages."""
-    return max(1, (pages - 1).bit_length())
+    return index_bits(pages)
 
 
 class AxiLiteBridge(wiring.Component):

@@ -10,11 +10,12 @@ from amaranth import Cat, Const, Module, Mux, Signal, Value
 from amaranth.hdl import Elaboratable, ValueLike
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
+from amaranth.utils import exact_log2
 
 from hw.spec.packet import ADDRESS_BITS as FABRIC_ADDRESS_BITS
 from hw.spec.registers import COUNTER_BITS, COUNTER_WORDS, PAGE_BYTES, Kind, Register
 
-ADDRESS_BITS = (PAGE_BYTES - 1).bit_length()
+ADDRESS_BITS = exact_log2(PAGE_BYTES)
 
 
 class CsrBus(wiring.Signature):

@@ -4,6 +4,7 @@ from amaranth import Const, Module, Mux, Signal
 from amaranth.hdl import ValueLike
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
+from amaranth.utils import exact_log2
 
 from hw.dma.jobs import JobKind, read_layout, segment_bits, write_job_layout
 from hw.dma.sequencer import STARTED_LAYOUT
@@ -199,7 +200,7 @@ class Cutter(wiring.Component):
         With ``fabric.registered`` the former takes two cycles, for the latter to begin with.
         """
         limit = self._config.fabric.max_payload_bytes
-        command, low = started.command, (limit - 1).bit_length()
+        command, low = started.command, exact_log2(limit)
         swaps = command.opcode == DmaOpcode.SWAP
         to_source, to_destination, room, now = (
             Signal(range(limit + 1), name=name)

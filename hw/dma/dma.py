@@ -4,6 +4,7 @@ from amaranth import Cat, DomainRenamer, Module, Mux, Signal
 from amaranth.hdl import ValueLike
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
+from amaranth.utils import exact_log2
 
 from hw.csr.bus import CsrBus
 from hw.dma.csr import EngineRegisters
@@ -75,7 +76,7 @@ class Dma(wiring.Component):
         connect_stream(m, reads.o, self.read_request)
         connect_stream(m, writes.o, self.write_request)
         engines = []
-        page_bits = (ENGINE_BYTES - 1).bit_length()
+        page_bits = exact_log2(ENGINE_BYTES)
         chosen = self.bus.address[page_bits:]
         answered = Signal.like(chosen)
         absent = Signal()

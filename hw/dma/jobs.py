@@ -1,6 +1,7 @@
 """What the parts of a DMA engine hand to each other."""
 
 from amaranth.lib import data, enum
+from amaranth.utils import ceil_log2, exact_log2
 
 from hw.memory.axi import BURST_LAYOUT
 from hw.spec.config import MAX_ENDPOINTS, Config
@@ -26,7 +27,7 @@ class JobKind(enum.IntEnum, shape=2):
 
 
 def segment_bits(config: Config) -> int:
-    return (config.dma.segments - 1).bit_length()
+    return ceil_log2(config.dma.segments)
 
 
 def read_layout(config: Config) -> data.StructLayout:
@@ -69,7 +70,7 @@ def write_job_layout(config: Config) -> data.StructLayout:
             "command": ITEM_BITS,
             "status": Status,
             "segment": segment_bits(config),
-            "offset": (config.fabric.flit_bytes - 1).bit_length(),
+            "offset": exact_log2(config.fabric.flit_bytes),
             "whole": 1,
             "paired": 1,
             "follows": 1,

@@ -4,6 +4,7 @@ from amaranth import Array, Cat, Const, Module, Mux, Signal
 from amaranth.hdl import ValueLike
 from amaranth.lib import memory, stream, wiring
 from amaranth.lib.wiring import In, Out
+from amaranth.utils import exact_log2
 
 from hw.dma.jobs import (
     FAILURE_LAYOUT,
@@ -168,7 +169,7 @@ class Landing(wiring.Component):
     def _ask(self, m):
         config = self._config
         wanted = self.i.payload
-        shift = (config.fabric.flit_bytes - 1).bit_length()
+        shift = exact_log2(config.fabric.flit_bytes)
         free, sound = Signal(), Signal()
         beats = Signal(9)
         m.d.comb += [

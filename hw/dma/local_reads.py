@@ -3,6 +3,7 @@
 from amaranth import Module, Signal
 from amaranth.lib import data, enum, stream, wiring
 from amaranth.lib.wiring import In, Out
+from amaranth.utils import exact_log2
 
 from hw.dma.jobs import segment_bits, segment_burst_layout
 from hw.memory.axi import BURST_LAYOUT, read_beat_layout
@@ -56,7 +57,7 @@ class LocalReads(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        shift = (self._config.fabric.flit_bytes - 1).bit_length()
+        shift = exact_log2(self._config.fabric.flit_bytes)
         owner_layout = data.StructLayout(
             {
                 "reader": Reader,

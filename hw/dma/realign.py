@@ -3,6 +3,7 @@
 from amaranth import Array, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
+from amaranth.utils import exact_log2
 
 from hw.dma.jobs import FAILURE_LAYOUT, JobKind, segment_bits, write_job_layout
 from hw.spec.config import Config
@@ -67,7 +68,7 @@ class Realign(wiring.Component):
         m = Module()
         config = self._config
         flit_bytes = config.fabric.flit_bytes
-        lane = (flit_bytes - 1).bit_length()
+        lane = exact_log2(flit_bytes)
         source = self._measure(m)
         job = source.payload.job
         m.submodules.packets = packets = Queue(write_job_layout(config), depth=4)
@@ -175,7 +176,7 @@ class Realign(wiring.Component):
         """Jobs, with the rows they take in the buffer and at their destination."""
         config = self._config
         flit_bytes = config.fabric.flit_bytes
-        lane = (flit_bytes - 1).bit_length()
+        lane = exact_log2(flit_bytes)
         layout = data.StructLayout(
             {
                 "job": write_job_layout(config),
@@ -205,7 +206,7 @@ class Realign(wiring.Component):
         fetched, rotated = Signal(stage_layout), Signal(stage_layout)
         current, previous = Signal(config.flit_bits), Signal(config.flit_bits)
         word = self.read_data
-        for bit in range((flit_bytes - 1).bit_length()):
+        for bit in range(exact_log2(flit_bytes)):
             word = Mux(fetched.shift[bit], word.rotate_left(8 << bit), word)
         with m.If(advance):
             m.d.sync += [fetched.eq(issued), rotated.eq(fetched)]

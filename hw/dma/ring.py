@@ -3,6 +3,7 @@
 from amaranth import Cat, Module, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
+from amaranth.utils import exact_log2
 
 from hw.memory.axi import BURST_LAYOUT, read_beat_layout
 from hw.spec.config import Config
@@ -84,7 +85,7 @@ class Ring(wiring.Component):
         with m.Elif(checked & overrun):
             m.d.comb += self.failure.eq(Status.RING_OVERRUN)
 
-        place = (asked & below_size)[: (MAX_RING_COMMANDS - 1).bit_length()]
+        place = (asked & below_size)[: exact_log2(MAX_RING_COMMANDS)]
         issued, wanted, offered = Signal(), Signal(), Signal()
         m.d.sync += offered.eq(self.burst.valid & ~self.burst.ready)
         m.d.comb += [

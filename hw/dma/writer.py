@@ -3,6 +3,7 @@
 from amaranth import Cat, Const, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
+from amaranth.utils import exact_log2
 
 from hw.dma.jobs import FAILURE_LAYOUT, ITEM_BITS, JobKind, write_job_layout
 from hw.dma.realign import row_layout
@@ -81,7 +82,7 @@ class Writer(wiring.Component):
         m = Module()
         config = self._config
         flit_bytes = config.fabric.flit_bytes
-        shift = (flit_bytes - 1).bit_length()
+        shift = exact_log2(flit_bytes)
         job = self.packet.payload
         is_data = job.kind == JobKind.DATA
         header_sent = Signal()

@@ -4,6 +4,7 @@ from amaranth import Cat, Const, Module, Mux, Signal
 from amaranth.hdl import ValueLike
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
+from amaranth.utils import exact_log2
 
 from hw.endpoint.shuffle import Shuffle
 from hw.fabric.packets import drive_header, header_of
@@ -87,7 +88,7 @@ class ReadServer(wiring.Component):
         """Requests into packets."""
         flit_bytes = self._config.fabric.flit_bytes
         limit = self._config.fabric.max_payload_bytes
-        shift = (flit_bytes - 1).bit_length()
+        shift = exact_log2(flit_bytes)
         header = header_of(self.i.payload)
         m.submodules.check = check = WindowCheck(self._config)
         packet = Signal(PACKET_LAYOUT)
@@ -170,7 +171,7 @@ class ReadServer(wiring.Component):
         """Packets into bursts, in the order their responses leave."""
         config = self._config
         flit_bytes = config.fabric.flit_bytes
-        shift = (flit_bytes - 1).bit_length()
+        shift = exact_log2(flit_bytes)
         depth = read_beats(config)
         m.submodules.beats = beats = Queue(read_beat_layout(config), depth=depth)
         m.submodules.headers = headers = Queue(PACKET_LAYOUT, depth=READ_HEADERS)

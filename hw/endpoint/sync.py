@@ -4,10 +4,11 @@ from amaranth import Array, Cat, Module, Mux, Signal
 from amaranth.hdl import ValueLike
 from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
+from amaranth.utils import exact_log2
 
 from hw.fabric.packets import drive_header
-from hw.isa.jobs import index_bits
 from hw.memory.axi import BURST_LAYOUT, read_beat_layout
+from hw.spec.bits import index_bits
 from hw.spec.config import Config
 from hw.spec.packet import (
     ADDRESS_BITS,
@@ -165,7 +166,7 @@ class Sync(wiring.Component):
         latest, following = Signal.like(self.sync_id), Signal.like(self.sync_id)
         address, countdown = Signal(ADDRESS_BITS), Signal(16)
         later, sees = Signal.like(polled), Signal.like(polled)
-        lane = address[3 : (flit_bytes - 1).bit_length()]
+        lane = address[3 : exact_log2(flit_bytes)]
         word = data.View(FlagWord, self.beat.payload.data.word_select(lane, 64))
         m.d.comb += [
             later.eq(polled & ~((2 << latest) - 1)),
@@ -231,5 +232,5 @@ def _index(one_hot):
     """Number of the bit that is set."""
     return Cat(
         Cat(bit for index, bit in enumerate(one_hot) if index >> place & 1).any()
-        for place in range(max(1, (len(one_hot) - 1).bit_length()))
+        for place in range(index_bits(len(one_hot)))
     )

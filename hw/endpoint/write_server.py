@@ -4,6 +4,7 @@ from amaranth import Cat, Const, Module, Mux, Signal
 from amaranth.hdl import ValueLike
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
+from amaranth.utils import exact_log2
 
 from hw.endpoint.write_answer import ANSWER_LAYOUT, WriteAnswer
 from hw.fabric.packets import header_of
@@ -131,7 +132,7 @@ class WriteServer(wiring.Component):
     def _store(self, m, to_answer, all_written, issued, flag_status):
         config = self._config
         flit_bytes = config.fabric.flit_bytes
-        shift = (flit_bytes - 1).bit_length()
+        shift = exact_log2(flit_bytes)
         m.submodules.check = check = WindowCheck(config)
         source = self._check(m, check)
         flit, header = source.payload.flit, header_of(source.payload.flit)

@@ -3,6 +3,7 @@
 from amaranth import Array, Cat, Const, Module, Mux, Signal, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
+from amaranth.utils import ceil_log2
 
 from hw.isa.rounding import EXPONENT_BITS, SIGNIFICAND_BITS, round_and_pack
 from hw.spec.formats import FORMATS
@@ -46,7 +47,7 @@ def divisor_members(operands: int) -> dict:
     """Shapes of what :func:`divisor_of` gives."""
     return {
         "reciprocal": reciprocal_shift(operands) + 1,
-        "drop": range((operands - 1).bit_length() + 1),
+        "drop": range(ceil_log2(operands) + 1),
     }
 
 

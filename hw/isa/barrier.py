@@ -3,13 +3,14 @@
 from amaranth import Array, Cat, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
+from amaranth.utils import exact_log2
 
 from hw.fabric.packets import header_of
-from hw.isa.jobs import index_bits
+from hw.spec.bits import index_bits
 from hw.spec.config import MAX_ENDPOINTS, Config
 from hw.spec.packet import ROUND_BITS, ROUNDS_AHEAD, WORD_BYTES, Operation, flit_layout
 
-SLOT_BITS = (ROUNDS_AHEAD - 1).bit_length()
+SLOT_BITS = exact_log2(ROUNDS_AHEAD)
 
 
 class Arrival(wiring.Component):

@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from hw.codec.arithmetic import maximum_of
 from hw.isa.dequantize import total_bits
-from hw.isa.jobs import index_bits
+from hw.spec.bits import index_bits
 from hw.spec.config import Config
 from hw.spec.formats import block_formats
 from hw.spec.formats.block import GROUP_BYTES, groups

@@ -7,10 +7,10 @@ from amaranth.lib.wiring import In, Out
 from hw.isa.block_maximum import BlockMaximum
 from hw.isa.block_scale import LANE_SHIFT_BITS, RECIPROCAL_BITS, BlockScale
 from hw.isa.dequantize import DequantizeLane
-from hw.isa.jobs import index_bits
 from hw.isa.quantize import QuantizeLane
 from hw.isa.scale_buffer import widest_part_bits
 from hw.isa.scale_decode import ScaleDecode
+from hw.spec.bits import index_bits
 from hw.spec.config import Config
 from hw.spec.formats import block_formats
 from hw.spec.formats.block import NARROW_BITS

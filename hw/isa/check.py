@@ -3,6 +3,7 @@
 from amaranth import Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
+from amaranth.utils import exact_log2
 
 from hw.isa.jobs import scale_share
 from hw.spec.config import Config
@@ -47,7 +48,7 @@ class Check(wiring.Component):
         quantize = instruction.quantize
         used = Signal(16)
         m.d.comb += used.eq(instruction.sources | instruction.destinations)
-        low = (config.fabric.flit_bytes - 1).bit_length()
+        low = exact_log2(config.fabric.flit_bytes)
         misaligned, outside = Signal(ports), Signal(ports)
         for i, address in enumerate(instruction.addresses):
             scale = scales.addresses[i]
@@ -117,5 +118,5 @@ class Check(wiring.Component):
 
 def _passes_end(address, length):
     """Do ``length`` bytes from ``address`` on, MAX_LENGTH at most, pass the last address?"""
-    low = (MAX_LENGTH - 1).bit_length()
+    low = exact_log2(MAX_LENGTH)
     return address[low:ADDRESS_BITS].all() & (address[:low] + length > MAX_LENGTH)

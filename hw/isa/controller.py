@@ -7,9 +7,10 @@ from amaranth.lib.wiring import In, Out
 from hw.isa.barrier import BarrierUser
 from hw.isa.context import FaultReport, context_layout, times_layout
 from hw.isa.issue import Issue
-from hw.isa.jobs import index_bits, read_job_layout, wave_layout, write_job_layout
+from hw.isa.jobs import read_job_layout, wave_layout, write_job_layout
 from hw.isa.retire import Retire
 from hw.isa.watchdog import Watchdog
+from hw.spec.bits import index_bits
 from hw.spec.config import Config
 from hw.spec.instruction import Completion, instruction_layout
 from hw.spec.packet import ADDRESS_BITS, LENGTH_BITS, NODE_BITS

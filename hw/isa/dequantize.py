@@ -3,6 +3,7 @@
 from amaranth import Cat, Const, Module, Signal, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
+from amaranth.utils import ceil_log2
 
 from hw.codec.arithmetic import magnitude_of, pair_sums, signed_sum
 from hw.codec.element import DISTANCE_BITS, ELEMENT_PARTS, SIGNIFICAND_BITS, element_codec
@@ -18,7 +19,7 @@ def window_bits(formats: tuple[BlockFormat, ...]) -> int:
 
 def total_bits(operands: int, formats: tuple[BlockFormat, ...]) -> int:
     """Magnitude of a sum of ``operands`` windows."""
-    return window_bits(formats) + (operands - 1).bit_length()
+    return window_bits(formats) + ceil_log2(operands)
 
 
 class DequantizeLane(wiring.Component):

@@ -3,6 +3,7 @@
 from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
+from amaranth.utils import exact_log2
 
 from hw.csr.bus import CsrBus
 from hw.isa.barrier import Barrier
@@ -200,7 +201,7 @@ class Isa(wiring.Component):
             free_entry.eq(wave.entry),
             abandon.eq(scheduler.free_abandon),
         ]
-        first = scheduler.index[: (self._config.isa.cycles_per_row - 1).bit_length()] == 0
+        first = scheduler.index[: exact_log2(self._config.isa.cycles_per_row)] == 0
         begins = (scheduler.start & first) | scheduler.start_scales
         targets = Mux(begins, scheduler.start_destinations, 0)
         for name in ("start", "start_scales", "slot", "index", "slices_left"):
@@ -252,7 +253,7 @@ class Isa(wiring.Component):
         wave = scheduler.job.payload
         expects = Signal(len(ports))
         context, count = Signal.like(wave.context), Signal.like(ports[0].tracker.expect_count)
-        packets = (wave.length + (limit - 1)) >> (limit - 1).bit_length()
+        packets = (wave.length + (limit - 1)) >> exact_log2(limit)
         # A response takes longer than this to come, and a wave to be freed.
         m.d["sync" if self._config.fabric.registered else "comb"] += [
             expects.eq(Mux(scheduler.job.valid & scheduler.job.ready, wave.ports, 0)),

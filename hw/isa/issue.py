@@ -6,7 +6,8 @@ from amaranth.lib.wiring import In, Out
 
 from hw.isa.barrier import BarrierUser
 from hw.isa.check import Check
-from hw.isa.jobs import index_bits, read_job_layout, scale_share
+from hw.isa.jobs import read_job_layout, scale_share
+from hw.spec.bits import index_bits
 from hw.spec.config import Config
 from hw.spec.formats.data_type import DataType
 from hw.spec.instruction import Opcode, instruction_layout, read_tag_layout

@@ -3,15 +3,12 @@
 from amaranth import Const, Mux
 from amaranth.lib import data
 
+from hw.spec.bits import index_bits
 from hw.spec.config import Config
 from hw.spec.formats import block_formats
 from hw.spec.instruction import DataType, ReduceOp, read_tag_layout, write_tag_layout
 from hw.spec.packet import LENGTH_BITS, ROUND_BITS
 from hw.spec.status import Status
-
-
-def index_bits(count: int) -> int:
-    return max(1, (count - 1).bit_length())
 
 
 def read_job_layout(config: Config) -> data.StructLayout:

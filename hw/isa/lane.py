@@ -3,6 +3,7 @@
 from amaranth import Cat, Const, Module, Mux, Signal, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
+from amaranth.utils import ceil_log2
 
 from hw.codec.arithmetic import leading_zeros, magnitude_of, maximum_of, shifted_to_top, signed_sum
 from hw.isa.average import AverageLane, dividend_bits, divisor_members
@@ -61,7 +62,7 @@ class ReduceLane(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         count = self._count
-        sum_bits = WINDOW_BITS + (count - 1).bit_length()
+        sum_bits = WINDOW_BITS + ceil_log2(count)
 
         # Stage 1: take operands apart.
         fp16, bf16 = (FORMATS[DataType.FP16.value], FORMATS[DataType.BF16.value])

@@ -5,11 +5,11 @@ from amaranth.lib import memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.isa.barrier import Arrival
-from hw.isa.jobs import index_bits
 from hw.isa.read_request import ReadRequest
 from hw.isa.wave_table import WaveTable
 from hw.isa.write_tracker import WriteTracker
 from hw.isa.writeback import Writeback
+from hw.spec.bits import index_bits
 from hw.spec.config import Config
 from hw.spec.packet import ADDRESS_BITS, flit_layout
 from hw.stream.connect import connect_stream

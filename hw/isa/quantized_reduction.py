@@ -3,10 +3,11 @@
 from amaranth import Cat, Const, Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
+from amaranth.utils import ceil_log2
 
 from hw.isa.block_reduce import BlockReduce
-from hw.isa.jobs import index_bits
 from hw.isa.scale_buffer import ScaleBuffer, part_bytes, scale_position, widest_part_bits
+from hw.spec.bits import index_bits
 from hw.spec.config import Config
 from hw.spec.formats import block_formats
 from hw.spec.timing import block_reduce_cycles, longest_block
@@ -106,7 +107,7 @@ class QuantizedReduction(wiring.Component):
             buffer.slot.eq(arrived.slot),
         ]
         row = gathered(m, block.result, parts)
-        whole = arrived.elements & arrived.index[: (parts - 1).bit_length()].all()
+        whole = arrived.elements & arrived.index[: ceil_log2(parts)].all()
         m.d.sync += [
             self.arriving.eq(Mux(whole | arrived.scales, arrived.destinations, 0)),
             self.result.eq(Mux(arrived.scales, buffer.data, row)),

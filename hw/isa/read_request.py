@@ -3,9 +3,11 @@
 from amaranth import Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
+from amaranth.utils import ceil_log2
 
 from hw.fabric.packets import drive_header
-from hw.isa.jobs import index_bits, read_job_layout
+from hw.isa.jobs import read_job_layout
+from hw.spec.bits import index_bits
 from hw.spec.config import Config
 from hw.spec.instruction import read_tag_layout
 from hw.spec.packet import ADDRESS_BITS, LENGTH_BITS, MessageClass, Operation, flit_layout
@@ -69,7 +71,7 @@ class ReadRequest(wiring.Component):
                 message_class=MessageClass.READ_REQUEST,
                 operation=Operation.READ,
                 source=self._port,
-                tenant=tag.entry >> (self._config.waves_per_controller - 1).bit_length(),
+                tenant=tag.entry >> ceil_log2(self._config.waves_per_controller),
                 destination=self._port,
                 tag=tag.as_value(),
                 length=length,

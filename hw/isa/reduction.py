@@ -3,12 +3,13 @@
 from amaranth import DomainRenamer, Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
+from amaranth.utils import ceil_log2
 
-from hw.isa.jobs import index_bits
 from hw.isa.quantized_reduction import QuantizedReduction, control_layout, gathered
 from hw.isa.reduce import Reduce
 from hw.isa.scale_buffer import scale_position
 from hw.isa.wave_table import WaveTable
+from hw.spec.bits import index_bits
 from hw.spec.config import Config
 from hw.spec.formats import block_formats
 from hw.spec.instruction import DataType, ReduceOp
@@ -72,7 +73,7 @@ class Reduction(wiring.Component):
         m.submodules.reduce = DomainRenamer("reduce")(reduce) if self._gated else reduce
         read = WaveTable.READ_LATENCY
         parts = config.isa.cycles_per_row
-        part = self.index[: (parts - 1).bit_length()]
+        part = self.index[: ceil_log2(parts)]
         ordinary = self.start & ~self.quantize
         divides = ordinary & (self.reduce_op == ReduceOp.AVG)
         targets = Mux(ordinary & part.all(), self.destinations, 0)

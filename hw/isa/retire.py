@@ -5,7 +5,8 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.isa.context import TIMES, context_layout, times_layout
-from hw.isa.jobs import index_bits, write_job_layout
+from hw.isa.jobs import write_job_layout
+from hw.spec.bits import index_bits
 from hw.spec.config import Config
 from hw.spec.instruction import Completion
 from hw.spec.packet import NODE_BITS

@@ -6,9 +6,9 @@ from amaranth.lib.wiring import In, Out
 
 from hw.codec.arithmetic import maximum_of
 from hw.codec.scale import EXPONENT_BITS, SCALE_BITS, SCALE_PARTS, scale_codec
-from hw.isa.jobs import index_bits
 from hw.isa.nonzero_blocks import NonzeroBlocks
 from hw.isa.scale_buffer import widest_part_bits
+from hw.spec.bits import index_bits
 from hw.spec.config import Config
 from hw.spec.formats import block_formats
 from hw.spec.formats.block import groups

@@ -3,8 +3,10 @@
 from amaranth import Cat, Const, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
+from amaranth.utils import exact_log2
 
-from hw.isa.jobs import index_bits, scale_share, wave_layout, write_job_layout
+from hw.isa.jobs import scale_share, wave_layout, write_job_layout
+from hw.spec.bits import index_bits
 from hw.spec.config import Config
 from hw.spec.formats import block_formats
 from hw.spec.instruction import ReduceOp
@@ -73,12 +75,12 @@ class Scheduler(wiring.Component):
         m = Module()
         config = self._config
         controllers = config.isa.wave_controllers
-        flit_shift = (config.fabric.flit_bytes - 1).bit_length()
+        flit_shift = exact_log2(config.fabric.flit_bytes)
         wave = self.wave_now
         m.submodules.turn = turn = RoundRobin(controllers)
         chosen = Signal(controllers)
         last = Signal(index_bits(config.slices_per_wave))
-        fold = (config.isa.cycles_per_row - 1).bit_length()
+        fold = exact_log2(config.isa.cycles_per_row)
         abandon = Signal()
         available = Signal()
         complete = Signal()

@@ -3,10 +3,11 @@
 from amaranth import Array, Cat, Module, Mux, Signal
 from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
+from amaranth.utils import ceil_log2, exact_log2
 
 from hw.fabric.packets import header_of
 from hw.isa.abandoned import count_abandoned
-from hw.isa.jobs import index_bits
+from hw.spec.bits import index_bits
 from hw.spec.config import Config
 from hw.spec.instruction import read_tag_layout
 from hw.spec.packet import LENGTH_BITS, flit_layout
@@ -83,8 +84,8 @@ class WaveTable(wiring.Component):
         entries, packets = config.isa.waves, config.packets_per_wave
         scale_packets = config.scale_packets_per_wave
         rows = min(config.rows_per_packet, config.rows_per_wave)
-        row_bits = (rows - 1).bit_length()
-        flit_shift = (config.fabric.flit_bytes - 1).bit_length()
+        row_bits = ceil_log2(rows)
+        flit_shift = exact_log2(config.fabric.flit_bytes)
         packet_shift = row_bits + flit_shift
         tag_layout = read_tag_layout(config)
         generation_bits = tag_layout["generation"].width

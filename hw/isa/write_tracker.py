@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from hw.fabric.packets import header_of
 from hw.isa.abandoned import count_abandoned
-from hw.isa.jobs import index_bits
+from hw.spec.bits import index_bits
 from hw.spec.config import Config
 from hw.spec.instruction import write_tag_layout
 from hw.spec.packet import flit_layout

@@ -3,9 +3,11 @@
 from amaranth import Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
+from amaranth.utils import ceil_log2
 
 from hw.fabric.packets import drive_header
-from hw.isa.jobs import index_bits, write_job_layout
+from hw.isa.jobs import write_job_layout
+from hw.spec.bits import index_bits
 from hw.spec.config import Config
 from hw.spec.instruction import write_tag_layout
 from hw.spec.packet import ADDRESS_BITS, LENGTH_BITS, MessageClass, Operation, flit_layout
@@ -114,7 +116,7 @@ class Writeback(wiring.Component):
                     acknowledge=~job.notify & (~self.coalesce | (final & ~job.more)),
                     status=job.status,
                     source=self._port,
-                    tenant=job.context >> (config.isa.instructions_in_flight - 1).bit_length(),
+                    tenant=job.context >> ceil_log2(config.isa.instructions_in_flight),
                     destination=self._port,
                     tag=Mux(
                         job.notify,

@@ -3,6 +3,7 @@
 from amaranth import Cat, Const, Module, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
+from amaranth.utils import exact_log2
 
 from hw.memory.axi import BURST_LAYOUT, read_beat_layout, write_beat_layout
 from hw.spec.config import Config
@@ -54,7 +55,7 @@ class Atomic(wiring.Component):
         m = Module()
         flit_bytes = self._config.fabric.flit_bytes
         words = flit_bytes * 8 // WORD_BITS
-        shift = (flit_bytes - 1).bit_length()
+        shift = exact_log2(flit_bytes)
         tagged = data.StructLayout({"addition": ADDITION_LAYOUT, "requester": self._requesters})
         m.submodules.turn = turn = StreamArbiter(tagged, count=self._requesters)
         for index, source in enumerate(self.i):

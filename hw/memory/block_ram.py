@@ -3,6 +3,7 @@
 from amaranth import Module, Mux, Signal
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
+from amaranth.utils import exact_log2
 
 from hw.memory.axi import OKAY, AxiSignature, id_bits
 from hw.spec.config import Config
@@ -50,7 +51,7 @@ class BlockRam(wiring.Component):
         config, axi, host = self._config, self.axi, self.host
         flit = config.fabric.flit_bytes
         rows = config.endpoint.memory_bytes // flit
-        shift = (flit - 1).bit_length()
+        shift = exact_log2(flit)
         m.submodules.storage = storage = memory.Memory(shape=config.flit_bits, depth=rows, init=[])
         write = storage.write_port(granularity=8)
         read = storage.read_port()

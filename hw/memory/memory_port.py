@@ -3,6 +3,7 @@
 from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
+from amaranth.utils import exact_log2
 
 from hw.memory.axi import (
     BURST_INCR,
@@ -102,7 +103,7 @@ class MemoryPort(wiring.Component):
                 self.read_beat[index].payload.error.eq(axi.rresp != OKAY),
             ]
         connect_stream(m, turn.o, queue.i)
-        self._address(m, "ar", queue, (self._config.fabric.flit_bytes - 1).bit_length())
+        self._address(m, "ar", queue, exact_log2(self._config.fabric.flit_bytes))
         m.d.comb += axi.rready.eq(1)
 
     def _write(self, m):
@@ -148,7 +149,7 @@ class MemoryPort(wiring.Component):
         with m.Elif(turn.advance):
             m.d.sync += holder.eq(grant)
 
-        self._address(m, "aw", addresses, (self._config.fabric.flit_bytes - 1).bit_length())
+        self._address(m, "aw", addresses, exact_log2(self._config.fabric.flit_bytes))
         m.d.comb += [
             axi.wdata.eq(beats.o.payload.data),
             axi.wstrb.eq(beats.o.payload.strobe),

@@ -6,6 +6,7 @@ block-scaled, and a second instruction carries length and addresses of their sca
 """
 
 from amaranth.lib import data, enum
+from amaranth.utils import ceil_log2
 
 from hw.spec.config import MAX_ENDPOINTS, Config
 from hw.spec.formats.data_type import DataType
@@ -127,12 +128,12 @@ def read_tag_layout(config: Config) -> data.StructLayout:
     The packets of a wave's scales are numbered after those of its elements.
     """
     packets = config.packets_per_wave + config.scale_packets_per_wave
-    packet = (packets - 1).bit_length()
-    entry = (config.isa.waves - 1).bit_length()
+    packet = ceil_log2(packets)
+    entry = ceil_log2(config.isa.waves)
     return data.StructLayout({"packet": packet, "entry": entry, "generation": 16 - packet - entry})
 
 
 def write_tag_layout(config: Config) -> data.StructLayout:
     """Tag of the accelerator's writes: instruction context, generation."""
-    context = (config.contexts - 1).bit_length()
+    context = ceil_log2(config.contexts)
     return data.StructLayout({"context": context, "generation": 16 - context})

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from amaranth.lib import data
 from amaranth.lib.crc import Algorithm
 from amaranth.lib.crc.catalog import CRC32_MEF
+from amaranth.utils import ceil_log2
 
 from hw.spec.config import Config
 from hw.spec.packet import link_flit_layout
@@ -127,7 +128,7 @@ def link_parameters(config: Config) -> LinkParameters:
     round_trip = 2 * config.link.latency_cycles + PROCESSING_CYCLES
     return LinkParameters(
         link_flit_layout(config),
-        1 << (round_trip - 1).bit_length(),
+        1 << ceil_log2(round_trip),
         corrects=config.link.correction,
     )
 

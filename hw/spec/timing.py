@@ -5,6 +5,8 @@ Cycles, items or slices. A component's own latency is also its class's ``LATENCY
 
 from __future__ import annotations
 
+from amaranth.utils import ceil_log2
+
 from hw.spec.config import Config
 from hw.spec.formats import block_formats
 from hw.spec.formats.block import NARROW_BITS, groups
@@ -106,7 +108,7 @@ def bytes_per_group(config: Config) -> int:
 
 def group_levels(config: Config) -> int:
     """Cycles it takes to compare all elements of a group."""
-    return (8 // NARROW_BITS * bytes_per_group(config) - 1).bit_length()
+    return ceil_log2(8 // NARROW_BITS * bytes_per_group(config))
 
 
 def maximum_hold(config: Config) -> int:
@@ -116,7 +118,7 @@ def maximum_hold(config: Config) -> int:
 
 def block_maximum_cycles(config: Config) -> int:
     """From the sums of a slice to the largest magnitude of each block."""
-    levels = (groups(config.slice_bytes) - 1).bit_length()
+    levels = ceil_log2(groups(config.slice_bytes))
     return group_levels(config) + levels + 1 + maximum_hold(config)
 
 
