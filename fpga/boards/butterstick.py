@@ -4,6 +4,8 @@ The voltage of the connectors' pins is set by regulators that the FPGA steers: w
 gateware below they stay off. The serial port is on the third connector.
 """
 
+from typing import Any
+
 from amaranth import Cat, Module, Signal
 from amaranth.lib import wiring
 from amaranth_boards.butterstick import ButterStickPlatform
@@ -31,10 +33,10 @@ def injection_volts(wanted: float) -> float:
 class PinVoltage(wiring.Component):
     """Sets all three regulators to ``PIN_VOLTS``, then switches them on."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__({})
 
-    def elaborate(self, platform):
+    def elaborate(self, platform: Any) -> Module:
         m = Module()
         control = platform.request("vccio_ctrl")
         counter, waited = Signal(DENSITY_BITS), Signal(range(FILTER_CYCLES + 1))

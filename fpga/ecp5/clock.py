@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from amaranth import ClockDomain, ClockSignal, Instance, Module, Signal
 from amaranth.lib import wiring
@@ -69,7 +70,7 @@ class ClockGenerator(wiring.Component):
         self._hz = (input_hz, output_hz)
         super().__init__({"clock": In(1)})
 
-    def elaborate(self, platform):
+    def elaborate(self, platform: Any) -> Module:
         m = Module()
         m.domains.generated = ClockDomain(reset_less=True, local=True)
         locked, steady = Signal(), Signal()

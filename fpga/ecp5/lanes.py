@@ -1,7 +1,11 @@
 """Pins of a board-to-board link: double data rate both ways, with a delay at the receiver."""
 
+from typing import Any
+
 from amaranth import ClockSignal, Instance, Module, Signal
+from amaranth.hdl import ValueLike
 from amaranth.lib import wiring
+from amaranth.lib.io import SingleEndedPort
 from amaranth.lib.wiring import In, Out
 
 
@@ -12,12 +16,12 @@ class TransmitPins(wiring.Component):
     0 lowest.
     """
 
-    def __init__(self, clock, lanes):
+    def __init__(self, clock: SingleEndedPort, lanes: SingleEndedPort):
         self._clock = clock
         self._lanes = lanes
         super().__init__({"word": In(2 * len(lanes))})
 
-    def elaborate(self, platform):
+    def elaborate(self, platform: Any) -> Module:
         m = Module()
         for index in range(len(self._lanes)):
             low, high = self.word[2 * index], self.word[2 * index + 1]
@@ -25,7 +29,15 @@ class TransmitPins(wiring.Component):
         self._drive(m, "clock", 1, 0, self._clock.io[0], "quarter")
         return m
 
-    def _drive(self, m, name, first, second, pin, domain):
+    def _drive(
+        self,
+        m: Module,
+        name: str,
+        first: ValueLike,
+        second: ValueLike,
+        pin: ValueLike,
+        domain: str,
+    ) -> None:
         level = Signal(name=f"{name}_level")
         m.submodules[f"{name}_register"] = Instance(
             "ODDRX1F",
@@ -47,7 +59,7 @@ class ReceivePins(wiring.Component):
     the lowest delay, one step of 25 ps more with the end of a pulse.
     """
 
-    def __init__(self, clock, lanes):
+    def __init__(self, clock: SingleEndedPort, lanes: SingleEndedPort):
         self._clock = clock
         self._lanes = lanes
         super().__init__(
@@ -59,7 +71,7 @@ class ReceivePins(wiring.Component):
             }
         )
 
-    def elaborate(self, platform):
+    def elaborate(self, platform: Any) -> Module:
         m = Module()
         m.submodules.clock_pin = Instance("IB", i_I=self._clock.io[0], o_O=self.receive_clock)
         for index in range(len(self._lanes)):

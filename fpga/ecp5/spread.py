@@ -7,6 +7,7 @@ suffice. Cells without a function, fixed to their places, thin it out.
 import json
 import re
 from importlib.resources import files
+from typing import Any
 
 from amaranth import Instance, Module
 from amaranth.hdl import Elaboratable
@@ -54,7 +55,7 @@ class EmptyLuts(Elaboratable):
     def __init__(self, device: str):
         self._device = device
 
-    def elaborate(self, platform):
+    def elaborate(self, platform: Any) -> Module:
         m = Module()
         cells = "\n".join(
             f'  (* keep, BEL = "{place}" *) LUT4 #(.INIT(16\'h0000)) lut_{index} ();'

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from amaranth import ClockDomain, Instance, Module, Signal
 from amaranth.build import Attrs, Pins, Resource, Subsignal
 from amaranth.hdl import Elaboratable
@@ -33,7 +35,7 @@ def _pins(pins: tuple[Pin, ...], direction: str) -> Pins:
     raise ValueError(f"pins on several connectors: {', '.join(map(str, pins))}")
 
 
-def connect_clocks(m, platform, board, clock_hz) -> None:
+def connect_clocks(m: Module, platform: Any, board: Board, clock_hz: int) -> None:
     """The domains of a board's top, from its oscillator."""
     m.domains.sync = ClockDomain(reset_less=True)
     m.domains.quarter = ClockDomain(reset_less=True)
@@ -42,7 +44,9 @@ def connect_clocks(m, platform, board, clock_hz) -> None:
     m.submodules.oscillator_pin = Instance("IB", i_I=oscillator.io[0], o_O=clock.clock)
 
 
-def connect_transceiver(m, platform, phy, block, place, clock_hz) -> None:
+def connect_transceiver(
+    m: Module, platform: Any, phy: SerdesPhy, block: TransceiverBlock, place: int, clock_hz: int
+) -> None:
     """Wire a :class:`SerdesPhy` to one of the channels of a :class:`TransceiverBlock`."""
     for name in ("transmit_clock", "receive_clock"):
         clock = getattr(block, name)[place]
@@ -108,7 +112,7 @@ class Ecp5Top(Elaboratable):
             )
         return found
 
-    def elaborate(self, platform):
+    def elaborate(self, platform: Any) -> Module:
         m = Module()
         board, contents, framing = self._board, self._contents, self._framing
         platform.add_resources(self.resources())
@@ -130,13 +134,15 @@ class Ecp5Top(Elaboratable):
             self._connect_transceivers(m, platform, core)
         return m
 
-    def _connect_link(self, m, core, index, phy):
+    def _connect_link(
+        self, m: Module, core: BoardCore, index: int, phy: SerdesPhy | SourceSynchronousPhy
+    ) -> None:
         m.submodules[f"phy_{index}"] = phy
         connect_stream(m, core.link_out[index], phy.i)
         connect_stream(m, phy.o, core.link_in[index])
         m.d.comb += core.link_status[index].eq(phy.status)
 
-    def _connect_serial(self, m, platform, core):
+    def _connect_serial(self, m: Module, platform: Any, core: BoardCore) -> None:
         name = "uart" if self._board.serial is None else SERIAL_RESOURCE
         serial = platform.request(name, 0, dir={"rx": "-", "tx": "-"})
         divisor = round(self._clock_hz / self._baud)
@@ -151,7 +157,7 @@ class Ecp5Top(Elaboratable):
         connect_stream(m, commands.o, transmitter.i)
         wiring.connect(m, commands.axi, core.host)
 
-    def _connect_transceivers(self, m, platform, core):
+    def _connect_transceivers(self, m: Module, platform: Any, core: BoardCore) -> None:
         channels = self._board.device.channels[: self._contents.links]
         for block in sorted({channel.block for channel in channels}):
             mine = [index for index, channel in enumerate(channels) if channel.block == block]
@@ -163,7 +169,7 @@ class Ecp5Top(Elaboratable):
                 self._connect_link(m, core, index, phy)
                 connect_transceiver(m, platform, phy, transceivers, place, self._clock_hz)
 
-    def _connect_pins(self, m, platform, core, index):
+    def _connect_pins(self, m: Module, platform: Any, core: BoardCore, index: int) -> None:
         phy = SourceSynchronousPhy(self._framing)
         self._connect_link(m, core, index, phy)
         m.d.comb += [

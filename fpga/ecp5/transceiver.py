@@ -1,5 +1,7 @@
 """A channel of an ECP5 transceiver block (DCU): 8b/10b, two bytes per cycle of its clock."""
 
+from typing import Any
+
 from amaranth import Cat, ClockSignal, Const, Instance, Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
@@ -171,7 +173,7 @@ class TransceiverBlock(wiring.Component):
             }
         )
 
-    def elaborate(self, platform):
+    def elaborate(self, platform: Any) -> Module:
         m = Module()
         unlocked = Signal()
         channels = [
@@ -193,7 +195,9 @@ class TransceiverBlock(wiring.Component):
         )
         return m
 
-    def _channel(self, m, index, channel, unlocked):
+    def _channel(
+        self, m: Module, index: int, channel: Channel, unlocked: Signal
+    ) -> list[tuple[str, str, Any]]:
         """The arguments of the block's instance for one channel."""
         m.submodules[f"reset_{index}"] = reset = TransceiverReset(settle_cycles=SETTLE_CYCLES)
         sent, received = Signal(BUS_BITS), Signal(BUS_BITS)

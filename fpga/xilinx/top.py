@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from amaranth import ClockDomain, ClockSignal, Const, DomainRenamer, Module, Signal
 from amaranth.hdl import Elaboratable
 from amaranth.lib.cdc import ResetSynchronizer
@@ -25,7 +27,7 @@ class XilinxTop(Elaboratable):
         self._clock_hz = clock_hz
         self._oscillator = oscillator
 
-    def elaborate(self, platform):
+    def elaborate(self, platform: Any) -> Module:
         m = Module()
         contents = self._contents
         lanes = aurora_lanes(contents.config)
@@ -48,7 +50,7 @@ class XilinxTop(Elaboratable):
             self._connect_link(m, platform, core, index, lanes, start)
         return m
 
-    def _connect_host(self, m, core):
+    def _connect_host(self, m: Module, core: BoardCore) -> None:
         host = AxiLiteSignature(ADDRESS_BITS).create(path=("jtag",))
         m.submodules.host = HOST.instance(
             aclk=ClockSignal("sync"),
@@ -59,7 +61,9 @@ class XilinxTop(Elaboratable):
             here, there = getattr(host, name), getattr(core.host, name)
             m.d.comb += there.eq(here) if member.flow.name == "Out" else here.eq(there)
 
-    def _connect_link(self, m, platform, core, index, lanes, start):
+    def _connect_link(
+        self, m: Module, platform: Any, core: BoardCore, index: int, lanes: int, start: Signal
+    ) -> None:
         user = f"user_{index}"
         m.domains += ClockDomain(user, reset_less=True)
         phy = AuroraPhy(self._contents.config)

@@ -22,7 +22,9 @@ from models.formats.block import Elements, GoldenBlockFormat
 from models.formats.codecs import FP16_SCALES
 from models.formats.registry import golden_format
 
-ALGORITHMS: dict[str, Callable[[GoldenBlockFormat, list[np.ndarray]], np.ndarray]] = {
+Algorithm = Callable[[GoldenBlockFormat, list[np.ndarray]], np.ndarray]
+
+ALGORITHMS: dict[str, Algorithm] = {
     "scin-inq": in_switch,
     "two-shot-quantized": in_two_shots,
     "ring-quantized": around_ring,
@@ -118,7 +120,8 @@ def model_tensors(encoder: Encoder, ranks: int, tokens: int = 64) -> list[list[n
     def collect(partial: list[np.ndarray]) -> np.ndarray:
         rows = [part.reshape(-1, part.shape[-1])[:tokens] for part in partial]
         collected.append([row.astype(np.float16).astype(np.float64) for row in rows])
-        return np.sum(partial, axis=0)
+        total: np.ndarray = np.sum(partial, axis=0)
+        return total
 
     encoder.embed(list(SENTENCES), ranks=ranks, all_reduce=collect)
     return collected
@@ -173,7 +176,7 @@ def embeddings_of(encoder: Encoder, reference: np.ndarray, study: Study) -> Iter
     """The whole model with every All-Reduce quantized, against ``reference`` without any."""
     for algo, all_reduce in ALGORITHMS.items():
 
-        def reduce(partial: list[np.ndarray], all_reduce=all_reduce) -> np.ndarray:
+        def reduce(partial: list[np.ndarray], all_reduce: Algorithm = all_reduce) -> np.ndarray:
             sent = [part.astype(np.float16).astype(np.float64) for part in partial]
             return all_reduce(study.golden, sent).astype(np.float32)
 
@@ -196,7 +199,8 @@ def embeddings_of(encoder: Encoder, reference: np.ndarray, study: Study) -> Iter
 
 
 def similarities(embeddings: np.ndarray, pairs: np.ndarray) -> np.ndarray:
-    return (embeddings[pairs[:, 0]] * embeddings[pairs[:, 1]]).sum(axis=1)
+    products: np.ndarray = (embeddings[pairs[:, 0]] * embeddings[pairs[:, 1]]).sum(axis=1)
+    return products
 
 
 def _rank_correlation(first: np.ndarray, second: np.ndarray) -> float:

@@ -110,7 +110,7 @@ def in_switch(
     exponent = tensor_exponent(golden, tensors, tensor_type)
     blocks = [to_blocks(golden, tensor) for tensor in tensors]
     result = golden.reduce(*quantize_ranks(golden, blocks, exponent))
-    total = np.ldexp(golden.dequantize(*result), exponent)
+    total: Values = np.ldexp(golden.dequantize(*result), exponent)
     return total.ravel()[: tensors[0].size].reshape(tensors[0].shape)
 
 
@@ -125,7 +125,8 @@ def in_two_shots(golden: GoldenBlockFormat, tensors: list[Values]) -> Values:
         sent = golden.quantize(np.ldexp(to_blocks(golden, tensor), -exponent))
         total += golden.dequantize(*sent).astype(np.float32)
     result = golden.dequantize(*golden.quantize(total))
-    return np.ldexp(result, exponent).ravel()[: tensors[0].size].reshape(tensors[0].shape)
+    values: Values = np.ldexp(result, exponent)
+    return values.ravel()[: tensors[0].size].reshape(tensors[0].shape)
 
 
 def around_ring(golden: GoldenBlockFormat, tensors: list[Values]) -> Values:
@@ -138,7 +139,7 @@ def around_ring(golden: GoldenBlockFormat, tensors: list[Values]) -> Values:
     exponent = tensor_exponent(golden, tensors)
     ranks = len(tensors)
     blocks = [np.ldexp(to_blocks(golden, tensor), -exponent) for tensor in tensors]
-    total = np.zeros_like(blocks[0])
+    total: Values = np.zeros_like(blocks[0])
     for chunk, part in enumerate(np.array_split(np.arange(len(total)), ranks)):
         partial = blocks[(chunk + 1) % ranks][part]
         for step in range(2, ranks + 1):

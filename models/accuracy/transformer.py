@@ -86,7 +86,8 @@ class Encoder:
             hidden = self._join(output, hidden, reduce(self._project(output, inner, ranks)))
         weight = mask[:, :, np.newaxis].astype(np.float32)
         pooled = (hidden * weight).sum(axis=1) / weight.sum(axis=1)
-        return pooled / np.linalg.norm(pooled, axis=1, keepdims=True)
+        embeddings: np.ndarray = pooled / np.linalg.norm(pooled, axis=1, keepdims=True)
+        return embeddings
 
     def _embeddings(self, ids: np.ndarray) -> np.ndarray:
         table = self.weights
@@ -101,7 +102,8 @@ class Encoder:
         centred = hidden - hidden.mean(axis=-1, keepdims=True)
         scale = np.sqrt((centred**2).mean(axis=-1, keepdims=True) + self.epsilon)
         weight = self.weights[f"{name}.LayerNorm.weight"]
-        return centred / scale * weight + self.weights[f"{name}.LayerNorm.bias"]
+        normal: np.ndarray = centred / scale * weight + self.weights[f"{name}.LayerNorm.bias"]
+        return normal
 
     def _join(self, name: str, residual: np.ndarray, reduced: np.ndarray) -> np.ndarray:
         return self._normalise(name, residual + reduced + self.weights[f"{name}.dense.bias"])
@@ -118,14 +120,15 @@ class Encoder:
 
         def heads(which: str) -> np.ndarray:
             weight = self.weights[f"{name}.attention.self.{which}.weight"]
-            result = hidden @ weight.T + self.weights[f"{name}.attention.self.{which}.bias"]
+            bias = self.weights[f"{name}.attention.self.{which}.bias"]
+            result: np.ndarray = hidden @ weight.T + bias
             return result.reshape(*result.shape[:2], self.heads, -1).transpose(0, 2, 1, 3)
 
         query, key, value = map(heads, ("query", "key", "value"))
         scores = query @ key.transpose(0, 1, 3, 2) / np.sqrt(query.shape[-1])
         scores = np.where(mask[:, np.newaxis, np.newaxis, :], scores, -np.inf)
         scores = np.exp(scores - scores.max(axis=-1, keepdims=True))
-        context = (scores / scores.sum(axis=-1, keepdims=True)) @ value
+        context: np.ndarray = (scores / scores.sum(axis=-1, keepdims=True)) @ value
         return context.transpose(0, 2, 1, 3).reshape(hidden.shape)
 
     def _mlp(self, name: str, hidden: np.ndarray) -> np.ndarray:
@@ -136,4 +139,5 @@ class Encoder:
 def _gelu(x: np.ndarray) -> np.ndarray:
     """x · Φ(x), with Φ from the error function."""
     erf = np.vectorize(math.erf, otypes=[np.float64])
-    return (0.5 * x * (1 + erf(x / math.sqrt(2)))).astype(x.dtype)
+    result: np.ndarray = 0.5 * x * (1 + erf(x / math.sqrt(2)))
+    return result.astype(x.dtype)

@@ -125,7 +125,8 @@ def _residuals(logarithms: np.ndarray, exponent: float = 1.0) -> np.ndarray:
             PHASE_WEIGHT * phase_errors(platform).ravel(),
         ]
     )
-    return np.sign(errors) * np.abs(errors) ** exponent
+    residuals: np.ndarray = np.sign(errors) * np.abs(errors) ** exponent
+    return residuals
 
 
 def fit() -> tuple[Platform, dict[str, float]]:

@@ -86,7 +86,9 @@ class EndpointModel:
             return self._answer_read(request, response)
         return self._answer_write(request, response, payload)
 
-    def _answer_read(self, request, response) -> list[dict[str, Any]]:
+    def _answer_read(
+        self, request: dict[str, Any], response: dict[str, Any]
+    ) -> list[dict[str, Any]]:
         response |= {"message_class": MessageClass.READ_RESPONSE, "operation": Operation.READ}
         status = self._check(request, request["operation"] == Operation.READ, write=False)
         if request["length"] == 0 and status != Status.BAD_OPERATION:
@@ -106,7 +108,9 @@ class EndpointModel:
             )
         return packets
 
-    def _answer_write(self, request, response, payload: bytes) -> list[dict[str, Any]]:
+    def _answer_write(
+        self, request: dict[str, Any], response: dict[str, Any], payload: bytes
+    ) -> list[dict[str, Any]]:
         queue_set = request["inc"]
         if request["operation"] == Operation.WRITE_NOTIFY:
             return self._store_flag(request, queue_set)
@@ -129,7 +133,7 @@ class EndpointModel:
         status = reported if status == Status.OK else status
         return [response | {"status": status, "length": 0, "address": 0, "payload": b""}]
 
-    def _store_flag(self, request, queue_set: int) -> list[dict[str, Any]]:
+    def _store_flag(self, request: dict[str, Any], queue_set: int) -> list[dict[str, Any]]:
         if not self.writable(request["address"], 8, _requester(request)) or request["address"] % 8:
             status = Status.MISALIGNED if request["address"] % 8 else Status.WINDOW_VIOLATION
             self._note(queue_set, status)
@@ -147,7 +151,7 @@ class EndpointModel:
             if self.flag_status.get(queue_set, Status.OK) == Status.OK:
                 self.flag_status[queue_set] = status
 
-    def _check(self, request, known: bool, *, write: bool) -> Status:
+    def _check(self, request: dict[str, Any], known: bool, *, write: bool) -> Status:
         if not known:
             return Status.BAD_OPERATION
         allowed = self.writable if write else self.readable

@@ -59,20 +59,24 @@ class LinkModel:
         if not found["valid"]:
             return None
         self.acknowledge = (self.acknowledge + 1) % self._numbers
-        return found["flit"]
+        flit: int = found["flit"]
+        return flit
 
     @property
     def _numbers(self) -> int:
-        return 1 << self.parameters.sequence_bits
+        count: int = 1 << self.parameters.sequence_bits
+        return count
 
     @property
     def _above_crc(self) -> int:
-        return self.parameters.word.size - self.parameters.body_bits
+        bits: int = self.parameters.word.size - self.parameters.body_bits
+        return bits
 
     def _crc(self, body: int) -> int:
         algorithm = self.parameters.checksum
         assert algorithm is not None
-        return algorithm(self.parameters.body_bits).compute([body])
+        checksum: int = algorithm(self.parameters.body_bits).compute([body])
+        return checksum
 
     def _sealed(self, word: int) -> int:
         """``word`` with its checksum, and then its check bits."""
@@ -86,12 +90,13 @@ class LinkModel:
         known = places(self.parameters.crc_bits + self.parameters.body_bits)
         if wrong not in known:
             return word
-        return word ^ 1 << self.parameters.word["crc"].offset + known.index(wrong)
+        check: int = self.parameters.word["crc"].offset
+        return word ^ 1 << check + known.index(wrong)
 
     def _misfit(self, word: int) -> int:
         """What the places of all bits that are set add up to."""
         bits = self.parameters.crc_bits + self.parameters.body_bits
-        check = self.parameters.word["crc"].offset
+        check: int = self.parameters.word["crc"].offset
         return check_of(word >> check, bits) ^ word & (1 << check) - 1
 
     def _release(self, acknowledge: int, wanted: int) -> None:

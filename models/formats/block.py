@@ -32,7 +32,8 @@ class Elements:
         sign_bit = 1 << (bits - 1)
         if self.twos_complement:
             signed = codes.astype(np.int64) - ((codes & sign_bit).astype(np.int64) << 1)
-            return signed * self.magnitudes[1]
+            number: Values = signed * self.magnitudes[1]
+            return number
         low = codes & (sign_bit - 1)
         value = self.magnitudes[np.minimum(low, len(self.magnitudes) - 1)]
         value = np.where(codes & sign_bit, -value, value)
@@ -42,7 +43,8 @@ class Elements:
         magnitude = magnitude.astype(np.int64)
         if self.twos_complement:
             return (np.where(negative, -magnitude, magnitude) & ((1 << bits) - 1)).astype(np.uint8)
-        return (magnitude | negative.astype(np.int64) << (bits - 1)).astype(np.uint8)
+        signed: Codes = magnitude | negative.astype(np.int64) << (bits - 1)
+        return signed.astype(np.uint8)
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,9 @@ class GoldenBlockFormat:
     def dequantize(self, elements: Codes, scales: Codes) -> Values:
         """The exact values, as float64."""
         scale = self.scales.decode(scales, self.layout.scale.bits)
-        return self.elements.values(elements, self.layout.element.bits) * scale[..., np.newaxis]
+        values = self.elements.values(elements, self.layout.element.bits)
+        result: Values = values * scale[..., np.newaxis]
+        return result
 
     def reduce(self, elements: Codes, scales: Codes) -> tuple[Codes, Codes]:
         """What the switch must produce of ``elements`` (ranks, blocks, block) and ``scales``
@@ -132,7 +136,8 @@ class GoldenBlockFormat:
             code = np.searchsorted(middles, highest, side="left")
             at_middle = middles[np.minimum(code, len(middles) - 1)] == highest
             code = code + (at_middle & (code & 1 == 1))
-            return np.maximum(code, highest > 0)
+            above_zero: Codes = np.maximum(code, highest > 0)
+            return above_zero
         code = np.searchsorted(reached, highest, side="left")
         return np.minimum(code, len(reached) - 1)
 
@@ -148,4 +153,5 @@ class GoldenBlockFormat:
         halves = (magnitudes - rest) / half
         below = np.searchsorted(middles, halves, side="left")
         at_middle = middles[np.minimum(below, len(middles) - 1)] == halves
-        return below + (at_middle & ((rest > 0) | (below & 1 == 1)))
+        nearest: Codes = below + (at_middle & ((rest > 0) | (below & 1 == 1)))
+        return nearest

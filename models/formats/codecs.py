@@ -13,7 +13,9 @@ def minifloat_values(exponent_bits: int, fraction_bits: int, count: int) -> np.n
     field, fraction = code >> fraction_bits, code & ((1 << fraction_bits) - 1)
     bias = (1 << (exponent_bits - 1)) - 1
     significand = np.where(field > 0, fraction + (1 << fraction_bits), fraction)
-    return np.ldexp(significand.astype(np.float64), np.maximum(field, 1) - bias - fraction_bits)
+    exponent = np.maximum(field, 1) - bias - fraction_bits
+    values: np.ndarray = np.ldexp(significand.astype(np.float64), exponent)
+    return values
 
 
 INT8 = Elements(magnitudes=np.arange(128.0), twos_complement=True)

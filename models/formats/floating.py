@@ -46,7 +46,8 @@ def reduce(operands: Bits, data_type: DataType, operation: ReduceOp) -> Bits:
     if operation == ReduceOp.BYPASS:
         if operands.shape[0] != 1:
             raise ValueError(f"bypass of {operands.shape[0]} operands: must be exactly 1")
-        return operands[0].copy()
+        alone: Bits = operands[0].copy()
+        return alone
     if operation in (ReduceOp.SUM, ReduceOp.AVG):
         divisor = operands.shape[0] if operation == ReduceOp.AVG else 1
         return _sum(operands, DataType(data_type), divisor)
@@ -116,7 +117,9 @@ def _bf16_sum(operands: Bits, divisor: int) -> Bits:
         return (value.astype(np.float32).view(np.uint32) >> 16).astype(np.uint16)
 
 
-def _round(total: Bits, divisor: int, *, keep: int, lsb_exponent, smallest_exponent: int) -> Bits:
+def _round(
+    total: Bits, divisor: int, *, keep: int, lsb_exponent: Bits | int, smallest_exponent: int
+) -> Bits:
     """``total`` x 2^lsb_exponent / ``divisor``, rounded to nearest even at ``keep`` bits.
 
     The result is exact in float64 and its last place weighs at least
@@ -134,4 +137,5 @@ def _round(total: Bits, divisor: int, *, keep: int, lsb_exponent, smallest_expon
     rest = magnitude - (kept << drop)
     half = np.where(drop > 0, np.int64(1) << np.maximum(drop - 1, 0), np.int64(1) << 62)
     kept += (rest > half) | ((rest == half) & ((left > 0) | (kept & 1 == 1)))
-    return np.ldexp(np.copysign(kept.astype(np.float64), total), drop + lsb_exponent)
+    rounded: Bits = np.ldexp(np.copysign(kept.astype(np.float64), total), drop + lsb_exponent)
+    return rounded

@@ -37,7 +37,7 @@ class BarrierModel:
 
     def _absolute(self, number: int) -> int:
         """The round of this name that is nearest to the current one."""
-        distance = (number - self.current) % ROUNDS
+        distance: int = (number - self.current) % ROUNDS
         return self.current + (distance if distance < ROUNDS // 2 else distance - ROUNDS)
 
     def _free(self, wanted: int) -> bool:
@@ -95,7 +95,9 @@ class BarrierModel:
             self.over, self.present = set(), {}
         return ended
 
-    def _arrive(self, endpoint: int, wanted: int, ending: dict[int, set[int]], *, begins: bool):
+    def _arrive(
+        self, endpoint: int, wanted: int, ending: dict[int, set[int]], *, begins: bool
+    ) -> None:
         there = self.present.get(wanted, set())
         if begins or wanted >= self.current + ROUNDS_AHEAD:
             self.counts.stray += 1

@@ -43,7 +43,7 @@ BURSTS_UNDER_WAY = 64
 """More writes than a memory has under way."""
 
 
-class _Depths(list):
+class _Depths(list[int]):
     """Depths of queues to be; ``new`` gives the number of another."""
 
     def new(self, depth: int) -> int:
@@ -139,7 +139,7 @@ def _endpoints(config: Config, state: State, traffic: list[Traffic], depths: _De
         end["traffic_start"] = item.start
 
 
-def _fill_instruction(config: Config, timing: Timing, item, given: Instruction) -> None:
+def _fill_instruction(config: Config, timing: Timing, item: np.void, given: Instruction) -> None:
     flit = config.fabric.flit_bytes
     item["controller"] = given.controller
     item["rows"] = -(-given.length // flit)

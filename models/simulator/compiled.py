@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 import numba
+import numpy as np
 
 from hw.spec import timing
 from models.cache import CacheError, cache_folder
@@ -38,9 +40,29 @@ if CACHE is not None:
 # Without reference counts: a function that allocates nothing needs none.
 _OPTIONS: dict[str, Any] = {"cache": CACHE is not None, "_nrt": False}
 
-compiled: Any = numba.njit(forceinline=True, **_OPTIONS)
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+class Compile(Protocol):
+    """A decorator that leaves the function's type as it is."""
+
+    def __call__(self, function: Function, /) -> Function: ...
+
+
+class Record(Protocol):
+    """An element of a structured array: to compiled code its fields are attributes."""
+
+    def __getattr__(self, field: str, /) -> Any: ...
+
+    def __setattr__(self, field: str, value: Any, /) -> None: ...
+
+
+Records: TypeAlias = np.ndarray
+"""A structured array."""
+
+compiled: Compile = numba.njit(forceinline=True, **_OPTIONS)
 """For functions that work on the records they are given and allocate nothing. They end up in one
 loop without calls, 25 times as fast as with them."""
 
-entry_point: Any = numba.njit(**_OPTIONS)
+entry_point: Compile = numba.njit(**_OPTIONS)
 """For those that Python calls."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from hw.spec.timing import BUFFER_ITEMS
-from models.simulator.compiled import compiled
+from models.simulator.compiled import Record, Records, compiled
 from models.simulator.flit import DESTINATION, FIRST, LAST, NODE_BITS, NOTHING, SOURCE, field
 from models.simulator.link import arrived, consume
 from models.simulator.queues import Queues, front, pop, push, ready
@@ -23,20 +23,22 @@ LANE = np.dtype(
 
 
 @compiled
-def offer_forward(lanes, index: int, down, queues: Queues, now: int) -> None:
+def offer_forward(lanes: Records, index: int, down: Record, queues: Queues, now: int) -> None:
     for channel in (CORE_REQUEST, CORE_RESPONSE):
         queue = lanes[channel, index].buffer
         down.offer[channel] = front(queues, queue) if ready(queues, queue, now) else NOTHING
 
 
 @compiled
-def advance_forward(lanes, index: int, down, queues: Queues) -> None:
+def advance_forward(lanes: Records, index: int, down: Record, queues: Queues) -> None:
     if down.sent in (CORE_REQUEST, CORE_RESPONSE):
         pop(queues, lanes[down.sent, index].buffer)
 
 
 @compiled
-def forward(lanes, channel: int, ups, downs, queues: Queues, now: int) -> None:
+def forward(
+    lanes: Records, channel: int, ups: Records, downs: Records, queues: Queues, now: int
+) -> None:
     """Move one flit to each output that has a packet to pass."""
     ports = len(ups)
     for i in range(ports):

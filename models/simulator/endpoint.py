@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from models.simulator.compiled import compiled
+from models.simulator.compiled import Record, compiled
 from models.simulator.flit import ACKNOWLEDGE, DESTINATION, FIRST, LAST, NOTHING, SOURCE
 from models.simulator.link import arrived, consume
 from models.simulator.queues import Queues, front, ready
@@ -59,7 +59,7 @@ ENDPOINT = np.dtype(
 
 
 @compiled
-def offer(end, me: int, up, queues: Queues, now: int) -> None:
+def offer(end: Record, me: int, up: Record, queues: Queues, now: int) -> None:
     """What the endpoint would send in this cycle."""
     up.offer[CORE_REQUEST] = NOTHING
     if end.traffic_rows > 0 and now >= end.traffic_start:
@@ -80,7 +80,9 @@ def offer(end, me: int, up, queues: Queues, now: int) -> None:
 
 
 @compiled
-def advance(end, up, down, timing: Timing, queues: Queues, now: int) -> None:
+def advance(
+    end: Record, up: Record, down: Record, timing: Timing, queues: Queues, now: int
+) -> None:
     """One cycle, after the link has taken what it took."""
     if up.sent == CORE_REQUEST:
         end.traffic_left = end.traffic_rows if end.traffic_left == 0 else end.traffic_left - 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hw.spec.timing import QUEUE_CYCLES
-from models.simulator.compiled import compiled
+from models.simulator.compiled import Record, Records, compiled
 from models.simulator.flit import NOTHING
 from models.simulator.queues import Queues, push
 from models.simulator.records import (
@@ -23,7 +23,14 @@ FETCH, CHECK, WAIT, ISSUE = range(4)
 
 @compiled
 def issue(
-    controllers, turn: int, instructions, ports, tables: Tables, timing, queues: Queues, now: int
+    controllers: Records,
+    turn: int,
+    instructions: Records,
+    ports: Records,
+    tables: Tables,
+    timing: Timing,
+    queues: Queues,
+    now: int,
 ) -> int:
     """Each controller's next step; at most one wave of all is issued. The new turn."""
     idle = True
@@ -55,7 +62,7 @@ def issue(
 
 
 @compiled
-def _fetch(me, instructions, timing: Timing) -> None:
+def _fetch(me: Record, instructions: Records, timing: Timing) -> None:
     if me.following == NOTHING or me.live[me.newest]:
         return
     me.current, me.slot = me.following, me.newest
@@ -72,7 +79,16 @@ def _fetch(me, instructions, timing: Timing) -> None:
 
 
 @compiled
-def _issue_wave(me, c: int, item, ports, tables: Tables, timing, queues: Queues, now: int) -> None:
+def _issue_wave(
+    me: Record,
+    c: int,
+    item: Record,
+    ports: Records,
+    tables: Tables,
+    timing: Timing,
+    queues: Queues,
+    now: int,
+) -> None:
     rows = min(me.left, timing.wave_rows)
     scales = scale_rows(rows, item.ratio)
     entry = c * timing.waves + me.position

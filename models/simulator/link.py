@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from models.simulator.compiled import compiled
+from models.simulator.compiled import Record, compiled
 from models.simulator.flit import NOTHING
 from models.simulator.queues import Queues, front, pop, push, ready
 from models.simulator.timing import CHANNELS, WHOLE, Timing
@@ -33,7 +33,7 @@ END = np.dtype(
 
 
 @compiled
-def transmit(end, queues: Queues, timing: Timing, now: int) -> None:
+def transmit(end: Record, queues: Queues, timing: Timing, now: int) -> None:
     """Send one flit, or the credits owed. Sets alternate, and channels within a set."""
     link = timing.link
     while ready(queues, end.grants, now):
@@ -76,7 +76,7 @@ def transmit(end, queues: Queues, timing: Timing, now: int) -> None:
 
 
 @compiled
-def arrived(end, far, channel: int, queues: Queues, now: int) -> int:
+def arrived(end: Record, far: Record, channel: int, queues: Queues, now: int) -> int:
     """The flit at the head of a receive queue at ``end``, filled from ``far``; or NOTHING."""
     queue = far.arrives[channel]
     if not ready(queues, queue, now):
@@ -85,6 +85,6 @@ def arrived(end, far, channel: int, queues: Queues, now: int) -> int:
 
 
 @compiled
-def consume(end, far, channel: int, queues: Queues) -> None:
+def consume(end: Record, far: Record, channel: int, queues: Queues) -> None:
     pop(queues, far.arrives[channel])
     end.owed[channel] += 1

@@ -3,7 +3,7 @@ compiled. Twin of ``hw/isa/``: read_request, wave_table, write_tracker."""
 
 from __future__ import annotations
 
-from models.simulator.compiled import compiled
+from models.simulator.compiled import Record, Records, compiled
 from models.simulator.flit import (
     CONTEXT,
     CONTEXT_BITS,
@@ -24,7 +24,7 @@ from models.simulator.timing import ISA_READ, ISA_WRITE, Timing
 
 
 @compiled
-def offer_request(port, down, timing: Timing) -> None:
+def offer_request(port: Record, down: Record, timing: Timing) -> None:
     down.offer[ISA_READ] = NOTHING
     if port.left > 0:
         rows = port.left if timing.burst_reads else min(port.left, timing.packet_rows)
@@ -34,7 +34,7 @@ def offer_request(port, down, timing: Timing) -> None:
 
 
 @compiled
-def advance_request(port, down, timing: Timing) -> None:
+def advance_request(port: Record, down: Record, timing: Timing) -> None:
     if down.sent != ISA_READ:
         return
     rows = port.left if timing.burst_reads else min(port.left, timing.packet_rows)
@@ -46,7 +46,15 @@ def advance_request(port, down, timing: Timing) -> None:
 
 @compiled
 def fill(
-    port, index: int, up, down, instructions, tables: Tables, timing, queues: Queues, now: int
+    port: Record,
+    index: int,
+    up: Record,
+    down: Record,
+    instructions: Records,
+    tables: Tables,
+    timing: Timing,
+    queues: Queues,
+    now: int,
 ) -> None:
     """Take a read response into the table."""
     flit = arrived(down, up, ISA_READ, queues, now)
@@ -71,7 +79,16 @@ def fill(
 
 
 @compiled
-def count_response(port, up, down, instructions, controllers, timing, queues, now: int) -> None:
+def count_response(
+    port: Record,
+    up: Record,
+    down: Record,
+    instructions: Records,
+    controllers: Records,
+    timing: Timing,
+    queues: Queues,
+    now: int,
+) -> None:
     flit = arrived(down, up, ISA_WRITE, queues, now)
     if flit == NOTHING:
         return

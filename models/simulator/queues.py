@@ -47,17 +47,19 @@ def push(queues: Queues, q: int, item: int, time: int) -> None:
 
 @compiled
 def ready(queues: Queues, q: int, now: int) -> bool:
-    return queues.held[q] > 0 and queues.time[queues.base[q] + queues.head[q]] <= now
+    due: bool = queues.held[q] > 0 and queues.time[queues.base[q] + queues.head[q]] <= now
+    return due
 
 
 @compiled
 def front(queues: Queues, q: int) -> int:
-    return queues.item[queues.base[q] + queues.head[q]]
+    item: int = queues.item[queues.base[q] + queues.head[q]]
+    return item
 
 
 @compiled
 def pop(queues: Queues, q: int) -> int:
-    item = queues.item[queues.base[q] + queues.head[q]]
+    item: int = queues.item[queues.base[q] + queues.head[q]]
     queues.head[q] += 1
     if queues.head[q] == queues.depth[q]:
         queues.head[q] = 0

@@ -7,7 +7,7 @@ Twin of ``hw/endpoint/``: read_server, shuffle, sync, and the reading half of
 from __future__ import annotations
 
 from hw.spec.timing import QUEUE_CYCLES, READ_HEADERS, READS_UNDER_WAY, SHUFFLE_TAPS
-from models.simulator.compiled import compiled
+from models.simulator.compiled import Record, compiled
 from models.simulator.flit import (
     ENTRY,
     ENTRY_BITS,
@@ -42,7 +42,7 @@ def first_poll(timing: Timing, arrival: int) -> int:
 
 
 @compiled
-def fetch(end, timing: Timing, queues: Queues, now: int) -> None:
+def fetch(end: Record, timing: Timing, queues: Queues, now: int) -> None:
     """Bursts in the order of their packets; a beat per cycle."""
     if ready(queues, end.reads, now):
         head = queues.base[end.reads] + queues.head[end.reads]
@@ -71,18 +71,19 @@ def fetch(end, timing: Timing, queues: Queues, now: int) -> None:
 
 
 @compiled
-def _fetches(end, queues: Queues) -> bool:
+def _fetches(end: Record, queues: Queues) -> bool:
     """A packet is chosen, and there is room for it."""
     if end.chosen == NOTHING or queues.held[end.headers] >= READ_HEADERS:
         return False
-    return (
+    fits: bool = (
         end.room >= field(end.slot[end.chosen], ROWS, ROWS_BITS)
         and queues.held[end.reads] < READS_UNDER_WAY
     )
+    return fits
 
 
 @compiled
-def send(end, up, queues: Queues) -> None:
+def send(end: Record, up: Record, queues: Queues) -> None:
     if up.sent != ISA_READ:
         return
     if end.sending == 0:
@@ -94,7 +95,7 @@ def send(end, up, queues: Queues) -> None:
 
 
 @compiled
-def cut(end, up, down, timing: Timing, queues: Queues, now: int) -> None:
+def cut(end: Record, up: Record, down: Record, timing: Timing, queues: Queues, now: int) -> None:
     """Requests into packets, packets into slots, and the choice of the next."""
     slots = timing.shuffle
     occupied, free = 0, NOTHING
@@ -126,7 +127,7 @@ def cut(end, up, down, timing: Timing, queues: Queues, now: int) -> None:
 
 
 @compiled
-def _choose(end, slots: int, occupied: int) -> None:
+def _choose(end: Record, slots: int, occupied: int) -> None:
     """The packet to fetch next: with several slots at random, once they are full or patience
     ends. The random numbers are those of ``hw/endpoint/shuffle.py``."""
     grant, lowest_wanted, lowest = NOTHING, NOTHING, NOTHING

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from models.simulator.compiled import compiled
+from models.simulator.compiled import Record, Records, compiled
 from models.simulator.timing import Timing
 
 DRAIN, REPORT = range(2)
 
 
 @compiled
-def retire(me, c: int, instructions, ports, timing: Timing, now: int) -> None:
+def retire(
+    me: Record, c: int, instructions: Records, ports: Records, timing: Timing, now: int
+) -> None:
     """End the oldest instruction; ``wants_notify`` asks for its flag to be queued."""
     me.wants_notify = 0
     slot = me.oldest

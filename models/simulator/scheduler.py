@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from hw.spec.timing import QUEUE_CYCLES, WRITEBACK_JOBS
-from models.simulator.compiled import compiled
+from models.simulator.compiled import Record, Records, compiled
 from models.simulator.flit import field
 from models.simulator.queues import Queues, front, pop, push, ready
 from models.simulator.records import (
@@ -41,7 +41,14 @@ SCHEDULER = np.dtype(
 
 @compiled
 def schedule(
-    me, controllers, instructions, ports, tables: Tables, timing, queues: Queues, now: int
+    me: Record,
+    controllers: Records,
+    instructions: Records,
+    ports: Records,
+    tables: Tables,
+    timing: Timing,
+    queues: Queues,
+    now: int,
 ) -> None:
     """Start at most one row, and queue at most one job of the write-back."""
     wanted = False
@@ -72,7 +79,15 @@ def schedule(
 
 @compiled
 def _step(
-    me, controllers, instructions, ports, tables, timing, queues, now: int, wanted: bool
+    me: Record,
+    controllers: Records,
+    instructions: Records,
+    ports: Records,
+    tables: Tables,
+    timing: Timing,
+    queues: Queues,
+    now: int,
+    wanted: bool,
 ) -> bool:
     controller = controllers[me.chosen]
     item = instructions[controller.instruction[field(me.wave, WAVE_SLOT, 8)]]
@@ -118,7 +133,7 @@ def _step(
                 _end(me, controller, item, complete, queues)
     elif me.state == SCALES:
         if room and (me.slot > 0 or free):
-            first = me.slot == 0
+            first: bool = me.slot == 0
             scales = field(me.wave, WAVE_SCALES, WAVE_ROWS_BITS)
             if first:
                 _queue_job(me, item, True, scales, ports, timing, queues, now)
@@ -136,7 +151,9 @@ def _step(
 
 
 @compiled
-def _start(me, item, ports, timing: Timing, queues: Queues, now: int) -> None:
+def _start(
+    me: Record, item: Record, ports: Records, timing: Timing, queues: Queues, now: int
+) -> None:
     """A slice is reduced; with the last one of a row its result goes to every destination."""
     part = me.index % timing.cycles_per_row
     if part == 0:
@@ -148,7 +165,7 @@ def _start(me, item, ports, timing: Timing, queues: Queues, now: int) -> None:
 
 
 @compiled
-def _reserve(item, ports, timing: Timing) -> None:
+def _reserve(item: Record, ports: Records, timing: Timing) -> None:
     """A row will need room at its destinations."""
     for index in range(timing.ports):
         if item.destinations[index]:
@@ -156,7 +173,9 @@ def _reserve(item, ports, timing: Timing) -> None:
 
 
 @compiled
-def _arrive(me, item, ports, timing: Timing, queues: Queues, now: int) -> None:
+def _arrive(
+    me: Record, item: Record, ports: Records, timing: Timing, queues: Queues, now: int
+) -> None:
     """A row's result is on its way to every destination."""
     me.overtake = item.lead
     item.last_write = now
@@ -168,7 +187,7 @@ def _arrive(me, item, ports, timing: Timing, queues: Queues, now: int) -> None:
 
 
 @compiled
-def _end(me, controller, item, complete: bool, queues: Queues) -> None:
+def _end(me: Record, controller: Record, item: Record, complete: bool, queues: Queues) -> None:
     if item.ratio:
         me.slot = 0
         me.state = SCALES
@@ -179,7 +198,7 @@ def _end(me, controller, item, complete: bool, queues: Queues) -> None:
 
 
 @compiled
-def _free(me, controller, queues: Queues) -> None:
+def _free(me: Record, controller: Record, queues: Queues) -> None:
     pop(queues, controller.wave_queue)
     controller.in_use -= 1
     controller.pending[field(me.wave, WAVE_SLOT, 8)] -= 1
@@ -187,7 +206,16 @@ def _free(me, controller, queues: Queues) -> None:
 
 
 @compiled
-def _queue_job(me, item, scales: bool, rows: int, ports, timing, queues: Queues, now: int) -> None:
+def _queue_job(
+    me: Record,
+    item: Record,
+    scales: bool,
+    rows: int,
+    ports: Records,
+    timing: Timing,
+    queues: Queues,
+    now: int,
+) -> None:
     context = me.chosen * timing.contexts + field(me.wave, WAVE_SLOT, 8)
     more = 1 if item.ratio and not scales else 0
     answers = 1 - more if timing.coalesced else packets_of(rows, timing)
@@ -199,7 +227,16 @@ def _queue_job(me, item, scales: bool, rows: int, ports, timing, queues: Queues,
 
 
 @compiled
-def _notify(me, controller, c: int, instructions, ports, timing, queues: Queues, now: int) -> None:
+def _notify(
+    me: Record,
+    controller: Record,
+    c: int,
+    instructions: Records,
+    ports: Records,
+    timing: Timing,
+    queues: Queues,
+    now: int,
+) -> None:
     item = instructions[controller.instruction[controller.oldest]]
     context = c * timing.contexts + controller.oldest
     for index in range(timing.ports):

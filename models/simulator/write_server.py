@@ -7,7 +7,7 @@ Twin of ``hw/endpoint/``: write_server, write_answer, and the writing half of
 from __future__ import annotations
 
 from hw.spec.timing import ANSWERS_WAITING, QUEUE_CYCLES
-from models.simulator.compiled import compiled
+from models.simulator.compiled import Record, compiled
 from models.simulator.flit import ACKNOWLEDGE, FIELDS, FIRST, IS_NOTIFY, LAST, NOTHING, field
 from models.simulator.link import arrived, consume
 from models.simulator.queues import Queues, front, pop, push, ready
@@ -21,7 +21,7 @@ FLAG_CYCLES = 1
 
 
 @compiled
-def answer(end, which: int, queues: Queues, now: int) -> int:
+def answer(end: Record, which: int, queues: Queues, now: int) -> int:
     """The response that is due, as a header flit."""
     if not ready(queues, end.answers[which], now) or end.completed[which] == 0:
         return NOTHING
@@ -30,7 +30,7 @@ def answer(end, which: int, queues: Queues, now: int) -> int:
 
 
 @compiled
-def write(end, up, down, timing: Timing, queues: Queues, now: int) -> None:
+def write(end: Record, up: Record, down: Record, timing: Timing, queues: Queues, now: int) -> None:
     """Two servers, and the memory's one write channel, which keeps to a burst."""
     core = arrived(up, down, CORE_REQUEST, queues, now)
     isa = arrived(up, down, ISA_WRITE, queues, now)
@@ -48,16 +48,27 @@ def write(end, up, down, timing: Timing, queues: Queues, now: int) -> None:
 
 
 @compiled
-def _wants_memory(end, which: int, flit: int) -> bool:
+def _wants_memory(end: Record, which: int, flit: int) -> bool:
     """A burst is to begin."""
     if end.state[which] == NOTIFY:
-        return end.unwritten[which] == 0
-    return end.state[which] == PAYLOAD and end.open[which] == 0 and flit != NOTHING
+        written: bool = end.unwritten[which] == 0
+        return written
+    begins: bool = end.state[which] == PAYLOAD and end.open[which] == 0 and flit != NOTHING
+    return begins
 
 
 @compiled
 def _serve(
-    end, which: int, flit: int, channel: int, granted: int, up, down, timing, queues, now: int
+    end: Record,
+    which: int,
+    flit: int,
+    channel: int,
+    granted: int,
+    up: Record,
+    down: Record,
+    timing: Timing,
+    queues: Queues,
+    now: int,
 ) -> None:
     if end.state[which] == HEADER:
         if flit != NOTHING and queues.held[end.answers[which]] < ANSWERS_WAITING:
@@ -78,7 +89,7 @@ def _serve(
 
 
 @compiled
-def _last_beat(end, which: int, timing: Timing, queues: Queues, now: int) -> None:
+def _last_beat(end: Record, which: int, timing: Timing, queues: Queues, now: int) -> None:
     end.holder = NOTHING
     end.state[which] = HEADER
     end.unwritten[which] += 1
@@ -87,7 +98,7 @@ def _last_beat(end, which: int, timing: Timing, queues: Queues, now: int) -> Non
 
 
 @compiled
-def answer_writes(end, up, queues: Queues, now: int) -> None:
+def answer_writes(end: Record, up: Record, queues: Queues, now: int) -> None:
     for which in range(2):
         if ready(queues, end.answers[which], now) and end.completed[which] > 0:
             head = front(queues, end.answers[which])

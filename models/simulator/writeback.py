@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from models.simulator.compiled import compiled
+from models.simulator.compiled import Record, compiled
 from models.simulator.flit import ACKNOWLEDGE, CONTEXT, FIRST, IS_NOTIFY, LAST, NOTHING
 from models.simulator.queues import Queues, pop, ready
 from models.simulator.timing import ISA_WRITE, Timing
@@ -12,7 +12,7 @@ JOB_NOTIFY, JOB_MORE, JOB_CONTEXT, JOB_ROWS = 0, 1, 2, 16
 
 
 @compiled
-def offer_write(port, down, timing: Timing, queues: Queues, now: int) -> None:
+def offer_write(port: Record, down: Record, timing: Timing, queues: Queues, now: int) -> None:
     down.offer[ISA_WRITE] = NOTHING
     if port.payload == 0:
         if port.pending:
@@ -33,7 +33,7 @@ def offer_write(port, down, timing: Timing, queues: Queues, now: int) -> None:
 
 
 @compiled
-def advance_write(port, down, timing: Timing, queues: Queues, now: int) -> None:
+def advance_write(port: Record, down: Record, timing: Timing, queues: Queues, now: int) -> None:
     took_header = False
     if down.sent == ISA_WRITE:
         if port.payload == 0:

@@ -10,10 +10,12 @@ from __future__ import annotations
 import argparse
 import dataclasses
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 
 from hw.spec.config import load
+from models.dma.phases import Phases
 from models.dma.platform import FOLDER, Platform, as_toml
 from models.dma.timing import predict
 from scin.collectives.dma_plans import build
@@ -46,9 +48,15 @@ class Calibration:
 
     runner: DmaRunner
 
-    def run(self, operation: str, variant: str, size: int, *, ahead: bool = False):
+    def run(
+        self, operation: str, variant: str, size: int, *, ahead: bool = False
+    ) -> DmaMeasurement:
         plan = build(self.runner.config, operation, variant, size)
         return self.runner.run(plan, prelaunch=ahead)
+
+    def phases(self, operation: str, variant: str, size: int, *, ahead: bool = False) -> Phases:
+        """Of a run that succeeds."""
+        return cast(Phases, self.run(operation, variant, size, ahead=ahead).phases)
 
     def platform(self) -> Platform:
         """Each parameter from the difference of two runs, in cycles, then in microseconds."""
@@ -64,32 +72,32 @@ class Calibration:
             packet_bytes=fabric.max_payload_bytes,
             header_bytes=fabric.header_bytes,
         )
-        one = self.run("p2p", "pcpy", 1)
-        chain = self.run("allgather", "b2b", config.system.endpoints)
-        large = self.run("p2p", "pcpy", LARGE)
-        per_copy = _us(chain.phases.copy - one.phases.copy) / (config.system.endpoints - 2)
+        one = self.phases("p2p", "pcpy", 1)
+        chain = self.phases("allgather", "b2b", config.system.endpoints)
+        large = self.phases("p2p", "pcpy", LARGE)
+        per_copy = _us(chain.copy - one.copy) / (config.system.endpoints - 2)
         occupancy = per_copy - empty.wire_time(1)
-        start = _us(one.phases.copy) - per_copy
-        rate = empty.wire_time(LARGE) / (_us(large.phases.copy) - start - occupancy)
-        swap_one, swap = self.run("p2p", "swap", 1), self.run("p2p", "swap", LARGE)
-        swap_start = _us(swap_one.phases.copy) - per_copy
+        start = _us(one.copy) - per_copy
+        rate = empty.wire_time(LARGE) / (_us(large.copy) - start - occupancy)
+        swap_one, swap = self.phases("p2p", "swap", 1), self.phases("p2p", "swap", LARGE)
+        swap_start = _us(swap_one.copy) - per_copy
         first = empty.wire_time(fabric.max_payload_bytes)
-        swapping = _us(swap.phases.copy) - swap_start - occupancy - first / rate
+        swapping = _us(swap.copy) - swap_start - occupancy - first / rate
         swap_rate = empty.wire_time(LARGE) / swapping / rate
         # Copies that end a cycle later each: one of them just before a look of the host.
         seen = [
-            _us(self.run("p2p", "pcpy", fabric.flit_bytes * rows).phases.sync)
+            _us(self.phases("p2p", "pcpy", fabric.flit_bytes * rows).sync)
             for rows in range(1, 1 + round(self.runner.host.access_cycles(config)))
         ]
         released = [
-            _us(self.run("p2p", "pcpy", 1 + n, ahead=True).phases.schedule) for n in range(RELEASES)
+            _us(self.phases("p2p", "pcpy", 1 + n, ahead=True).schedule) for n in range(RELEASES)
         ]
         return dataclasses.replace(
             empty,
             bandwidth=raw * rate,
             host=self.runner.host.command_cycles(config) * cycle,
             doorbell=DOORBELL_CYCLES * cycle,
-            fetch=_us(one.phases.schedule),
+            fetch=_us(one.schedule),
             start=start,
             occupancy=occupancy,
             swap_start=swap_start,

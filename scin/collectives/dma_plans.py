@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 from hw.spec.config import AXI_BOUNDARY_BYTES, Config
 from hw.spec.dma import Compare
@@ -143,7 +144,7 @@ def alltoall(config: Config, variant: str, size: int) -> Plan:
 def p2p(config: Config, variant: str, size: int) -> Plan:
     """From endpoint 0 to its neighbour; ``swap`` exchanges."""
     here, there = Place(0, 0), Place(1, 0)
-    idle: list[list] = [[] for _ in range(config.system.endpoints - 2)]
+    idle: list[list[Any]] = [[] for _ in range(config.system.endpoints - 2)]
     swaps = variant == "swap"
     command = dma.swap(here, there, size) if swaps else dma.copy(here, there, size)
     pieces = [[(0, size)], [(0, size)], *idle]

@@ -64,7 +64,9 @@ def build(
     everyone = (1 << endpoints) - 1
     flit = config.fabric.flit_bytes
 
-    def instruction(number: int, length: int, offset: int, sources: int, targets: int, op):
+    def instruction(
+        number: int, length: int, offset: int, sources: int, targets: int, op: ReduceOp
+    ) -> Instruction:
         return {
             "opcode": Opcode.COLLECTIVE,
             "data_type": data_type,

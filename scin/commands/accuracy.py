@@ -60,7 +60,7 @@ DATA = ("model", *RANDOM_DATA)
 @json_option
 @seed_option("of synthetic and normal data")
 @click.option("--quiet", is_flag=True, help="No table, no progress.")
-def accuracy(**options) -> None:
+def accuracy(**options: Any) -> None:
     """SQNR of quantized All-Reduces in the switch, in two shots and around a ring, and what
     they do to a real model.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import sys
 from collections.abc import Callable
+from typing import Any
 
 import click
 
@@ -195,7 +196,7 @@ def _sweep(
     cases: Cases,
     table: DmaTable,
     title: str,
-    records: list[dict],
+    records: list[dict[str, Any]],
 ) -> list[DmaMeasurement]:
     """Every variant at every size, compared with pcpy at that size if it is among them; adds to
     ``records`` as they come."""

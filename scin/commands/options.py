@@ -28,6 +28,9 @@ LARGEST_SIZE = 1 << 60
 ELEMENT_BYTES = 2
 """Of an FP16 or BF16 number."""
 
+Function = Callable[..., None]
+"""What a command runs."""
+
 UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 
 
@@ -103,7 +106,7 @@ json_option = click.option(
 )
 
 
-class Whole(click.ParamType):
+class Whole(click.ParamType[int]):
     """A whole number between two bounds, both included."""
 
     name = "integer"
@@ -124,7 +127,7 @@ class Whole(click.ParamType):
         return number
 
 
-def seed_option(what: str | None = "of random data") -> Callable[[Callable], Callable]:
+def seed_option(what: str | None = "of random data") -> Callable[[Function], Function]:
     """``what``: None where nothing is drawn, and the command refuses it with a reason."""
     kind = Whole(0, LARGEST_SEED)
     return click.option(
@@ -132,7 +135,7 @@ def seed_option(what: str | None = "of random data") -> Callable[[Callable], Cal
     )
 
 
-def plot_option(what: str) -> Callable[[Callable], Callable]:
+def plot_option(what: str) -> Callable[[Function], Function]:
     """``what`` is drawn."""
     kind = OutputFile(".png", ".svg")
     return click.option("--plot", type=kind, metavar="FILE.png|svg", help=f"Draw {what}.")
@@ -257,7 +260,7 @@ def common(
     default: str = "fpga4",
     draws: str | None = None,
     adapt: Callable[[Config, dict[str, Any]], Config] = lambda config, options: config,
-) -> Callable[[Callable], Callable]:
+) -> Callable[[Function], Function]:
     """Options of every command that takes a configuration, ``default`` if none is named.
 
     ``draws``: of what the seed is; None if nothing is random: the command then refuses one.
@@ -265,7 +268,7 @@ def common(
     what the user sets.
     """
 
-    def decorate(command: Callable) -> Callable:
+    def decorate(command: Function) -> Function:
         @click.option(
             "--config",
             "config_name",
@@ -286,7 +289,9 @@ def common(
         @seed_option(draws)
         @click.option("--quiet", is_flag=True, help="No table, no progress.")
         @functools.wraps(command)
-        def wrapped(config_name: str, overrides: tuple[str, ...], show_config: bool, **rest: Any):
+        def wrapped(
+            config_name: str, overrides: tuple[str, ...], show_config: bool, **rest: Any
+        ) -> None:
             with exit_status():
                 if draws is None:
                     refuse_options("nothing is drawn at random", "seed")

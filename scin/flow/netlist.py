@@ -33,13 +33,15 @@ def rare_collection() -> Iterator[None]:
 @rare_collection()
 def rtlil_of(component: Any, name: str, *, lines: bool = False) -> str:
     """The top module is called ``name``; ``lines`` tells where everything is described."""
-    return rtlil.convert(component, name=name, emit_src=lines)
+    text: str = rtlil.convert(component, name=name, emit_src=lines)
+    return text
 
 
 def verilog_of(component: Any, name: str, *, lines: bool = False) -> str:
     """Equal modules are written once, unless ``lines`` are asked for: then each is there."""
     text = rtlil_of(component, name, lines=lines)
     try:
-        return verilog_of_rtlil(text if lines else distinct(text))
+        verilog: str = verilog_of_rtlil(text if lines else distinct(text))
+        return verilog
     except YosysError as error:
         raise BuildError(f"Yosys failed: {error}") from error

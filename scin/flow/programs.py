@@ -35,7 +35,7 @@ def run_program(
     return subprocess.CompletedProcess(process.args, process.returncode, output, complaints)
 
 
-def end_group(process: subprocess.Popen) -> None:
+def end_group(process: subprocess.Popen[str]) -> None:
     """End a program that leads its session, with all that it has started."""
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)

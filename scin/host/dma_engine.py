@@ -74,7 +74,8 @@ class EngineDriver:
         self.reset()
 
     def address(self, name: str, index: int = 0) -> int:
-        return self._page + ENGINE_BYTES * self.engine + ENGINE[name].address(index)
+        address: int = self._page + ENGINE_BYTES * self.engine + ENGINE[name].address(index)
+        return address
 
     def read(self, name: str) -> int:
         return read_register(

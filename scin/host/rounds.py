@@ -16,7 +16,7 @@ REMEMBERED = 64
 
 def ahead(number: int, current: int) -> int:
     """How far a round is ahead of the current one; negative: behind."""
-    distance = (number - current) % ROUNDS
+    distance: int = (number - current) % ROUNDS
     return distance - ROUNDS if distance >= ROUNDS // 2 else distance
 
 

@@ -125,7 +125,8 @@ class Simulator:
 
     def disturbances(self, kind: Disturbance) -> int:
         """How often it has happened."""
-        return self._library.scin_fault_count(kind)
+        times: int = self._library.scin_fault_count(kind)
+        return times
 
     def __enter__(self) -> Simulator:
         return self
@@ -147,7 +148,8 @@ class Simulator:
 
     @property
     def cycle(self) -> int:
-        return self._library.scin_cycle(self._handle)
+        cycle: int = self._library.scin_cycle(self._handle)
+        return cycle
 
     def step(self, cycles: int) -> None:
         self._library.scin_step(self._handle, cycles)

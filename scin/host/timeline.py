@@ -39,7 +39,7 @@ class Timeline:
     simulator: Simulator
     origin: int = field(init=False)
     _events: list[tuple[float, int, Callable[[], object]]] = field(default_factory=list)
-    _order: itertools.count = field(default_factory=itertools.count)
+    _order: itertools.count[int] = field(default_factory=itertools.count)
 
     def __post_init__(self) -> None:
         self.origin = self.simulator.cycle

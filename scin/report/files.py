@@ -272,7 +272,7 @@ def takes_stdout(*paths: str | Path | None) -> bool:
     return any(path is not None and (path == STDOUT or descriptor_of(path) == 1) for path in paths)
 
 
-class OutputFile(click.ParamType):
+class OutputFile(click.ParamType[str]):
     """A file that the command writes, checked before it runs. ``endings``: those that its name
     may have; devices and pipes may have any. ``dash``: whether ``-`` is stdout."""
 
@@ -301,7 +301,7 @@ class OutputFile(click.ParamType):
             raise InputError(f"{name} {value}: must end in {' or '.join(self.endings)}")
 
 
-class OutputFolder(click.ParamType):
+class OutputFolder(click.ParamType[str]):
     """A folder that the command writes into, checked before it runs."""
 
     name = "folder"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import click
 
@@ -17,10 +18,10 @@ from scin.report.record import as_json, document
 @contextmanager
 def recorded(
     path: str | None, command: str, config: Config | Platform | None
-) -> Iterator[list[dict]]:
+) -> Iterator[list[dict[str, Any]]]:
     """Records to be, written as JSON when the block ends, and also when it fails: what was
     computed by then is not lost."""
-    records: list[dict] = []
+    records: list[dict[str, Any]] = []
     try:
         yield records
     except BaseException:
@@ -34,7 +35,7 @@ def recorded(
 
 
 def write_json(
-    path: str | None, command: str, config: Config | Platform | None, records: list[dict]
+    path: str | None, command: str, config: Config | Platform | None, records: list[dict[str, Any]]
 ) -> None:
     """Nothing without a path; ``config`` as in :func:`scin.report.record.document`."""
     if path is None:

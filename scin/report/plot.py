@@ -8,6 +8,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hw.spec.config import Config
 from models.accuracy.accuracy import INTEGERS, Sqnr
@@ -16,6 +17,11 @@ from scin.report.dma_measurement import DmaMeasurement
 from scin.report.files import write_file
 from scin.report.record import CollectiveResult
 from scin.report.units import size_text
+
+if TYPE_CHECKING:
+    from matplotlib.artist import Artist
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 FORMATS = ("png", "svg")
 DEFAULT_FORMAT = "svg"
@@ -78,7 +84,7 @@ class Panel:
 def plot_panels(target: str, title: str, panels: list[Panel]) -> None:
     """Panels side by side. The legend is that of all of them, right of the last."""
     figure, all_axes = _figure(len(panels))
-    shown: dict[str, object] = {}
+    shown: dict[str, Artist] = {}
     notes: dict[str, str] = {}
     for axes, panel in zip(all_axes, panels, strict=True):
         shown = _draw(axes, panel) | shown
@@ -88,9 +94,9 @@ def plot_panels(target: str, title: str, panels: list[Panel]) -> None:
     _write(target, figure)
 
 
-def _draw(axes, panel: Panel) -> dict[str, object]:
+def _draw(axes: Axes, panel: Panel) -> dict[str, Artist]:
     """What the legend's labels stand for."""
-    handles: dict[str, object] = {}
+    handles: dict[str, Artist] = {}
     for place, line in enumerate(panel.lines):
         number = place if line.style is None else line.style
         # What is drawn first is wider, so that it shows beside what comes to lie on it.
@@ -131,7 +137,7 @@ def covered(lines: Sequence[Line]) -> dict[str, str]:
     return notes
 
 
-def _scale(axes, panel: Panel) -> None:
+def _scale(axes: Axes, panel: Panel) -> None:
     places = sorted({x for line in panel.lines if not line.marks_only for x, _ in line.points})
     if not any(line.points for line in panel.lines):
         # A scale of nothing cannot be drawn: everything has failed.
@@ -157,14 +163,14 @@ def _sparse(value: float, _: object) -> str:
     return f"{value:g}" if leading in "25" else ""
 
 
-def _ticks(axes, places: list[float], labels: list[str]) -> None:
+def _ticks(axes: Axes, places: list[float], labels: list[str]) -> None:
     """At most so many that labels do not touch."""
     step = -(-len(places) // MOST_TICKS)
     axes.set_xticks(places[::step], labels[::step], minor=False, fontsize="small", rotation=30)
     axes.set_xticks([], minor=True)
 
 
-def _legend(axes, shown: dict[str, object]) -> None:
+def _legend(axes: Axes, shown: dict[str, Artist]) -> None:
     """Beside the axes, where it covers nothing."""
     axes.legend(
         list(shown.values()),
@@ -213,7 +219,7 @@ def _stacked(
     """Bars of parts, told apart by colour and hatching; each begins somewhere."""
     figure, (axes,) = _figure(1)
     figure.set_size_inches(8, 1.2 + 0.45 * len(rows))
-    shown: dict[str, object] = {}
+    shown: dict[str, Artist] = {}
     for position, (_, start, parts) in enumerate(rows):
         for number, (name, width) in enumerate(parts):
             (bar,) = axes.barh(
@@ -316,7 +322,7 @@ def plot_accuracy(target: str, items: list[Sqnr]) -> None:
     plot_panels(target, "Quantized All-Reduce against the exact sum", panels)
 
 
-def _figure(count: int):
+def _figure(count: int) -> tuple[Figure, tuple[Axes, ...]]:
     import matplotlib
 
     matplotlib.use("Agg")
@@ -326,7 +332,7 @@ def _figure(count: int):
     return figure, tuple(axes[0])
 
 
-def _write(target: str, figure) -> None:
+def _write(target: str, figure: Figure) -> None:
     from matplotlib import pyplot
 
     kind = plot_format(target)

@@ -14,7 +14,7 @@ ELEMENT_BYTES = 2
 
 def wire_format(config: Config, data_type: DataType) -> str:
     """Name of a type, of a block-scaled one with its block."""
-    name = data_type.name.lower()
+    name: str = data_type.name.lower()
     if not is_block_scaled(data_type):
         return name
     return f"{name}/{block_format(config, data_type).block}"

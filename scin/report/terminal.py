@@ -70,7 +70,7 @@ def replace_closed_streams() -> None:
         except OSError:
             os.dup2(os.open(os.devnull, os.O_RDWR), number)
     if sys.stdout is None:
-        sys.stdout = io.TextIOWrapper(ClosedStdout(), encoding="utf-8", write_through=True)  # type: ignore[type-var]
+        sys.stdout = io.TextIOWrapper(ClosedStdout(), encoding="utf-8", write_through=True)
     if sys.stderr is None:
         # Otherwise print() would write to stdout what is meant for stderr.
         sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115

@@ -49,7 +49,8 @@ class Tally:
 
     def count(self, status: Status) -> bool:
         self.statuses[status.name] += 1
-        return status == Status.OK
+        fine: bool = status == Status.OK
+        return fine
 
 
 class SoakLoad:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 from hw.spec.formats import is_block_scaled
 from models.prediction import SCIN, SCIN_INQ
@@ -33,7 +34,7 @@ class Comparison:
     def holds(self) -> bool:
         return abs(self.error) <= self.bound and self.rtl.status == 0
 
-    def as_dict(self) -> dict:
+    def as_dict(self) -> dict[str, Any]:
         config = self.case.config
         quantized = is_block_scaled(self.case.instructions[0].data_type)
         return Result(
