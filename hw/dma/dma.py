@@ -89,8 +89,8 @@ class Dma(wiring.Component):
         for index in range(count):
             engine = Engine(config, identity=self._identity, engine=index)
             registers = EngineRegisters(config)
+            domain = engine_domain(self._identity, index)
             for name, part in (("engine", engine), ("registers", registers)):
-                domain = engine_domain(self._identity, index)
                 m.submodules[f"{name}_{index}"] = (
                     DomainRenamer(domain)(part) if self._gated else part
                 )

@@ -5,6 +5,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import exact_log2
 
+from hw.isa.context import lowest_index
 from hw.isa.jobs import scale_share
 from hw.spec.config import Config
 from hw.spec.formats import FORMATS, block_formats
@@ -57,9 +58,7 @@ class Check(wiring.Component):
                 quantize & _passes_end(scale, scales.length)
             )
             m.d.comb += [misaligned[i].eq(used[i] & odd), outside[i].eq(used[i] & past)]
-        for i in reversed(range(ports)):
-            with m.If(outside[i]):
-                m.d.comb += self.culprit.eq(i)
+        m.d.comb += self.culprit.eq(lowest_index(outside))
         last_operation = ReduceOp.AVG if config.isa.average else ReduceOp.BYPASS
         known_format = Signal()
         odd_length = Signal()

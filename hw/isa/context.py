@@ -1,5 +1,6 @@
 """What a wave controller remembers of each instruction in flight."""
 
+from amaranth import Mux
 from amaranth.lib import data
 
 from hw.spec.config import Config
@@ -29,3 +30,11 @@ class FaultReport(data.Struct):
     valid: 1
     status: Status
     endpoint: NODE_BITS
+
+
+def lowest_index(mask):
+    """Of the endpoints in ``mask`` the first, which a status names; 0 if there is none."""
+    index = 0
+    for position in reversed(range(len(mask))):
+        index = Mux(mask[position], position, index)
+    return index

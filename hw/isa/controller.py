@@ -5,7 +5,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.isa.barrier import BarrierUser
-from hw.isa.context import FaultReport, context_layout, times_layout
+from hw.isa.context import FaultReport, context_layout, lowest_index, times_layout
 from hw.isa.issue import Issue
 from hw.isa.jobs import read_job_layout, wave_layout, write_job_layout
 from hw.isa.retire import Retire
@@ -257,12 +257,12 @@ class WaveController(wiring.Component):
             with m.If(self.stray.valid):
                 note(oldest, self.stray.status, self.stray.endpoint)
             with m.Elif(watchdog.barrier_expired):
-                note(oldest, Status.BARRIER_TIMEOUT, _lowest_index(self.barrier.missing))
+                note(oldest, Status.BARRIER_TIMEOUT, lowest_index(self.barrier.missing))
             with m.Elif(watchdog.expired):
                 waiting = Mux(self.reads_waiting.any(), self.reads_waiting, self.writes_waiting)
                 unpaired = issue.pairing & issue.is_oldest
                 late = Mux(unpaired, Status.MISSING_SCALES, Status.TIMEOUT)
-                note(oldest, late, Mux(unpaired, 0, _lowest_index(waiting)))
+                note(oldest, late, Mux(unpaired, 0, lowest_index(waiting)))
         with m.If(watchdog.expired & live[oldest]):
             m.d.sync += timed_out[oldest].eq(1)
 
@@ -276,10 +276,3 @@ def _queued_layout(config: Config) -> data.StructLayout:
             "length": LENGTH_BITS,
         }
     )
-
-
-def _lowest_index(mask):
-    index = 0
-    for position in reversed(range(len(mask))):
-        index = Mux(mask[position], position, index)
-    return index
