@@ -89,11 +89,8 @@ class Dma(wiring.Component):
         for index in range(count):
             engine = Engine(config, identity=self._identity, engine=index)
             registers = EngineRegisters(config)
-            domain = engine_domain(self._identity, index)
             for name, part in (("engine", engine), ("registers", registers)):
-                m.submodules[f"{name}_{index}"] = (
-                    DomainRenamer(domain)(part) if self._gated else part
-                )
+                m.submodules[f"{name}_{index}"] = self._clocked(part, index)
             engines.append(engine)
             wiring.connect(m, registers.control, engine.control)
             m.d.comb += [
@@ -125,6 +122,14 @@ class Dma(wiring.Component):
         self._distribute(m, self.read_response, [e.read_response for e in engines], "read")
         self._distribute(m, self.write_response, [e.write_response for e in engines], "write")
         return m
+
+    def _clocked(self, part, index):
+        """Parts of an engine whose clock may rest are in its domain. Its name needs an id that is
+        known here; an endpoint whose id is a signal is not gated.
+        """
+        if not self._gated:
+            return part
+        return DomainRenamer(engine_domain(self._identity, index))(part)
 
     def _awake(self, m, engine, bus):
         """Do the engine and its registers have anything to do, or have they just had?"""
