@@ -28,7 +28,9 @@ from cocotb_tests.mutation.mutants import Mutant, choose, mutants
 REPOSITORY = Path(__file__).resolve().parents[2]
 TARGETS = Path(__file__).with_name("targets.toml")
 PARTS = ("hw", "models", "scin", "fpga", "cocotb_tests", "configs", "rtl", "docs")
-LIMIT_SECONDS = 300
+SLOWER = 4
+"""A mutant hangs if its tests take that many times what they take as the file is."""
+LEAST_LIMIT_SECONDS = 300
 REACHED = 0.95
 """Share of mutants that must be noticed."""
 
@@ -75,9 +77,9 @@ def end(process: subprocess.Popen[str]) -> None:
         os.killpg(process.pid, signal.SIGKILL)
 
 
-def judge(mutant: Mutant, tests: list[str], cache: Path) -> Verdict:
+def judge(mutant: Mutant, tests: list[str], cache: Path, limit: float | None = None) -> Verdict:
     """What is built, for this mutant or for another one that leaves it as it is, stays in
-    ``cache``, where its name says what it was made of."""
+    ``cache``, where its name says what it was made of. ``limit`` in seconds."""
     start = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="mutant-") as name:
         folder = Path(name)
@@ -101,7 +103,7 @@ def judge(mutant: Mutant, tests: list[str], cache: Path) -> Verdict:
         )
         running.add(process)
         try:
-            output, _ = process.communicate(timeout=LIMIT_SECONDS)
+            output, _ = process.communicate(timeout=limit)
         except subprocess.TimeoutExpired:
             return Verdict(mutant, True, "hangs", time.monotonic() - start)
         finally:
@@ -127,7 +129,7 @@ def sound(target: Target) -> Mutant:
 @click.option("--list", "listing", is_flag=True, help="Name the mutants, run nothing.")
 @click.option("--jobs", default=os.cpu_count() or 1, show_default=True, help="Side by side.")
 def main(seed: int, only: tuple[str, ...], listing: bool, jobs: int) -> None:
-    """Make mutants of hw/, run the tests on each, list those that nobody noticed."""
+    """Make mutants of hw/, run the tests on each, list those that survive."""
     known = targets()
     for file in only:
         if file not in {target.file for target in known}:
@@ -164,14 +166,18 @@ def judge_all(
     """First that the tests pass without a mutant, then every mutant."""
     # Files share tests; those pass or fail once.
     as_is = {tuple(target.tests): target for target in wanted}
+    limits = {}
     sounds = pool.map(lambda target: judge(sound(target), target.tests, cache), as_is.values())
-    for number, (target, verdict) in enumerate(zip(as_is.values(), sounds, strict=True), 1):
+    for number, ((tests, target), verdict) in enumerate(zip(as_is.items(), sounds, strict=True), 1):
         if verdict.noticed:
             raise click.ClickException(f"{target.file}: fails without a mutant: {verdict.by}")
         place = f"{number}/{len(as_is)} passes as it is: {target.file}"
         _say(console, f"{place} ({verdict.seconds:.0f} s)")
+        limits[tests] = max(LEAST_LIMIT_SECONDS, SLOWER * verdict.seconds)
     verdicts = []
-    futures = [pool.submit(judge, *item, cache) for item in work]
+    futures = [
+        pool.submit(judge, mutant, tests, cache, limits[tuple(tests)]) for mutant, tests in work
+    ]
     for number, done in enumerate(as_completed(futures), 1):
         verdict = done.result()
         verdicts.append(verdict)

@@ -73,7 +73,13 @@ def simulate(component: Any, *, module: str, case: str, seed: int, **parameters:
             build_dir=folder,
             test_dir=folder,
             results_xml=str(folder / f"{case}_{seed}_{os.getpid()}.xml"),
-            extra_env={PARAMETERS: json.dumps(parameters), "PYTHONPATH": _python_path()},
+            extra_env={
+                PARAMETERS: json.dumps(parameters),
+                "PYTHONPATH": _python_path(),
+                # Otherwise cocotb rewrites the assertions of every module that is imported,
+                # Amaranth's too, which takes longer than most of the simulations.
+                "COCOTB_REWRITE_ASSERTION_FILES": f"{module.rpartition('.')[2]}.py",
+            },
         )
     ran, failed = get_results(Path(results))
     assert ran == 1, f"{case}: cocotb ran {ran} tests instead of 1"
