@@ -57,6 +57,8 @@ def simulate(component: Any, *, module: str, case: str, seed: int, **parameters:
     folder = cache_folder() / "cocotb" / key
     environment = tools.environment() | {"COCOTB_ANSI_OUTPUT": "0", "MAKEFLAGS": flags}
     with mock.patch.dict(os.environ, environment):
+        # Bytecode goes to the cache, not beside the sources.
+        os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
         runner = _Runner()
         # Tests run side by side; one of them builds.
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -79,6 +81,8 @@ def simulate(component: Any, *, module: str, case: str, seed: int, **parameters:
                 # Otherwise cocotb rewrites the assertions of every module that is imported,
                 # Amaranth's too, which takes longer than most of the simulations.
                 "COCOTB_REWRITE_ASSERTION_FILES": f"{module.rpartition('.')[2]}.py",
+                # Every simulation is a process that compiles the same modules.
+                "PYTHONPYCACHEPREFIX": str(cache_folder() / "bytecode"),
             },
         )
     ran, failed = get_results(Path(results))
