@@ -284,10 +284,10 @@ def test_absent_endpoints_are_answered_for(registered):
     """Ordinary writes to an endpoint that is absent, to masks that name some, to none; each
     destination is answered for, those that are present get the data."""
     built = AS_ON_BOARDS if registered else {}
-    with (system := open_system(**built)).simulator as simulator:
+    with (system := open_system(system__endpoints=4, **built)).simulator as simulator:
         system.fill(np.random.default_rng(8), SIZE)
         driver, packets, base = system.driver, 4, 0x100
-        cases = [(2, False, 1), (63, False, 1), (0b1111111111111110, True, 15), (0b11100, True, 3)]
+        cases = [(4, False, 1), (63, False, 1), (0b1111111111110010, True, 13), (0x70, True, 3)]
         for destination, multicast, answers in [*cases, (0, True, 1)]:
             before = driver.read_switch("MISROUTED")
             driver.start_traffic(

@@ -43,18 +43,32 @@ def random_pair(rng, system, number):
     return instruction, scales
 
 
-@pytest.mark.parametrize(
-    ("seed", "built"), [*((seed, {}) for seed in range(10)), (10, AS_ON_BOARDS), (16, AS_ON_BOARDS)]
-)
-def test_random_programs(seed, built):
+ENDPOINTS = (2, 4, 8)
+"""By the seed. A system of 8 takes minutes to build."""
+
+
+def programs():
+    for seed, built in [
+        *((seed, {}) for seed in range(10)),
+        (10, AS_ON_BOARDS),
+        (16, AS_ON_BOARDS),
+    ]:
+        endpoints = ENDPOINTS[seed % len(ENDPOINTS)]
+        yield pytest.param(
+            seed, built, endpoints, marks=[pytest.mark.slow] if endpoints == 8 else []
+        )
+
+
+@pytest.mark.parametrize(("seed", "built", "endpoints"), programs())
+def test_random_programs(seed, built, endpoints):
     """All formats, ordinary sums among them, two controllers, any masks and lengths, irregular
-    memories; every improvement on or off; 2, 4 and 8 endpoints."""
+    memories; every improvement on or off."""
     rng = np.random.default_rng(seed)
     system = open_system(
         seed=seed + 1,
         jitter=int(rng.integers(0, 60)),
         stall=int(rng.integers(0, 60)),
-        system__endpoints=(2, 4, 8)[seed % 3],
+        system__endpoints=endpoints,
         **built,
         **switched(seed * 7 + 5),
     )
