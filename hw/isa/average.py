@@ -6,6 +6,7 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
 from hw.isa.rounding import EXPONENT_BITS, SIGNIFICAND_BITS, round_and_pack
+from hw.replicated import Replicated
 from hw.spec.formats import FORMATS
 from hw.spec.instruction import DataType
 from hw.spec.timing import DIVIDE_CYCLES
@@ -86,7 +87,7 @@ class Divisor(wiring.Component):
         return m
 
 
-class AverageLane(wiring.Component):
+class AverageLane(Replicated):
     """From a normalised sum to its average.
 
     Parameters: ``operands``, number of ports.
@@ -120,10 +121,11 @@ class AverageLane(wiring.Component):
                 "bf16": In(1),
                 **{name: In(shape) for name, shape in divisor_members(operands).items()},
                 "result": Out(16),
-            }
+            },
+            operands,
         )
 
-    def elaborate(self, platform):
+    def gates(self):
         m = Module()
         width = dividend_bits(self._operands)
         # 1: divide by the odd part.

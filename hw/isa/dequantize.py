@@ -1,13 +1,13 @@
 """Sum of one block-scaled element over all ports."""
 
 from amaranth import Cat, Const, Module, Signal, signed
-from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
 from hw.codec.arithmetic import magnitude_of, pair_sums, signed_sum
 from hw.codec.element import DISTANCE_BITS, ELEMENT_PARTS, SIGNIFICAND_BITS, element_codec
 from hw.codec.scale import EXPONENT_BITS, SCALE_BITS
+from hw.replicated import Replicated
 from hw.spec.formats.block import BlockFormat
 from hw.spec.timing import DEQUANTIZE_CYCLES
 from hw.stream.delay import delayed
@@ -22,7 +22,7 @@ def total_bits(operands: int, formats: tuple[BlockFormat, ...]) -> int:
     return window_bits(formats) + ceil_log2(operands)
 
 
-class DequantizeLane(wiring.Component):
+class DequantizeLane(Replicated):
     """Multiply each port's element by its scale, align, add.
 
     Parameters: ``operands``, number of ports; ``formats`` that the lane understands.
@@ -59,10 +59,12 @@ class DequantizeLane(wiring.Component):
                 "negative": Out(1),
                 "magnitude": Out(total_bits(operands, formats)),
                 "nan": Out(1),
-            }
+            },
+            operands,
+            formats,
         )
 
-    def elaborate(self, platform):
+    def gates(self):
         m = Module()
         count = self._count
         window = window_bits(self._formats)

@@ -1,13 +1,13 @@
 """Reduction of one element over all ports: sum, average, maximum, minimum or copy."""
 
 from amaranth import Cat, Const, Module, Mux, Signal, signed
-from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
 from hw.codec.arithmetic import leading_zeros, magnitude_of, maximum_of, shifted_to_top, signed_sum
 from hw.isa.average import AverageLane, dividend_bits, divisor_members
 from hw.isa.rounding import EXPONENT_BITS, SIGNIFICAND_BITS, round_and_pack
+from hw.replicated import Replicated
 from hw.spec.formats import FORMATS
 from hw.spec.formats.floating import WINDOW_BITS
 from hw.spec.instruction import DataType, ReduceOp
@@ -18,7 +18,7 @@ TOP_BITS = 8
 """Biased exponents of the widest format."""
 
 
-class ReduceLane(wiring.Component):
+class ReduceLane(Replicated):
     """One 16-bit lane of the reduction pipeline.
 
     Parameters: ``operands``, number of ports; ``average``, with the divider of AVG.
@@ -57,9 +57,9 @@ class ReduceLane(wiring.Component):
             shapes = divisor_members(operands)
             members |= {name: In(shape) for name, shape in shapes.items()}
             members["average"] = Out(16)
-        super().__init__(members)
+        super().__init__(members, operands, average)
 
-    def elaborate(self, platform):
+    def gates(self):
         m = Module()
         count = self._count
         sum_bits = WINDOW_BITS + ceil_log2(count)

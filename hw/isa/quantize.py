@@ -1,7 +1,6 @@
 """One element of a sum, divided by its block's new scale and rounded once."""
 
 from amaranth import Cat, Const, Module, Mux, Signal
-from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.codec.arithmetic import shifted_to_top
@@ -15,6 +14,7 @@ from hw.isa.block_scale import (
     odd_part,
 )
 from hw.isa.dequantize import total_bits
+from hw.replicated import Replicated
 from hw.spec.formats.block import BlockFormat
 from hw.spec.timing import QUANTIZE_CYCLES
 from hw.stream.delay import delayed
@@ -30,7 +30,7 @@ def bits_beyond(operands: int, entry: BlockFormat) -> int:
     return (operands * element.reach).bit_length() - element.limit.bit_length()
 
 
-class QuantizeLane(wiring.Component):
+class QuantizeLane(Replicated):
     """Nearest element to ``total / scale``, ties to even; the outermost one beyond all of them.
 
     Parameters: ``operands``, number of ports; ``formats`` that the lane can produce.
@@ -63,10 +63,12 @@ class QuantizeLane(wiring.Component):
                 "reciprocal": In(RECIPROCAL_BITS),
                 "flawed": In(1),
                 "element": Out(max(entry.element.bits for entry in formats)),
-            }
+            },
+            operands,
+            formats,
         )
 
-    def elaborate(self, platform):
+    def gates(self):
         m = Module()
         # 1: bring the scale's last place to a fixed position. What is too large for any element
         # reaches the bits above.
