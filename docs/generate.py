@@ -50,7 +50,7 @@ from hw.spec.packet import (
     MessageClass,
     Operation,
 )
-from hw.spec.registers import ENDPOINT, FEATURE_BITS, SWITCH, Kind, Register
+from hw.spec.registers import ENDPOINT, FEATURE_BITS, SWITCH, WORD_BITS, Field, Kind, Register
 from hw.spec.status import STATUS_DOC, Status
 from models.baselines.parameters import Parameters
 
@@ -81,11 +81,22 @@ GROWING = (Kind.COUNTER, Kind.TALLY, Kind.MODULO)
 """Registers of which the table tells what they do at their end."""
 
 
+def _bits(part: Field) -> str:
+    """Where a field is; in an entry of several words, in which of them too."""
+    first, last = part.bit % WORD_BITS, part.last_bit % WORD_BITS
+    words = [place // WORD_BITS for place in (part.bit, part.last_bit)]
+    if words[0] != words[1]:
+        return f"word {words[0]} and bits {last}..0 of word {words[1]}"
+    place = f"bit {first}" if first == last else f"bits {last}..{first}"
+    return f"word {words[0]}, {place}" if words[0] else place
+
+
 def register_table(registers: dict[str, Register]) -> str:
     lines = ["| offset | name | access | meaning |", "|---|---|---|---|"]
     for item in registers.values():
         span = f" … {item.address(item.count - 1):#05x}" if item.count > 1 else ""
-        doc = item.doc + (f"; {item.kind.value}" if item.kind in GROWING else "")
+        parts = [item.doc, *(f"{_bits(part)}: {part.doc}" for part in item.fields.values())]
+        doc = "; ".join(parts + [item.kind.value] * (item.kind in GROWING))
         lines.append(f"| {item.offset:#05x}{span} | `{item.name}` | {item.access} | {doc} |")
     return "\n".join(lines)
 

@@ -159,6 +159,10 @@ def _command(opcode: HostCommand, address: int, count: int) -> bytes:
     return struct.pack("<BBI", opcode.value, count, address)
 
 
+def _listed(fields: dict[str, int]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in fields.items())
+
+
 def _board_address(name: str, index: int = 0) -> int:
     address: int = PAGE_BYTES * BOARD_PAGE + BOARD[name].address(index)
     return address
@@ -244,13 +248,12 @@ class BoardSystem:
         for item in self.partition.boards:
             port = self._ports[item.name]
             port.resynchronise()
-            role, configuration = port.read(_board_address("ROLE"), 2)
-            contents = item.contents
-            expected = int(contents.switch) | contents.endpoints << 8 | contents.links << 16
-            if role & 0xFFFFFF != expected:
+            word, configuration = port.read(_board_address("ROLE"), 2)
+            role, expected = BOARD["ROLE"].unpack(word), item.contents.role
+            if role | expected != role:
                 raise BoardError(
-                    f"{item.name}: ROLE reads {role & 0xFFFFFF:#08x}, a board with "
-                    f"{', '.join(item.instances)} has {expected:#08x}"
+                    f"{item.name}: ROLE reads {_listed(role)}; a board with "
+                    f"{', '.join(item.instances)} has {_listed(expected)}"
                 )
             if configuration != fingerprint(self.config):
                 raise BoardError(

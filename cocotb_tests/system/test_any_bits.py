@@ -10,7 +10,7 @@ from hw.spec.dma import ENGINE, Command, Compare, DmaOpcode
 from hw.spec.formats import block_formats
 from hw.spec.instruction import Opcode, instruction_layout
 from hw.spec.packing import unpack
-from hw.spec.registers import ENDPOINT, SWITCH, WINDOW_WORDS
+from hw.spec.registers import ENDPOINT, SWITCH
 from hw.spec.status import Status
 from models.dma.engine import EngineModel
 from models.endpoint.endpoint import Window
@@ -91,7 +91,7 @@ def test_windows():
     """Every bit of every window can be written and read; a closed window opens nothing."""
     rng = np.random.default_rng(12)
     with (system := open_system()).simulator:
-        driver, count = system.driver, WINDOW_WORDS * system.config.endpoint.windows
+        driver, count = system.driver, ENDPOINT["WINDOW"].words * system.config.endpoint.windows
         # An engine that is at work keeps its copy of the windows up to date.
         engine = EngineDriver(driver, 0, 0, system.simulator.memory[0])
         engine.submit([dma.poll(Place(0, 0), Compare.EQUAL, 1)])

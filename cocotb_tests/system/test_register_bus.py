@@ -7,7 +7,7 @@ from hw.csr.axi_lite import AxiResponse
 from hw.spec.dma import ENGINE, ENGINE_BYTES
 from hw.spec.instruction import instruction_layout
 from hw.spec.pages import register_at
-from hw.spec.registers import ENDPOINT, PAGE_BYTES, RECORD_WORDS, SWITCH, WINDOW_WORDS, pages
+from hw.spec.registers import ENDPOINT, PAGE_BYTES, RECORD_WORDS, SWITCH, pages
 from scin.errors import BusError, RefusedError
 from scin.host.dma_engine import EngineDriver
 from scin.host.simulator import SLVERR
@@ -22,7 +22,7 @@ def built(config):
         "INSTRUCTION": -(-instruction_layout(config).size // 32),
         "RECORD": RECORD_WORDS * config.isa.wave_controllers,
         "ROUND": config.isa.sync_ids,
-        "WINDOW": WINDOW_WORDS * config.endpoint.windows,
+        "WINDOW": 4 * config.endpoint.windows,
         "SYNC_STATE": config.isa.sync_ids,
         "FLAG_IDENTIFIER": config.isa.sync_ids,
     }

@@ -22,7 +22,7 @@ from cocotb_tests.support.streams import (
 from hw.endpoint.endpoint import Endpoint
 from hw.spec.config import load
 from hw.spec.packet import TO_ENDPOINT, TO_SWITCH, Channel, MessageClass, Operation
-from hw.spec.registers import ENDPOINT, WINDOW_READ, WINDOW_WORDS, WINDOW_WRITE
+from hw.spec.registers import ENDPOINT
 from hw.spec.status import Status
 from models.endpoint.endpoint import EndpointModel, Window
 
@@ -65,9 +65,9 @@ async def write_register(dut, name, value, index=0):
 
 async def open_windows(dut):
     for number, window in enumerate(WINDOWS):
-        flags = WINDOW_READ * window.read | WINDOW_WRITE * window.write
+        flags = window.read << 30 | window.write << 31
         for word, value in enumerate((window.base, 0, window.bytes, flags)):
-            await write_register(dut, "WINDOW", value, WINDOW_WORDS * number + word)
+            await write_register(dut, "WINDOW", value, 4 * number + word)
 
 
 def pause_axi(ram, rng):

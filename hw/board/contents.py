@@ -20,6 +20,11 @@ class Contents:
     endpoints: int
 
     @property
+    def role(self) -> dict[str, int]:
+        """Fields of the register ROLE that tell a board from the others."""
+        return {"switch": int(self.switch), "endpoints": self.endpoints, "links": self.links}
+
+    @property
     def links(self) -> int:
         """Links to other boards."""
         if self.switch:

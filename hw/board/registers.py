@@ -38,14 +38,8 @@ class BoardRegisters(wiring.Component):
         m = Module()
         contents = self._contents
         registers = Decoder(m, self.bus, BOARD, registered=contents.config.fabric.registered)
-        role = (
-            int(contents.switch)
-            | contents.endpoints << 8
-            | contents.links << 16
-            | self._lanes << 24
-        )
         registers.read("IDENTITY", BOARD_IDENTITY)
-        registers.read("ROLE", role)
+        registers.read("ROLE", BOARD["ROLE"].pack(**contents.role, lanes=self._lanes))
         registers.read("CONFIGURATION", fingerprint(contents.config))
         registers.read("CLOCK", self._clock_khz)
         for index, node in enumerate(self.node):

@@ -8,12 +8,19 @@ from typing import Any
 
 from amaranth import Cat, Const, Module, Mux, Signal, Value
 from amaranth.hdl import Elaboratable, ValueLike
-from amaranth.lib import wiring
+from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import exact_log2
 
 from hw.spec.packet import ADDRESS_BITS as FABRIC_ADDRESS_BITS
-from hw.spec.registers import COUNTER_BITS, COUNTER_WORDS, PAGE_BYTES, Kind, Register
+from hw.spec.registers import (
+    COUNTER_BITS,
+    COUNTER_WORDS,
+    PAGE_BYTES,
+    WORD_BITS,
+    Kind,
+    Register,
+)
 
 ADDRESS_BITS = exact_log2(PAGE_BYTES)
 
@@ -77,6 +84,23 @@ class Decoder:
         if len(Value.cast(value)) > 32:
             raise ValueError(f"{name}: {len(Value.cast(value))} bits do not fit a register")
         self._show(name, value, index)
+
+    def read_fields(self, name: str, index: int = 0, **values: ValueLike) -> None:
+        """``values`` of its fields are what the register reads."""
+        word = Signal(self._registers[name].layout, name=f"{name.lower()}_{index}_fields")
+        self._m.d.comb += [word[field].eq(value) for field, value in values.items()]
+        self.read(name, word, index)
+
+    def written_fields(self, name: str) -> data.View:
+        """What is being written, as fields of the register."""
+        return data.View(self._registers[name].layout, self._bus.write_data)
+
+    def written_beyond(self, name: str, *fields: str) -> Value:
+        """Is a bit being written that belongs to none of these ``fields``, by default of all?"""
+        register = self._registers[name]
+        known = sum(register.mask(field) for field in fields or register.fields)
+        others = [bit for bit in range(WORD_BITS) if not known >> bit & 1]
+        return Cat(self._bus.write_data[bit] for bit in others).any()
 
     def counter(self, name: str, value) -> None:
         """``value``, of 64 bits, is what the two words read, each at its own time."""

@@ -1,6 +1,6 @@
 """Registers of one DMA engine."""
 
-from amaranth import Cat, Const, Module, Mux, Signal
+from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -85,7 +85,7 @@ class EngineRegisters(wiring.Component):
         engine_state = Signal.like(control.state)
         m.d["sync" if extra else "comb"] += engine_state.eq(control.state)
         state = Mux(changed | (settling != 0), EngineState.RUNNING, engine_state)
-        registers.read("STATE", Cat(state, Const(0, 2), control.status))
+        registers.read_fields("STATE", state=state, status=control.status)
         registers.read("FAILED", control.number)
         m.d.comb += [
             control.ring_base.eq(registers.address("RING_BASE")),

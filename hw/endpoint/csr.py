@@ -1,6 +1,6 @@
 """Registers of an endpoint."""
 
-from amaranth import Cat, Module, Mux, Shape, Signal
+from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -15,21 +15,14 @@ from hw.spec.fault import Fault
 from hw.spec.packet import (
     ADDRESS_BITS,
     LENGTH_BITS,
-    ROUND_BITS,
     WORD_BYTES,
     QueueSet,
 )
 from hw.spec.registers import (
     COUNTER_BITS,
     ENDPOINT,
-    FAULT_CORE_BIT,
     IDENTITY,
     POLL_INTERVAL,
-    ROUND_SHIFT,
-    WINDOW_READ,
-    WINDOW_REFUSED_SHIFT,
-    WINDOW_WORDS,
-    WINDOW_WRITE,
 )
 
 
@@ -74,28 +67,26 @@ class EndpointRegisters(wiring.Component):
         self._synchronisation(m, registers, cycles)
         self._ordinary_traffic(m, registers)
         for index in range(self._config.endpoint.windows):
-            low, high, bytes_low, bytes_high = (
-                registers.storage("WINDOW", index=WINDOW_WORDS * index + word)
-                for word in range(WINDOW_WORDS)
-            )
-            window = self.windows[index]
+            register, window = ENDPOINT["WINDOW"], self.windows[index]
+            first = register.words * index
+            words = [registers.storage("WINDOW", index=first + n) for n in range(register.words)]
+            given = data.View(register.layout, Cat(*words))
             end = Signal(ADDRESS_BITS + 1, name=f"window_end_{index}")
-            size = Cat(bytes_low, bytes_high)[:ADDRESS_BITS]
-            m.d.sync += end.eq(Cat(low, high)[:ADDRESS_BITS] + size)
+            m.d.sync += end.eq(given.base + given.bytes)
             m.d.comb += [
-                window.base.eq(Cat(low, high)),
-                window.refused_sources.eq(high[WINDOW_REFUSED_SHIFT:]),
-                window.refused_tenants.eq(bytes_high[WINDOW_REFUSED_SHIFT:]),
                 window.end.eq(end),
-                window.read.eq((bytes_high & WINDOW_READ).any()),
-                window.write.eq((bytes_high & WINDOW_WRITE).any()),
+                window.base.eq(given.base),
+                window.refused_sources.eq(given.refused_sources),
+                window.refused_tenants.eq(given.refused_tenants),
+                window.read.eq(given.read),
+                window.write.eq(given.write),
             ]
         self._misbehaviour(m, registers)
         for name, _ in data.Layout.cast(TransportCounts):
             counter = Signal(COUNTER_BITS, name=name)
             m.d.sync += counter.eq(counter + self.counts[name])
             registers.counter(name.upper(), counter)
-        registers.read("LINK_STATE", Cat(self.link_events.up, self.given_up))
+        registers.read_fields("LINK_STATE", heard=self.link_events.up, given_up=self.given_up)
         was_up = Signal()
         m.d.sync += was_up.eq(self.link_events.up)
         for name, event in (
@@ -112,34 +103,31 @@ class EndpointRegisters(wiring.Component):
 
     def _misbehaviour(self, m, registers):
         """FAULT: what the endpoint does wrong next, if that circuit is built."""
-        written, fault_bits = self.bus.write_data, Shape.cast(Fault).width
         fault = Signal(Fault)
         fault_set = Signal(QueueSet, init=QueueSet.ISA)
-        registers.read("FAULT", fault)
+        registers.read_fields("FAULT", fault=fault)
         m.d.comb += [self.fault.eq(fault), self.fault_set.eq(fault_set)]
         if not self._config.endpoint.fault_injection:
             return
-        unknown = written[fault_bits:FAULT_CORE_BIT].any() | written[FAULT_CORE_BIT + 1 :].any()
+        written = registers.written_fields("FAULT")
         with m.If(self.fault_taken):
             m.d.sync += fault.eq(Fault.NONE)
-        with m.If(registers.written("FAULT", accepts=~unknown)):
-            m.d.sync += [fault.eq(written), fault_set.eq(~written[FAULT_CORE_BIT])]
+        with m.If(registers.written("FAULT", accepts=~registers.written_beyond("FAULT"))):
+            m.d.sync += [
+                fault.eq(written.fault),
+                fault_set.eq(Mux(written.core, QueueSet.CORE, QueueSet.ISA)),
+            ]
 
     def _synchronisation(self, m, registers, cycles):
         sync, written = self._sync, self.bus.write_data
-        barriers = len(sync.waiting)
-        barrier = written[:ROUND_SHIFT]
-        round_end = ROUND_SHIFT + ROUND_BITS
+        barriers, arrival = len(sync.waiting), registers.written_fields("ARRIVE")
+        # CANCEL has the barrier at the same place.
         waits = sync.waiting.bit_select(written[: len(sync.sync_id)], 1)
+        known = (arrival.barrier < barriers) & ~registers.written_beyond("ARRIVE")
         m.d.comb += [
-            sync.start.eq(
-                registers.written(
-                    "ARRIVE",
-                    accepts=(barrier < barriers) & ~waits & ~written[round_end:].any(),
-                )
-            ),
-            sync.sync_id.eq(written),
-            sync.round.eq(written[ROUND_SHIFT:round_end]),
+            sync.start.eq(registers.written("ARRIVE", accepts=known & ~waits)),
+            sync.sync_id.eq(arrival.barrier),
+            sync.round.eq(arrival.round),
             sync.cancel.eq(registers.written("CANCEL", accepts=(written < barriers) & waits)),
             sync.cancel_id.eq(written),
             sync.flag_base.eq(
@@ -154,8 +142,13 @@ class EndpointRegisters(wiring.Component):
             ),
         ]
         for s in range(barriers):
-            state = Cat(sync.waiting[s], Signal(3), sync.statuses[s])
-            registers.read("SYNC_STATE", state | sync.rounds[s].shift_left(ROUND_SHIFT), s)
+            registers.read_fields(
+                "SYNC_STATE",
+                s,
+                waiting=sync.waiting[s],
+                status=sync.statuses[s],
+                round=sync.rounds[s],
+            )
             registers.read("FLAG_IDENTIFIER", sync.identifiers[s], s)
         for name, event in (
             ("ARRIVED_AT", sync.arrived),
@@ -168,10 +161,13 @@ class EndpointRegisters(wiring.Component):
 
     def _ordinary_traffic(self, m, registers):
         traffic = self._traffic
-        control = registers.storage("TRAFFIC_CONTROL", bits=2)
+        layout = ENDPOINT["TRAFFIC_CONTROL"].layout
+        control = Signal(layout)
+        kept = registers.storage("TRAFFIC_CONTROL", bits=ENDPOINT["TRAFFIC_CONTROL"].bits)
         m.d.comb += [
-            traffic.enable.eq(control[0]),
-            traffic.multicast.eq(control[1]),
+            control.eq(kept),
+            traffic.enable.eq(control.send),
+            traffic.multicast.eq(control.multicast),
             traffic.destination.eq(registers.storage("TRAFFIC_DESTINATION", bits=MAX_ENDPOINTS)),
             traffic.address.eq(registers.address("TRAFFIC_ADDRESS")),
             traffic.length.eq(registers.storage("TRAFFIC_BYTES", bits=LENGTH_BITS)),

@@ -9,13 +9,12 @@ from hw.csr.cycle_counter import CycleCounter
 from hw.isa.barrier import BarrierState
 from hw.spec.config import Config
 from hw.spec.instruction import Completion, instruction_layout
-from hw.spec.packet import ADDRESS_BITS, ROUND_BITS, WORD_BYTES
+from hw.spec.packet import ADDRESS_BITS, WORD_BYTES
 from hw.spec.registers import (
     COUNTER_BITS,
     FEATURE_BITS,
     IDENTITY,
     RECORD_WORDS,
-    ROUNDS_OVER_SHIFT,
     SWITCH,
 )
 from hw.stream.connect import connect_stream
@@ -109,11 +108,11 @@ class IsaRegisters(wiring.Component):
         return m
 
     def _rounds(self, m, registers):
-        barrier, written = self.barrier, self.bus.write_data
-        m.d.comb += barrier.begin_round.eq(written)
+        barrier = self.barrier
+        m.d.comb += barrier.begin_round.eq(registers.written_fields("ROUND").current)
         for s, (current, over) in enumerate(zip(barrier.current, barrier.over, strict=True)):
-            registers.read("ROUND", current | over.shift_left(ROUNDS_OVER_SHIFT), s)
-            free = ~barrier.waited_at[s] & ~written[ROUND_BITS:].any()
+            registers.read_fields("ROUND", s, current=current, over=over)
+            free = ~barrier.waited_at[s] & ~registers.written_beyond("ROUND", "current")
             m.d.comb += barrier.begin[s].eq(registers.written("ROUND", s, accepts=free))
 
     def _instructions(self, m, registers):

@@ -10,7 +10,8 @@ from amaranth.lib import data, enum
 
 from hw.spec.config import AXI_BOUNDARY_BYTES, MAX_ENDPOINTS, TAG_BITS
 from hw.spec.packet import ADDRESS_BITS, NODE_BITS, WORD_BITS
-from hw.spec.registers import Kind, Register, counter, moment, register_map, state
+from hw.spec.registers import Field, Kind, Register, counter, moment, register_map, state
+from hw.spec.status import Status
 
 COMMAND_BYTES = 64
 MAX_RING_COMMANDS = 1 << 16
@@ -156,7 +157,15 @@ def _index(name: str, offset: int, doc: str) -> Register:
 
 
 ENGINE = register_map(
-    state("STATE", 0x00, "bits 1..0: state; bits 8..4: status"),
+    state(
+        "STATE",
+        0x00,
+        "what the engine does",
+        fields={
+            "state": Field(0, EngineState, "state"),
+            "status": Field(4, Status, "status of what failed"),
+        },
+    ),
     Register("RESET", 0x04, "w", "forget a failure and every command; zero the pointers"),
     Register("RING_BASE", 0x08, "rw", "address of the ring, 64-byte aligned, low and high word", 2),
     Register("RING_SIZE", 0x10, "rw", "commands in the ring, a power of two"),

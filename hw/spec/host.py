@@ -19,7 +19,7 @@ import json
 from amaranth.lib import enum
 
 from hw.spec.config import Config
-from hw.spec.registers import Register, register_map, state
+from hw.spec.registers import Field, Register, register_map, state
 
 ADDRESS_BITS = 32
 MEMORY = 1 << 31
@@ -55,8 +55,13 @@ BOARD = register_map(
     state(
         "ROLE",
         0x004,
-        "bit 0: the switch is here; bits 15..8: endpoints here; bits 23..16: links to other "
-        "boards; bits 31..24: lanes of a link",
+        "what is on the board",
+        fields={
+            "switch": Field(0, 1, "the switch is here"),
+            "endpoints": Field(8, 8, "endpoints here"),
+            "links": Field(16, 8, "links to other boards"),
+            "lanes": Field(24, 8, "lanes of a link"),
+        },
     ),
     state("CONFIGURATION", 0x008, "fingerprint of the configuration it was built from"),
     state("CLOCK", 0x00C, "clock in kHz"),

@@ -8,19 +8,27 @@ the same order.
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from amaranth import Shape
+from amaranth.lib import data
+
+from hw.spec.config import MAX_ENDPOINTS
+from hw.spec.fault import Fault
+from hw.spec.packet import ADDRESS_BITS, ROUND_BITS, ROUNDS_AHEAD, TENANT_BITS
+from hw.spec.packing import pack, unpack
+from hw.spec.status import Status
 
 PAGE_BYTES = 4096
 IDENTITY = 0x5C1E0001
 POLL_INTERVAL = 16
-FAULT_CORE_BIT = 8
 MAX_CONTROLLERS = 4
 MAX_BARRIERS = 16
 RECORD_WORDS = 8
-ROUND_SHIFT = 16
-"""Where ARRIVE and SYNC_STATE have the round."""
-ROUNDS_OVER_SHIFT = 16
-"""Where ROUND has a bit per open round that is over."""
+WORD_BITS = 32
 
 
 class Kind(enum.Enum):
@@ -42,11 +50,25 @@ _KIND_OF_ACCESS = {"rw": Kind.SETTING, "w": Kind.ACTION}
 
 
 @dataclass(frozen=True)
+class Field:
+    """Bits of a register, from ``bit`` on."""
+
+    bit: int
+    shape: Any
+    doc: str
+
+    @property
+    def last_bit(self) -> int:
+        return self.bit + Shape.cast(self.shape).width - 1
+
+
+@dataclass(frozen=True)
 class Register:
     """One register, or ``count`` of them in a row.
 
     ``access``: "r", "w" or "rw"; one that is only read must tell its ``kind``. A counter is a
-    low and a high word.
+    low and a high word. ``fields``: parts of its word by name, if it has more than one; entries
+    of several words in a row count their bits on from word to word.
     """
 
     name: str
@@ -55,6 +77,7 @@ class Register:
     doc: str
     count: int = 1
     kind: Kind | None = None
+    fields: Mapping[str, Field] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.kind is None:
@@ -68,6 +91,35 @@ class Register:
         if not 0 <= index < self.count:
             raise IndexError(f"{self.name}[{index}]: must be below {self.count}")
         return self.offset + 4 * index
+
+    @property
+    def words(self) -> int:
+        """Words of an entry."""
+        last = max((part.last_bit for part in self.fields.values()), default=0)
+        return last // WORD_BITS + 1
+
+    @property
+    def bits(self) -> int:
+        """From bit 0 to the last one of the fields."""
+        return max(part.last_bit for part in self.fields.values()) + 1
+
+    @cached_property
+    def layout(self) -> data.FlexibleLayout:
+        """The fields of an entry."""
+        parts = {name: data.Field(part.shape, part.bit) for name, part in self.fields.items()}
+        return data.FlexibleLayout(WORD_BITS * self.words, parts)
+
+    def pack(self, **values: int) -> int:
+        """What to write for these values of the fields; those left out are zero."""
+        return pack(self.layout, values)
+
+    def unpack(self, word: int) -> dict[str, int]:
+        """The fields of what was read."""
+        return unpack(self.layout, word)
+
+    def mask(self, name: str) -> int:
+        """The bits of a field."""
+        return self.pack(**{name: (1 << Shape.cast(self.fields[name].shape).width) - 1})
 
 
 COUNTER_BITS = 64
@@ -98,8 +150,10 @@ def moment(name: str, offset: int, doc: str) -> Register:
     return Register(name, offset, "r", doc, kind=Kind.MODULO)
 
 
-def state(name: str, offset: int, doc: str, count: int = 1) -> Register:
-    return Register(name, offset, "r", doc, count, Kind.STATE)
+def state(
+    name: str, offset: int, doc: str, count: int = 1, *, fields: Mapping[str, Field] | None = None
+) -> Register:
+    return Register(name, offset, "r", doc, count, Kind.STATE, fields or {})
 
 
 def register_map(*registers: Register) -> dict[str, Register]:
@@ -164,9 +218,13 @@ SWITCH = register_map(
         "ROUND",
         0x2C0,
         "rw",
-        "per barrier: bits 10..0: current round; bits 19..16: rounds from it on that are over; "
-        "writing a round begins the barrier anew, refused while an instruction waits there",
+        "per barrier; writing a round begins the barrier anew, refused while an instruction waits "
+        "there",
         MAX_BARRIERS,
+        fields={
+            "current": Field(0, ROUND_BITS, "current round"),
+            "over": Field(16, ROUNDS_AHEAD, "rounds from it on that are over"),
+        },
     ),
 )
 
@@ -184,8 +242,8 @@ ENDPOINT = register_map(
         "ARRIVE",
         0x008,
         "w",
-        "bits 7..0: barrier, bits 26..16: round: arrive there, then poll its flag; refused where "
-        "it waits already",
+        "arrive at a barrier, then poll its flag; refused where it waits already",
+        fields={"barrier": Field(0, 8, "barrier"), "round": Field(16, ROUND_BITS, "round")},
     ),
     Register("FLAG_BASE", 0x00C, "rw", "address of flag 0 in this memory, low and high word", 2),
     Register("WAIT_TIMEOUT", 0x014, "rw", "cycles until a wait for a flag ends; 0: never"),
@@ -196,7 +254,13 @@ ENDPOINT = register_map(
     moment("VISIBLE_AT", 0x020, "cycle the latest flag was visible in memory"),
     moment("POLLED_AT", 0x024, "cycle a poll saw the latest flag"),
     Register("POLL_INTERVAL", 0x028, "rw", f"cycles between polls, {POLL_INTERVAL} at reset"),
-    Register("TRAFFIC_CONTROL", 0x040, "rw", "bit 0: send; bit 1: multicast"),
+    Register(
+        "TRAFFIC_CONTROL",
+        0x040,
+        "rw",
+        "what ordinary traffic does",
+        fields={"send": Field(0, 1, "send"), "multicast": Field(1, 1, "to a mask of endpoints")},
+    ),
     Register("TRAFFIC_DESTINATION", 0x044, "rw", "endpoint id, or mask"),
     Register("TRAFFIC_ADDRESS", 0x048, "rw", "address written to, low and high word", 2),
     Register("TRAFFIC_BYTES", 0x050, "rw", "payload of a packet"),
@@ -207,13 +271,20 @@ ENDPOINT = register_map(
         "FAULT",
         0x068,
         "rw",
-        f"misbehaviour for the next ISA read or write, see Fault; bit {FAULT_CORE_BIT}: core; "
-        "written with `endpoint.fault_injection` only",
+        "misbehaviour for the next read or write; written with `endpoint.fault_injection` only",
+        fields={
+            "fault": Field(0, Fault, "see Fault"),
+            "core": Field(8, 1, "of ordinary traffic, not of the accelerator"),
+        },
     ),
     state(
         "LINK_STATE",
         0x088,
-        "bit 0: the far end is heard; bit 1: it takes nothing, and is given up",
+        "the far end of the link",
+        fields={
+            "heard": Field(0, 1, "it is heard"),
+            "given_up": Field(1, 1, "it takes nothing, and is given up"),
+        },
     ),
     tally("LINK_REPLAYS", 0x08C, "times this end went back to send flits again"),
     tally("LINK_DAMAGED", 0x090, "words received whose CRC was wrong, and dropped"),
@@ -233,27 +304,31 @@ ENDPOINT = register_map(
     state(
         "SYNC_STATE",
         0x200,
-        "per barrier: bit 0: waiting for the flag; bits 8..4: its status, or why the wait ended; "
-        "bits 26..16: round",
+        "per barrier",
         MAX_BARRIERS,
+        fields={
+            "waiting": Field(0, 1, "waiting for the flag"),
+            "status": Field(4, Status, "its status, or why the wait ended"),
+            "round": Field(16, ROUND_BITS, "round"),
+        },
     ),
     state("FLAG_IDENTIFIER", 0x240, "per barrier: identifier found in the flag", MAX_BARRIERS),
     Register(
         "WINDOW",
         0x100,
         "rw",
-        "per window: base low; base high, bits 31..16: endpoints refused; bytes low; bytes high, "
-        "bits 19..16: tenants refused, bit 30: read, bit 31: write",
+        "per window, four words",
         64,
+        fields={
+            "base": Field(0, ADDRESS_BITS, "base"),
+            "refused_sources": Field(48, MAX_ENDPOINTS, "endpoints refused"),
+            "bytes": Field(64, ADDRESS_BITS, "bytes"),
+            "refused_tenants": Field(112, 1 << TENANT_BITS, "tenants refused"),
+            "read": Field(126, 1, "open to reads"),
+            "write": Field(127, 1, "open to writes"),
+        },
     ),
 )
-
-WINDOW_WORDS = 4
-WINDOW_REFUSED_SHIFT = 16
-"""Lowest bit of the two masks of what a window refuses: endpoints in its second word, tenants in
-its fourth."""
-WINDOW_READ = 1 << 30
-WINDOW_WRITE = 1 << 31
 
 
 def pages(endpoints: int) -> int:

@@ -188,7 +188,7 @@ class DmaRunner:
     def failure(self, endpoint: int | None = None) -> Status:
         """Of the first engine that has failed, anywhere or at one endpoint; OK if none has."""
         for (place, _), engine in self.engines.items():
-            if endpoint in (None, place) and engine.read("STATE") & 3 == EngineState.HALTED:
+            if endpoint in (None, place) and engine.state == EngineState.HALTED:
                 return engine.wait().status
         return Status.OK
 

@@ -119,7 +119,7 @@ class EngineDriver:
                 except RefusedError:
                     return
                 left = left[room:]
-            elif self.read("STATE") & 3 == EngineState.HALTED:
+            elif self.state == EngineState.HALTED:
                 return
 
     def submit_inline(self, command: build.Command) -> None:
@@ -131,14 +131,18 @@ class EngineDriver:
     def wait(self) -> EngineOutcome:
         """Until every command is complete, or one has failed."""
         self._wait_while(EngineState.RUNNING, "its commands")
-        state = self.read("STATE")
-        if state & 3 == EngineState.IDLE:
+        found = ENGINE["STATE"].unpack(self.read("STATE"))
+        if found["state"] == EngineState.IDLE:
             return EngineOutcome(Status.OK, None)
-        return EngineOutcome(Status(state >> 4 & 0x1F), self.read("FAILED"))
+        return EngineOutcome(Status(found["status"]), self.read("FAILED"))
 
     def run(self, commands: Sequence[build.Command]) -> EngineOutcome:
         self.submit(commands)
         return self.wait()
+
+    @property
+    def state(self) -> EngineState:
+        return EngineState(ENGINE["STATE"].unpack(self.read("STATE"))["state"])
 
     def moments(self) -> Moments:
         names = ("RUNG_AT", "FETCHED_AT", "FIRST_READ_AT", "LAST_WRITE_AT", "SIGNALLED_AT")
@@ -152,4 +156,5 @@ class EngineDriver:
 
     def _wait_while(self, state: EngineState, what: str) -> None:
         name = f"DMA engine {self.engine} of endpoint {self.endpoint}: {what}"
-        self.driver.wait_while(self.address("STATE"), 3, state, name)
+        mask = ENGINE["STATE"].mask("state")
+        self.driver.wait_while(self.address("STATE"), mask, ENGINE["STATE"].pack(state=state), name)

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
 
-from hw.spec.config import MAX_ENDPOINTS, Config
+from hw.spec.config import Config
 from hw.spec.instruction import RECORD_TIMES, Completion, Opcode, instruction_layout
-from hw.spec.packet import ADDRESS_BITS, TENANT_BITS
 from hw.spec.packing import pack, unpack
 from hw.spec.registers import (
     COUNTER_WORDS,
@@ -17,12 +16,8 @@ from hw.spec.registers import (
     FEATURE_BITS,
     PAGE_BYTES,
     RECORD_WORDS,
-    ROUND_SHIFT,
     SWITCH,
-    WINDOW_READ,
-    WINDOW_REFUSED_SHIFT,
-    WINDOW_WORDS,
-    WINDOW_WRITE,
+    WORD_BITS,
     Kind,
     Register,
     endpoint_page,
@@ -32,14 +27,6 @@ from hw.spec.status import Status
 from models.endpoint.endpoint import Window
 from scin.errors import HangError
 from scin.host.rounds import BarrierRounds
-
-_WINDOW_BITS = {
-    "base": ADDRESS_BITS,
-    "bytes": ADDRESS_BITS,
-    "refused_sources": MAX_ENDPOINTS,
-    "refused_tenants": 1 << TENANT_BITS,
-}
-"""How much of each field of a window its registers hold."""
 
 Instruction = dict[str, Any]
 Progress = Callable[[], None]
@@ -129,18 +116,11 @@ class Driver:
             self.write_endpoint(endpoint, "WAIT_TIMEOUT", timeout)
 
     def set_window(self, endpoint: int, index: int, window: Window) -> None:
-        for name, bits in _WINDOW_BITS.items():
-            if not 0 <= getattr(window, name) < 1 << bits:
-                raise ValueError(f"window: {name} = {getattr(window, name)} exceeds {bits} bits")
-        permissions = (WINDOW_READ if window.read else 0) | (WINDOW_WRITE if window.write else 0)
-        words = (
-            window.base & 0xFFFFFFFF,
-            window.base >> 32 | window.refused_sources << WINDOW_REFUSED_SHIFT,
-            window.bytes & 0xFFFFFFFF,
-            window.bytes >> 32 | window.refused_tenants << WINDOW_REFUSED_SHIFT | permissions,
-        )
-        for word, value in enumerate(words):
-            self.write_endpoint(endpoint, "WINDOW", value, WINDOW_WORDS * index + word)
+        register = ENDPOINT["WINDOW"]
+        entry = register.pack(**vars(window))
+        for word in range(register.words):
+            value = entry >> WORD_BITS * word & (1 << WORD_BITS) - 1
+            self.write_endpoint(endpoint, "WINDOW", value, register.words * index + word)
 
     def open_whole_memory(self) -> None:
         for endpoint in range(self.config.system.endpoints):
@@ -230,19 +210,23 @@ class Driver:
         see :meth:`scin.host.rounds.BarrierRounds.arrive`. Refused where it waits already."""
         if sync_id < self.config.isa.sync_ids:
             # What is refused has not arrived.
-            if self.read_endpoint(endpoint, "SYNC_STATE", sync_id) & 1 == 0:
+            if not ENDPOINT["SYNC_STATE"].unpack(
+                self.read_endpoint(endpoint, "SYNC_STATE", sync_id)
+            )["waiting"]:
                 round = self._barrier(sync_id).arrive(endpoint, round)
             self._latest[endpoint] = sync_id
-        self.write_endpoint(endpoint, "ARRIVE", sync_id | (round or 0) << ROUND_SHIFT)
+        arrival = ENDPOINT["ARRIVE"].pack(barrier=sync_id, round=round or 0)
+        self.write_endpoint(endpoint, "ARRIVE", arrival)
 
     def wait_flag(self, endpoint: int, sync_id: int | None = None) -> Status:
         """Wait until the endpoint has seen its completion flag, or its wait has ended; the
         status. By default at the barrier where it arrived last."""
         sync_id = self._latest.get(endpoint, 0) if sync_id is None else sync_id
+        register = ENDPOINT["SYNC_STATE"]
         address = self.endpoint_address(endpoint, "SYNC_STATE", sync_id)
         what = f"the completion flag of endpoint {endpoint} at barrier {sync_id}"
-        self.wait_while(address, 1, 1, what)
-        return Status(self.bus.read(address) >> 4 & 0x1F)
+        self.wait_while(address, register.mask("waiting"), register.pack(waiting=1), what)
+        return Status(register.unpack(self.bus.read(address))["status"])
 
     def flag_identifier(self, endpoint: int, sync_id: int) -> int:
         """Identifier in the flag that the endpoint saw last at this barrier."""
@@ -272,7 +256,7 @@ class Driver:
             ("TRAFFIC_BYTES", packet_bytes),
             ("TRAFFIC_SPAN", span),
             ("TRAFFIC_LIMIT", packets),
-            ("TRAFFIC_CONTROL", 1 | multicast << 1),
+            ("TRAFFIC_CONTROL", ENDPOINT["TRAFFIC_CONTROL"].pack(send=1, multicast=multicast)),
         ):
             self.write_endpoint(endpoint, name, value)
 

@@ -6,8 +6,8 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from hw.spec.packet import ROUND_BITS, ROUNDS_AHEAD
-from hw.spec.registers import ROUNDS_OVER_SHIFT
+from hw.spec.packet import ROUND_BITS
+from hw.spec.registers import SWITCH
 
 ROUNDS = 1 << ROUND_BITS
 REMEMBERED = 64
@@ -44,8 +44,8 @@ class BarrierRounds:
 
     def _state(self) -> tuple[int, int]:
         """The current round, and a mask of those from it on that are over."""
-        word = self._read()
-        return word % ROUNDS, word >> ROUNDS_OVER_SHIFT & (1 << ROUNDS_AHEAD) - 1
+        state = SWITCH["ROUND"].unpack(self._read())
+        return state["current"], state["over"]
 
     def submit(self, participants: int, number: int | None = None) -> int:
         """The round of an instruction, by default the one after the latest."""

@@ -12,6 +12,7 @@ from hw.spec.config import AXI_BOUNDARY_BYTES, Config
 from hw.spec.fault import Fault
 from hw.spec.formats import block_format, block_formats
 from hw.spec.instruction import DataType, Opcode, ReduceOp
+from hw.spec.registers import ENDPOINT
 from hw.spec.status import Status
 from models.dma.engine import EngineModel
 from models.endpoint.endpoint import EndpointModel, Window
@@ -85,7 +86,7 @@ class SoakLoad:
         if misbehaving:
             victim = int(self._rng.integers(self._endpoints))
             fault = int(self._rng.integers(1, len(Fault)))
-            self.driver.write_endpoint(victim, "FAULT", fault)
+            self.driver.write_endpoint(victim, "FAULT", ENDPOINT["FAULT"].pack(fault=fault))
         targets = self._start_writes()
         for engine, commands in zip(self._engines, lists, strict=True):
             engine.submit(commands)
@@ -172,7 +173,8 @@ class SoakLoad:
         for endpoint in range(self._endpoints):
             address = self.driver.endpoint_address(endpoint, "SYNC_STATE")
             limit = self.config.isa.timeout_cycles
-            seen = self.driver.bus.wait_while(address, 1, 1, limit=limit)
+            waiting = ENDPOINT["SYNC_STATE"].mask("waiting")
+            seen = self.driver.bus.wait_while(address, waiting, waiting, limit=limit)
             self.tally.lost += status == Status.OK and not seen
             if not seen:
                 # One that was seen just now is no wait any more.
