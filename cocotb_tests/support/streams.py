@@ -99,8 +99,17 @@ class Sink:
         self.received: list[int] = []
         self._stalls = stalls(profile, rng)
         self._like_queue = like_queue
+        self._stopped = False
         self.stream.ready.value = 0
         cocotb.start_soon(self._run())
+
+    def stop(self) -> None:
+        """Accept nothing from this cycle on."""
+        self._stopped = True
+        self.stream.ready.value = 0
+
+    def go_on(self) -> None:
+        self._stopped = False
 
     async def _run(self) -> None:
         stream, refused = self.stream, None
@@ -116,7 +125,7 @@ class Sink:
             elif stream.valid.value:
                 refused = int(stream.payload.value)
             stays = self._like_queue and stream.ready.value and not stream.valid.value
-            stream.ready.value = int(stays or not next(self._stalls))
+            stream.ready.value = int(not self._stopped and (stays or not next(self._stalls)))
 
 
 class FlitCodec:

@@ -10,6 +10,7 @@ import pytest
 from amaranth import Module
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In
+from cocotb.triggers import RisingEdge
 from cocotbext.axi import AxiLiteBus, AxiLiteMaster, AxiResp
 
 from cocotb_tests.support.build import parameters_of_test, simulate
@@ -123,6 +124,44 @@ async def check_refusals(master, rng):
             readable = offset in (0x020, 0x024)
             assert found.resp == (AxiResp.OKAY if readable else AxiResp.SLVERR), hex(offset)
         assert await master.read_dword(page * PAGE_BYTES + 0x024) == small[page]
+
+
+@pytest.mark.parametrize("registered", [False, True])
+def test_a_slow_host(registered):
+    """It takes an answer only once it has seen it, and so holds ``bready`` low between writes: a
+    refusal is that of its own write."""
+    simulate(Pages(registered=registered), module=__name__, case="check_slow_host", seed=1)
+
+
+@cocotb.test()
+async def check_slow_host(dut):
+    rng = random.Random(cocotb.RANDOM_SEED)
+    for name in ("awvalid", "wvalid", "bready", "arvalid", "rready", "awprot", "arprot"):
+        if hasattr(dut, f"axi__{name}"):
+            getattr(dut, f"axi__{name}").value = 0
+    await start_clock(dut)
+    dut.axi__wstrb.value, dut.axi__awaddr.value = 15, 0x024
+    for number in range(60):
+        fits = rng.random() < 0.5
+        dut.axi__wdata.value = number if fits else 1 << SMALL_BITS
+        dut.axi__awvalid.value = dut.axi__wvalid.value = 1
+        await until(dut, dut.axi__awready)
+        dut.axi__awvalid.value = dut.axi__wvalid.value = 0
+        await until(dut, dut.axi__bvalid)
+        for _ in range(rng.randrange(3)):
+            await RisingEdge(dut.clk)
+        assert int(dut.axi__bresp.value) == (AxiResp.OKAY if fits else AxiResp.SLVERR), number
+        dut.axi__bready.value = 1
+        await RisingEdge(dut.clk)
+        dut.axi__bready.value = 0
+
+
+async def until(dut, signal):
+    for _ in range(20):
+        await RisingEdge(dut.clk)
+        if signal.value:
+            return
+    raise AssertionError(f"{signal._name} stays low")
 
 
 @pytest.mark.filterwarnings("ignore::amaranth.hdl.UnusedElaboratable")

@@ -96,6 +96,53 @@ async def check_sync(dut):
         assert len(bursts.received) == 1, "it polls on"
 
 
+async def arrived(dut, sink, count):
+    await wait_until(dut, lambda: len(sink.received) >= 2 * count, "every arrival")
+
+
+def test_arrivals_behind_a_busy_link():
+    simulate(Sync(CONFIG, identity=IDENTITY), module=__name__, case="check_busy_link", seed=1)
+
+
+@cocotb.test()
+async def check_busy_link(dut):
+    """While one arrival cannot leave, others are asked for in any order, and some are cancelled:
+    those that are left leave once each, in turn from the one that left."""
+    rng, codec = random.Random(cocotb.RANDOM_SEED), FlitCodec(CONFIG)
+    quiet(dut)
+    dut.interval.value = dut.beat__valid.value = dut.burst__ready.value = 0
+    dut.flag_base.value = 0
+    sink = Sink(dut, "o", "none", rng)
+    await start_clock(dut)
+    for _ in range(ARRIVALS):
+        order = rng.sample(range(IDS), IDS)
+        sink.stop()
+        numbers = [rng.getrandbits(ROUND_BITS) for _ in range(IDS)]
+        for s in order:
+            dut.start.value, dut.sync_id.value, dut.round.value = 1, s, numbers[s]
+            await RisingEdge(dut.clk)
+        dut.start.value = 0
+        gone = {s for s in order[1:] if rng.random() < 0.3}
+        for s in gone:
+            dut.cancel.value, dut.cancel_id.value = 1, s
+            await RisingEdge(dut.clk)
+        dut.cancel.value = 0
+        sink.received.clear()
+        sink.go_on()
+        left = [s for s in sorted(order, key=lambda s: (s - order[0]) % IDS) if s not in gone]
+        await arrived(dut, sink, len(left))
+        for _ in range(10):
+            await RisingEdge(dut.clk)
+        packets = codec.packets(sink.received)
+        found = [(header["address"] // WORD_BYTES, header["tag"]) for header, _ in packets]
+        assert found == [(s, numbers[s]) for s in left]
+        for s in left:
+            dut.cancel.value, dut.cancel_id.value = 1, s
+            await RisingEdge(dut.clk)
+        dut.cancel.value = 0
+        await RisingEdge(dut.clk)
+
+
 @pytest.mark.parametrize("seed", range(1, 11))
 def test_many_waits(seed):
     simulate(

@@ -9,8 +9,16 @@ from cocotb.triggers import RisingEdge
 from cocotb_tests.support.build import parameters_of_test, simulate
 from cocotb_tests.support.link import Link
 from cocotb_tests.support.streams import PROFILES, Sink, Source, start_clock, wait_until
+from hw.fabric.receiver import Receiver
 from hw.spec.config import load
-from hw.spec.packet import TO_ENDPOINT, TO_SWITCH, Channel, flit_layout, queue_set
+from hw.spec.packet import (
+    TO_ENDPOINT,
+    TO_SWITCH,
+    Channel,
+    flit_layout,
+    link_flit_layout,
+    queue_set,
+)
 from hw.spec.packing import pack
 
 FLITS = 150
@@ -87,6 +95,42 @@ async def check_stalled(dut):
         f"every channel but {TO_SWITCH[stalled].name}",
     )
     assert len(parts[stalled][1].queue) > 0, "the stalled channel should have run out of credits"
+
+
+@pytest.mark.parametrize("channels", [TO_SWITCH, TO_ENDPOINT], ids=["switch", "endpoint"])
+def test_flits_of_other_channels(channels):
+    """They are reported once each, and dropped; credits and all others are not reported."""
+    simulate(
+        Receiver(CONFIG, channels),
+        module=__name__,
+        case="check_unknown",
+        seed=1,
+        channels=[int(channel) for channel in channels],
+    )
+
+
+@cocotb.test()
+async def check_unknown(dut):
+    rng = random.Random(cocotb.RANDOM_SEED)
+    channels = parameters_of_test()["channels"]
+    sinks = [Sink(dut, f"o__{index}", "none", rng) for index in range(len(channels))]
+    dut.take_owed.value = dut.link__valid.value = 0
+    await start_clock(dut)
+    sent = dict.fromkeys(Channel, 0)
+    for _ in range(500):
+        channel, credit, valid = rng.choice(list(Channel)), rng.random() < 0.3, rng.random() < 0.7
+        fields = {"channel": channel, "credit": credit, "flit": 0}
+        dut.link__payload.value = pack(link_flit_layout(CONFIG), fields)
+        dut.link__valid.value = valid
+        await RisingEdge(dut.clk)
+        sent[channel] += valid and not credit
+        unknown = valid and not credit and channel not in channels
+        assert int(dut.unknown.value) == unknown, (Channel(channel).name, credit, valid)
+    dut.link__valid.value = 0
+    for _ in range(10):
+        await RisingEdge(dut.clk)
+    assert [len(sink.received) for sink in sinks] == [sent[channel] for channel in channels]
+    assert int(dut.overflow.value) == 0
 
 
 def test_queue_sets_share_evenly():
