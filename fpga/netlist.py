@@ -19,15 +19,16 @@ from fpga.design import SYNTHESIS_OPTIONS
 from fpga.tools import run_tool
 from hw.simulation import SimulatedSystem
 from hw.spec.config import Config
+from hw.spec.packaged import packaged
 from hw.switch.switch import Switch
-from models.cache import REPOSITORY, cached
+from models.cache import cached
 from scin.flow.cache import alone, digest, place
 from scin.flow.netlist import rtlil_of, verilog_of
 from scin.flow.verilate import TOP
 from scin.report.progress import Report, stage
 
 NETLIST = "switch_netlist"
-CELLS = REPOSITORY / "rtl/cells"
+CELLS = packaged("hw", "rtl/cells")
 MULTIPLIER = "ecp5_mult.v"
 """Yosys has no model of it; like Yosys's own it is made part of the netlist."""
 SCRIPT = (

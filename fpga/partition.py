@@ -16,8 +16,9 @@ from hw.board.contents import Contents
 from hw.phy.frame import Framing
 from hw.spec.config import Config, ConfigError, load
 from hw.spec.input_file import read_input
+from hw.spec.packaged import packaged
 
-PRESET_FOLDER = Path(__file__).resolve().parent / "partitions"
+PRESET_FOLDER = packaged("fpga", "partitions")
 
 SWITCH = "switch"
 ENDPOINT = "endpoint_"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from rich.table import Table
@@ -18,10 +17,11 @@ from hw.isa.reduce import LANE_BITS
 from hw.phy.aurora import aurora_lanes
 from hw.spec.config import Config
 from hw.spec.formats import block_formats
+from hw.spec.packaged import packaged
 from scin.report.record import Result
 from scin.report.terminal import Console
 
-COSTS = Path(__file__).resolve().parent / "costs.csv"
+COSTS = packaged("fpga", "costs.csv")
 """Cells of each part of preset ``ecp5`` after synthesis for ECP5, as
 ``python -m fpga.ecp5_report --costs`` measures them."""
 

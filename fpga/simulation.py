@@ -23,15 +23,16 @@ from fpga.links import LinkKind
 from fpga.partition import Cut, Partition, PartitionError
 from fpga.tools import run_tool
 from hw.host.uart import LEAST_DIVISOR
-from models.cache import REPOSITORY, cached
+from hw.spec.packaged import packaged
+from models.cache import cached
 from scin.errors import BusError
 from scin.flow.cache import alone, digest, place
 from scin.flow.toolchain import find_verilator, require_program
 from scin.flow.verilate import WAIVED_WARNINGS, build
 from scin.report.progress import Report, stage
 
-CELLS = REPOSITORY / "rtl/cells/ecp5_io.sv"
-HARNESS = REPOSITORY / "rtl/sim/boards.cpp"
+CELLS = packaged("hw", "rtl/cells/ecp5_io.sv")
+HARNESS = packaged("hw", "rtl/sim/boards.cpp")
 TOP = "boards"
 PICOSECONDS = 1_000_000_000_000
 WAIVED = (

@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 from hw.spec.input_file import read_input
+from hw.spec.packaged import packaged
 
-PRESET_FOLDER = Path(__file__).resolve().parents[2] / "configs"
+PRESET_FOLDER = packaged("hw.spec", "configs")
 
 AXI_BOUNDARY_BYTES = 4096
 """No AXI4 burst may cross a multiple of this address (AMBA AXI4, A3.4.1)."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
+from hw.spec.packaged import packaged
 from models.csv_table import read_table
 
-REFERENCE = Path(__file__).resolve().parent / "reference" / "gpu_measured.csv"
+REFERENCE = packaged("models.baselines", "reference", "gpu_measured.csv")
 
 
 @dataclass(frozen=True)

@@ -14,17 +14,17 @@ from __future__ import annotations
 import dataclasses
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from scipy.optimize import least_squares
 
+from hw.spec.packaged import packaged
 from models.csv_table import read_table
 from models.dma.platform import FOLDER, Platform, as_toml
 from models.dma.timing import predict
 
-REFERENCE = Path(__file__).resolve().parent / "reference"
+REFERENCE = packaged("models.dma", "reference")
 ANCHOR = Platform(name="mi300x", endpoints=8, bandwidth=52_000.0)
 
 FITTED = {

@@ -5,10 +5,11 @@ from __future__ import annotations
 import dataclasses
 import tomllib
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-FOLDER = Path(__file__).resolve().parents[2] / "configs" / "dma"
+from hw.spec.packaged import packaged
+
+FOLDER = packaged("hw.spec", "configs", "dma")
 
 
 def _parameter(doc: str, unit: str, default: Any = 0.0) -> Any:

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hw.spec.input_file import read_input
+from hw.spec.packaged import packaged
 
-FOLDER = Path(__file__).resolve().parents[2] / "configs" / "llm"
+FOLDER = packaged("hw.spec", "configs", "llm")
 
 
 class ShapeError(ValueError):

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from hw.spec.config import Config
 from hw.spec.fault import Disturbance
+from hw.spec.packaged import packaged
 from models.cache import REPOSITORY, cached
 from scin.errors import BuildError
 from scin.flow.cache import alone, behind_no_space, digest, place, work_folder
@@ -28,7 +29,7 @@ from scin.flow.toolchain import MAKE_VARIABLES, Verilator, find_verilator, requi
 from scin.report.progress import Report, stage
 
 SHELL_SOURCES = tuple(
-    REPOSITORY / "rtl/sim" / name
+    packaged("hw", "rtl/sim", name)
     for name in ("axi_memory.sv", "faulty_link.sv", "harness.cpp", "faults.cpp", "counters.vlt")
 )
 EMITTER = tuple(Path(__file__).with_name(name) for name in ("netlist.py", "distinct.py"))

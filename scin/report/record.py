@@ -12,15 +12,15 @@ import json
 import math
 from dataclasses import asdict, dataclass, fields
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 from hw.spec.config import Config
+from hw.spec.packaged import packaged
 from hw.spec.status import Status
 from models.dma.platform import Platform
 from models.wire import bus_factor
 
-SCHEMA = Path(__file__).resolve().parent / "schema.json"
+SCHEMA = packaged("scin.report", "schema.json")
 
 FIELDS = (
     *("op", "algo", "backend", "dtype", "redop", "endpoints", "size_bytes", "cycles", "time_s"),
