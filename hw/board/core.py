@@ -13,7 +13,8 @@ from hw.host.decoder import HostDecoder
 from hw.memory.block_ram import BlockRam
 from hw.phy.supervisor import LinkStatus
 from hw.spec.buildable import check_buildable
-from hw.spec.host import ADDRESS_BITS, BOARD_PAGE
+from hw.spec.checks import fits, within
+from hw.spec.host import ADDRESS_BITS, BOARD_PAGE, MOST_LANES
 from hw.spec.registers import dma_page, endpoint_page
 from hw.stream.connect import connect_stream
 from hw.switch.switch import Switch
@@ -22,7 +23,8 @@ from hw.switch.switch import Switch
 class BoardCore(wiring.Component):
     """The instances of a board, the links between them, and the host's access to all.
 
-    Parameters: ``contents``; ``clock_khz``, told to the host; ``lanes`` of a link.
+    Parameters: ``contents``; ``clock_khz``, told to the host, a number of 32 bits; ``lanes`` of a
+    link, 1 … 8.
 
     Ports
     -----
@@ -36,8 +38,8 @@ class BoardCore(wiring.Component):
     def __init__(self, contents: Contents, *, clock_khz: int, lanes: int):
         check_buildable(contents.config)
         self._contents = contents
-        self._clock_khz = clock_khz
-        self._lanes = lanes
+        self._clock_khz = fits("clock_khz", clock_khz, 32)
+        self._lanes = within("lanes", lanes, 1, MOST_LANES)
         link = wire_signature(contents.config)
         super().__init__(
             {

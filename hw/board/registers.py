@@ -7,7 +7,8 @@ from amaranth.lib.wiring import In, Out
 from hw.board.contents import Contents
 from hw.csr.bus import CsrBus, Decoder
 from hw.phy.supervisor import LinkStatus
-from hw.spec.host import BOARD, BOARD_IDENTITY, fingerprint
+from hw.spec.checks import fits, within
+from hw.spec.host import BOARD, BOARD_IDENTITY, MOST_LANES, fingerprint
 from hw.spec.packet import NODE_BITS
 
 EYE_BITS = 8
@@ -15,7 +16,7 @@ EYE_LANES_PER_WORD = 4
 
 
 class BoardRegisters(wiring.Component):
-    """Parameters: ``contents``, ``clock_khz``, ``lanes`` of a link.
+    """Parameters: ``contents``; ``clock_khz``, a number of 32 bits; ``lanes`` of a link, 1 … 8.
 
     Ports: ``bus``; ``node`` out, id of each endpoint here; ``link_status``, ``link_eye`` in,
     per link.
@@ -23,8 +24,8 @@ class BoardRegisters(wiring.Component):
 
     def __init__(self, contents: Contents, *, clock_khz: int, lanes: int):
         self._contents = contents
-        self._clock_khz = clock_khz
-        self._lanes = lanes
+        self._clock_khz = fits("clock_khz", clock_khz, 32)
+        self._lanes = within("lanes", lanes, 1, MOST_LANES)
         super().__init__(
             {
                 "bus": In(CsrBus()),

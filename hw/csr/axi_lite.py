@@ -8,6 +8,7 @@ from amaranth.lib.wiring import In, Out
 
 from hw.csr.bus import ADDRESS_BITS, CsrBus
 from hw.spec.bits import index_bits
+from hw.spec.checks import increasing
 
 
 class AxiResponse(enum.IntEnum, shape=2):
@@ -57,9 +58,9 @@ def page_bits(pages: int) -> int:
 class AxiLiteBridge(wiring.Component):
     """One AXI4-Lite port for several blocks of 4 KiB each.
 
-    Parameters: ``pages``, the numbers of those that are there; ``registered``: accesses reach
-    them a cycle later, and what is read comes a cycle later, so that a bus to every block of a
-    board costs no time of the clock.
+    Parameters: ``pages``, the numbers of those that are there, from 0 on and increasing, at least
+    one; ``registered``: accesses reach them a cycle later, and what is read comes a cycle later, so
+    that a bus to every block of a board costs no time of the clock.
 
     Ports: ``axi`` (AXI4-Lite in), ``page`` (array of register buses out, in the order of
     ``pages``). One access at a time: a write per cycle, answered in the next, or one per two
@@ -69,7 +70,7 @@ class AxiLiteBridge(wiring.Component):
     """
 
     def __init__(self, *, pages: Sequence[int], registered: bool = False):
-        self._pages = tuple(pages)
+        self._pages = tuple(increasing("pages", pages))
         self._registered = registered
         self._page_bits = page_bits(self._pages[-1] + 1)
         super().__init__(

@@ -5,6 +5,7 @@ from amaranth.hdl import ValueLike
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from hw.fabric.packets import node_id
 from hw.spec.config import Config
 from hw.spec.dma import COPIES, Command, Compare, DmaOpcode, SignalKind
 from hw.spec.packet import ADDRESS_BITS
@@ -14,7 +15,7 @@ from hw.spec.status import Status
 class CommandCheck(wiring.Component):
     """Combinational: the first thing wrong with a command, as the golden model finds it.
 
-    Parameters: ``identity``, id of the endpoint.
+    Parameters: ``identity``, id of the endpoint, 0 … 15, or a value that holds it.
 
     Ports: ``command`` in; ``status``; ``descending`` out: a copy onto higher addresses that
     overlap its source, which must begin at its end.
@@ -22,7 +23,7 @@ class CommandCheck(wiring.Component):
 
     def __init__(self, config: Config, *, identity: ValueLike):
         self._config = config
-        self._identity = identity
+        self._identity = node_id(identity)
         super().__init__({"command": In(Command), "status": Out(Status), "descending": Out(1)})
 
     def elaborate(self, platform):

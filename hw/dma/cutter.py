@@ -8,6 +8,7 @@ from amaranth.utils import exact_log2
 
 from hw.dma.jobs import JobKind, read_layout, segment_bits, write_job_layout
 from hw.dma.sequencer import STARTED_LAYOUT
+from hw.fabric.packets import node_id
 from hw.memory.windows import WindowCheck, window_layout
 from hw.spec.config import MAX_ENDPOINTS, Config
 from hw.spec.dma import COPIES, DmaOpcode, SignalKind
@@ -18,7 +19,9 @@ from hw.stream.queue import LightRegister
 
 
 class Cutter(wiring.Component):
-    """Ports
+    """Parameters: ``identity``, id of the endpoint, 0 … 15, or a value that holds it.
+
+    Ports
     -----
     i : stream in, commands from the sequencer
     read : stream out, segments to read
@@ -40,7 +43,7 @@ class Cutter(wiring.Component):
 
     def __init__(self, config: Config, *, identity: ValueLike):
         self._config = config
-        self._identity = identity
+        self._identity = node_id(identity)
         super().__init__(
             {
                 "i": In(stream.Signature(STARTED_LAYOUT)),

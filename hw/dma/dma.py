@@ -10,7 +10,7 @@ from hw.csr.bus import CsrBus
 from hw.dma.csr import EngineRegisters
 from hw.dma.engine import Engine
 from hw.fabric.merge import PacketArbiter
-from hw.fabric.packets import header_of
+from hw.fabric.packets import header_of, node_id
 from hw.memory.atomic import ADDITION_LAYOUT
 from hw.memory.axi import BURST_LAYOUT, read_beat_layout, write_beat_layout
 from hw.memory.windows import window_layout
@@ -29,9 +29,10 @@ def engine_domain(endpoint: int, engine: int) -> str:
 
 
 class Dma(wiring.Component):
-    """Parameters: ``identity``, id of the endpoint; ``gated``: each engine runs with its
-    registers in a clock domain of its own, the same clock, which may rest while its bit of
-    ``awake`` is low. Otherwise in ``sync``.
+    """Parameters: ``identity``, id of the endpoint, 0 … 15, or a value that holds it; ``gated``:
+    each engine runs with its registers in a clock domain of its own, the same clock, which may
+    rest while its bit of ``awake`` is low. Otherwise in ``sync``. Only an endpoint whose
+    ``identity`` is a number can be gated.
 
     Ports: as :class:`hw.dma.engine.Engine`, arrays over the engines for memory and additions;
     ``bus`` is a page with ``ENGINE_BYTES`` for each engine. Packets to the fabric are merged
@@ -42,7 +43,7 @@ class Dma(wiring.Component):
     def __init__(self, config: Config, *, identity: ValueLike, gated: bool = False):
         self._gated = gated
         self._config = config
-        self._identity = identity
+        self._identity = node_id(identity, number=gated)
         engines = config.dma.engines
         flits = stream.Signature(flit_layout(config))
         bursts = stream.Signature(BURST_LAYOUT)

@@ -15,9 +15,11 @@ from hw.dma.realign import Realign
 from hw.dma.ring import Ring
 from hw.dma.sequencer import Sequencer
 from hw.dma.writer import Writer
+from hw.fabric.packets import node_id
 from hw.memory.atomic import ADDITION_LAYOUT
 from hw.memory.axi import BURST_LAYOUT, read_beat_layout, write_beat_layout
 from hw.memory.windows import window_layout
+from hw.spec.checks import below
 from hw.spec.config import Config
 from hw.spec.packet import WORD_BITS, flit_layout
 from hw.stream.connect import connect_stream, through
@@ -25,7 +27,8 @@ from hw.stream.queue import Buffer, LightRegister, Queue
 
 
 class Engine(wiring.Component):
-    """Parameters: ``identity``, id of the endpoint; ``engine``, number of the engine.
+    """Parameters: ``identity``, id of the endpoint, 0 … 15, or a value that holds it;
+    ``engine``, number of the engine, below ``dma.engines``.
 
     Ports
     -----
@@ -49,8 +52,8 @@ class Engine(wiring.Component):
 
     def __init__(self, config: Config, *, identity: ValueLike, engine: int):
         self._config = config
-        self._identity = identity
-        self._engine = engine
+        self._identity = node_id(identity)
+        self._engine = below("engine", engine, config.dma.engines)
         flits = stream.Signature(flit_layout(config))
         bursts = stream.Signature(BURST_LAYOUT)
         super().__init__(

@@ -13,8 +13,9 @@ from hw.dma.jobs import (
     segment_bits,
     segment_burst_layout,
 )
-from hw.fabric.packets import drive_header, header_of
+from hw.fabric.packets import drive_header, header_of, node_id
 from hw.memory.axi import read_beat_layout
+from hw.spec.checks import below
 from hw.spec.config import Config
 from hw.spec.dma import TAG_ENGINE_BITS, RequestTag
 from hw.spec.packet import LENGTH_BITS, TENANT_BITS, MessageClass, Operation, flit_layout
@@ -24,7 +25,8 @@ from hw.spec.status import Status
 class Landing(wiring.Component):
     """A buffer of ``dma.segments`` packets' payload, filled from both sides.
 
-    Parameters: ``identity``, id of the endpoint; ``engine``, number of the engine.
+    Parameters: ``identity``, id of the endpoint, 0 … 15, or a value that holds it;
+    ``engine``, number of the engine, below ``dma.engines``.
 
     Ports
     -----
@@ -47,8 +49,8 @@ class Landing(wiring.Component):
 
     def __init__(self, config: Config, *, identity: ValueLike, engine: int):
         self._config = config
-        self._identity = identity
-        self._engine = engine
+        self._identity = node_id(identity)
+        self._engine = below("engine", engine, config.dma.engines)
         segments, rows = config.dma.segments, config.rows_per_packet
         flits = stream.Signature(flit_layout(config))
         super().__init__(

@@ -8,6 +8,7 @@ from amaranth.lib.wiring import In, Out
 from hw.dma.check import CommandCheck
 from hw.dma.hazard import Hazard
 from hw.dma.jobs import ITEM_BITS, NUMBER_BITS
+from hw.fabric.packets import node_id
 from hw.spec.config import Config
 from hw.spec.dma import Command, Compare, DmaOpcode
 from hw.spec.packet import ADDRESS_BITS, WORD_BITS
@@ -17,7 +18,9 @@ STARTED_LAYOUT = data.StructLayout({"command": Command, "number": ITEM_BITS, "de
 
 
 class Sequencer(wiring.Component):
-    """Ports
+    """Parameters: ``identity``, id of the endpoint, 0 … 15, or a value that holds it.
+
+    Ports
     -----
     i : stream in, commands
     o : stream out, checked copies and words to write, each with its number
@@ -38,7 +41,7 @@ class Sequencer(wiring.Component):
 
     def __init__(self, config: Config, *, identity: ValueLike):
         self._config = config
-        self._identity = identity
+        self._identity = node_id(identity)
         super().__init__(
             {
                 "i": In(stream.Signature(Command)),

@@ -1,15 +1,17 @@
 """Writes what an engine has to write, to its own memory and over the fabric."""
 
 from amaranth import Cat, Const, Module, Mux, Signal
+from amaranth.hdl import ValueLike
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import exact_log2
 
 from hw.dma.jobs import FAILURE_LAYOUT, ITEM_BITS, JobKind, write_job_layout
 from hw.dma.realign import row_layout
-from hw.fabric.packets import drive_header, header_of
+from hw.fabric.packets import drive_header, header_of, node_id
 from hw.memory.atomic import ADDITION_LAYOUT
 from hw.memory.axi import BURST_LAYOUT, beats_to_boundary, write_beat_layout
+from hw.spec.checks import below
 from hw.spec.config import MAX_ENDPOINTS, Config
 from hw.spec.dma import TAG_ENGINE_BITS, RequestTag
 from hw.spec.packet import LENGTH_BITS, TENANT_BITS, WORD_BITS, MessageClass, Operation, flit_layout
@@ -20,7 +22,8 @@ BURSTS_UNDER_WAY = 16
 
 
 class Writer(wiring.Component):
-    """Parameters: ``identity``, id of the endpoint; ``engine``, number of the engine.
+    """Parameters: ``identity``, id of the endpoint, 0 … 15, or a value that holds it;
+    ``engine``, number of the engine, below ``dma.engines``.
 
     Ports
     -----
@@ -44,10 +47,10 @@ class Writer(wiring.Component):
     until they are visible themselves.
     """
 
-    def __init__(self, config: Config, *, identity: int, engine: int):
+    def __init__(self, config: Config, *, identity: ValueLike, engine: int):
         self._config = config
-        self._identity = identity
-        self._engine = engine
+        self._identity = node_id(identity)
+        self._engine = below("engine", engine, config.dma.engines)
         flits = stream.Signature(flit_layout(config))
         super().__init__(
             {

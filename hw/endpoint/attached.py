@@ -7,6 +7,7 @@ from amaranth.lib.wiring import In, Out
 
 from hw.csr.bus import CsrBus
 from hw.endpoint.endpoint import Endpoint
+from hw.fabric.packets import node_id
 from hw.fabric.phy import wire_signature
 from hw.fabric.transport import Transport
 from hw.memory.axi import AxiSignature
@@ -24,7 +25,7 @@ class AttachedEndpoint(wiring.Component):
 
     def __init__(self, config: Config, *, identity: ValueLike, gated: bool = False):
         self._config = config
-        self._identity = identity
+        self._identity = node_id(identity, number=gated)
         self._gated = gated
         super().__init__(
             {

@@ -15,6 +15,7 @@ from hw.endpoint.traffic import Traffic
 from hw.endpoint.write_server import WriteServer
 from hw.fabric.link import LinkEvents
 from hw.fabric.merge import PacketArbiter
+from hw.fabric.packets import node_id
 from hw.fabric.transport import TransportCounts
 from hw.memory.atomic import Atomic
 from hw.memory.axi import AxiId, AxiSignature, readers, writers
@@ -27,7 +28,7 @@ from hw.stream.connect import connect_stream
 class Endpoint(wiring.Component):
     """Translate between packets and AXI4, synchronise, move data, make ordinary traffic.
 
-    Parameters: ``identity``, id of the endpoint, a number or a register that holds it;
+    Parameters: ``identity``, id of the endpoint, 0 … 15, or a register that holds it;
     ``gated``: see :class:`hw.dma.dma.Dma`, needs a number.
 
     Ports
@@ -46,7 +47,7 @@ class Endpoint(wiring.Component):
     def __init__(self, config: Config, *, identity: ValueLike, gated: bool = False):
         self._gated = gated
         self._config = config
-        self._identity = identity
+        self._identity = node_id(identity, number=gated)
         flits = stream.Signature(flit_layout(config))
         super().__init__(
             {

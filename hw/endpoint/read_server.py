@@ -7,9 +7,10 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import exact_log2
 
 from hw.endpoint.shuffle import Shuffle
-from hw.fabric.packets import drive_header, header_of
+from hw.fabric.packets import drive_header, header_of, node_id
 from hw.memory.axi import BURST_LAYOUT, beats_to_boundary, read_beat_layout
 from hw.memory.windows import WindowCheck, requester_of, window_layout
+from hw.spec.checks import one_of
 from hw.spec.config import AXI_BOUNDARY_BYTES, MAX_ENDPOINTS, TAG_BITS, Config
 from hw.spec.fault import Fault
 from hw.spec.packet import (
@@ -41,7 +42,8 @@ PACKET_LAYOUT = data.StructLayout(
 class ReadServer(wiring.Component):
     """Cut read requests into response packets, fetch them over AXI4, send them.
 
-    Parameters: ``queue_set`` of the requests; ``identity``, id of the endpoint.
+    Parameters: ``queue_set`` of the requests; ``identity``, id of the endpoint, 0 … 15, or a
+    value that holds it.
 
     Ports
     -----
@@ -60,8 +62,8 @@ class ReadServer(wiring.Component):
 
     def __init__(self, config: Config, *, queue_set: QueueSet, identity: ValueLike):
         self._config = config
-        self._set = queue_set
-        self._identity = identity
+        self._set = one_of("queue_set", queue_set, QueueSet)
+        self._identity = node_id(identity)
         flits = stream.Signature(flit_layout(config))
         super().__init__(
             {

@@ -4,12 +4,17 @@ from amaranth import Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from hw.spec.checks import within
 from hw.spec.timing import SHUFFLE_SEED, SHUFFLE_TAPS
 from hw.stream.arbiter import RoundRobin, lowest_set, select
+
+NOISE_BITS = 16
 
 
 class Shuffle(wiring.Component):
     """A pool of ``slots`` items that leave in pseudo-random order.
+
+    Parameters: ``shape`` of an item; ``slots``, 1 … 16, a bit of the noise for each.
 
     Ports: ``i``, ``o`` (streams). With one slot this is a plain register. An item waits
     at least ``slots`` x 2 cycles for company before the pool gives one out, unless the
@@ -18,7 +23,7 @@ class Shuffle(wiring.Component):
 
     def __init__(self, shape, *, slots: int):
         self._shape = shape
-        self._slots = slots
+        self._slots = within("slots", slots, 1, NOISE_BITS)
         super().__init__({"i": In(stream.Signature(shape)), "o": Out(stream.Signature(shape))})
 
     def elaborate(self, platform):
@@ -26,7 +31,7 @@ class Shuffle(wiring.Component):
         slots = self._slots
         items = [Signal(self._shape, name=f"item_{s}") for s in range(slots)]
         full = Signal(slots)
-        noise = Signal(16, init=SHUFFLE_SEED)
+        noise = Signal(NOISE_BITS, init=SHUFFLE_SEED)
         m.d.sync += noise.eq((noise >> 1) ^ Mux(noise[0], SHUFFLE_TAPS, 0))
         m.submodules.turn = turn = RoundRobin(slots)
         m.d.comb += turn.requests.eq(full & noise[:slots])

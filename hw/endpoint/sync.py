@@ -6,7 +6,7 @@ from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import exact_log2
 
-from hw.fabric.packets import drive_header
+from hw.fabric.packets import drive_header, node_id
 from hw.memory.axi import BURST_LAYOUT, read_beat_layout
 from hw.spec.bits import index_bits
 from hw.spec.config import Config
@@ -25,6 +25,8 @@ from hw.stream.arbiter import lowest_set
 
 class Sync(wiring.Component):
     """What an accelerator does around a collective, at every barrier by itself.
+
+    Parameters: ``identity``, id of the endpoint, 0 … 15, or a value that holds it.
 
     Ports
     -----
@@ -45,7 +47,7 @@ class Sync(wiring.Component):
 
     def __init__(self, config: Config, *, identity: ValueLike):
         self._config = config
-        self._identity = identity
+        self._identity = node_id(identity)
         barriers = config.isa.sync_ids
         sync_bits = index_bits(barriers)
         super().__init__(

@@ -5,7 +5,7 @@ from amaranth.hdl import ValueLike
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.fabric.packets import drive_header, header_of
+from hw.fabric.packets import drive_header, header_of, node_id
 from hw.spec.config import MAX_ENDPOINTS, TAG_BITS, Config
 from hw.spec.dma import TAG_ENGINE_BITS, TRAFFIC_ENGINE, RequestTag
 from hw.spec.packet import ADDRESS_BITS, LENGTH_BITS, MessageClass, Operation, flit_layout
@@ -17,6 +17,8 @@ SEQUENCE_BITS = 24
 
 class Traffic(wiring.Component):
     """Write packets to one endpoint or several, as fast as the link takes them.
+
+    Parameters: ``identity``, id of the endpoint, 0 … 15, or a value that holds it.
 
     Ports
     -----
@@ -34,7 +36,7 @@ class Traffic(wiring.Component):
 
     def __init__(self, config: Config, *, identity: ValueLike):
         self._config = config
-        self._identity = identity
+        self._identity = node_id(identity)
         flits = stream.Signature(flit_layout(config))
         super().__init__(
             {

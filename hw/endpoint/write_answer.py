@@ -5,7 +5,8 @@ from amaranth.hdl import ValueLike
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.fabric.packets import drive_header
+from hw.fabric.packets import drive_header, node_id
+from hw.spec.checks import one_of
 from hw.spec.config import TAG_BITS, Config
 from hw.spec.fault import Fault
 from hw.spec.packet import NODE_BITS, MessageClass, Operation, QueueSet, flit_layout
@@ -35,7 +36,8 @@ ANSWER_LAYOUT = data.StructLayout(
 class WriteAnswer(wiring.Component):
     """Match bursts that have become visible with the requests they belong to.
 
-    Parameters: ``queue_set`` of the requests; ``identity``, id of the endpoint.
+    Parameters: ``queue_set`` of the requests; ``identity``, id of the endpoint, 0 … 15, or a
+    value that holds it.
 
     Ports
     -----
@@ -51,8 +53,8 @@ class WriteAnswer(wiring.Component):
 
     def __init__(self, config: Config, *, queue_set: QueueSet, identity: ValueLike):
         self._config = config
-        self._set = queue_set
-        self._identity = identity
+        self._set = one_of("queue_set", queue_set, QueueSet)
+        self._identity = node_id(identity)
         super().__init__(
             {
                 "i": In(stream.Signature(ANSWER_LAYOUT)),

@@ -7,10 +7,11 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import exact_log2
 
 from hw.endpoint.write_answer import ANSWER_LAYOUT, WriteAnswer
-from hw.fabric.packets import header_of
+from hw.fabric.packets import header_of, node_id
 from hw.memory.atomic import ADDITION_LAYOUT
 from hw.memory.axi import BURST_LAYOUT, beats_to_boundary, write_beat_layout
 from hw.memory.windows import WindowCheck, requester_of, window_layout
+from hw.spec.checks import one_of
 from hw.spec.config import Config
 from hw.spec.fault import Fault
 from hw.spec.packet import (
@@ -34,7 +35,8 @@ from hw.stream.queue import Buffer
 class WriteServer(wiring.Component):
     """Store the payload of write requests over AXI4 and answer when it is visible.
 
-    Parameters: ``queue_set`` of the requests; ``identity``, id of the endpoint.
+    Parameters: ``queue_set`` of the requests; ``identity``, id of the endpoint, 0 … 15, or a
+    value that holds it.
 
     Ports
     -----
@@ -59,8 +61,8 @@ class WriteServer(wiring.Component):
 
     def __init__(self, config: Config, *, queue_set: QueueSet, identity: ValueLike):
         self._config = config
-        self._set = queue_set
-        self._identity = identity
+        self._set = one_of("queue_set", queue_set, QueueSet)
+        self._identity = node_id(identity)
         flits = stream.Signature(flit_layout(config))
         super().__init__(
             {

@@ -10,6 +10,7 @@ from amaranth.lib import wiring
 from amaranth.lib.crc import Algorithm
 from amaranth.lib.wiring import In, Out
 
+from hw.spec.checks import at_least
 from hw.spec.link import LinkParameters, check_bits, check_of, places
 
 
@@ -31,7 +32,7 @@ def parities(word, function: Callable[[int], int], bits: int) -> Value:
 
 
 class Checksum(wiring.Component):
-    """Parameters: ``algorithm``; ``width`` of the word.
+    """Parameters: ``algorithm``; ``width`` of the word, at least 1.
 
     Ports: ``data`` in; ``crc`` out, in the same cycle.
 
@@ -40,7 +41,7 @@ class Checksum(wiring.Component):
 
     def __init__(self, algorithm: Algorithm, *, width: int):
         self._algorithm = algorithm
-        self._width = width
+        self._width = at_least("width", width, 1)
         super().__init__({"data": In(width), "crc": Out(algorithm.crc_width)})
 
     def elaborate(self, platform):
@@ -96,9 +97,7 @@ class Correction(wiring.Component):
     """
 
     def __init__(self, *, width: int):
-        if width < 1:
-            raise ValueError(f"Correction width = {width}: must be at least 1")
-        self._width = width
+        self._width = at_least("width", width, 1)
         super().__init__(
             {
                 "data": In(width),

@@ -4,6 +4,7 @@ from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from hw.spec.checks import at_least
 from hw.spec.config import Config
 from hw.spec.packet import flit_layout
 from hw.stream.arbiter import RoundRobin, select
@@ -12,13 +13,15 @@ from hw.stream.arbiter import RoundRobin, select
 class PacketArbiter(wiring.Component):
     """Merge ``count`` flit streams, packet by packet, round robin; no latency.
 
+    Parameters: ``count`` of streams in, at least 1.
+
     Ports: ``i`` (array of flit streams in), ``o`` (flit stream out). A sender keeps the
     stream from first to last flit.
     """
 
     def __init__(self, config: Config, *, count: int):
         flits = stream.Signature(flit_layout(config))
-        self._count = count
+        self._count = at_least("count", count, 1)
         super().__init__({"i": In(flits).array(count), "o": Out(flits)})
 
     def elaborate(self, platform):

@@ -1,14 +1,25 @@
 """Look at a flit as a header, and make a flit from one."""
 
 from amaranth import Cat, Const, Shape, Value
+from amaranth.hdl import ValueCastable, ValueLike
 from amaranth.lib import data
 
+from hw.spec.checks import below
+from hw.spec.config import MAX_ENDPOINTS
 from hw.spec.packet import Header
 
 
 def header_of(flit) -> data.View:
     """The header in the low bits of ``flit`` (meaningful when ``flit.first``)."""
     return data.View(Header, flit.data[: Shape.cast(Header).width])
+
+
+def node_id(identity: ValueLike, *, number: bool = False) -> ValueLike:
+    """``identity`` of an endpoint: a number that is checked or, unless it must be a ``number``, a
+    value that holds one."""
+    if not number and isinstance(identity, Value | ValueCastable):
+        return identity
+    return below("identity", identity, MAX_ENDPOINTS)
 
 
 def destination_of(header, endpoints: int) -> Value:

@@ -4,8 +4,9 @@ from amaranth import ClockSignal, Instance, Module, ResetSignal, Signal
 from amaranth.lib import memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from hw.spec.checks import at_least, below
 from hw.spec.config import Config
-from hw.spec.link import wire_layout
+from hw.spec.link import line_count, wire_layout
 
 
 def wire_signature(config: Config) -> wiring.Signature:
@@ -27,9 +28,7 @@ class DelayLine(wiring.Component):
     """
 
     def __init__(self, config: Config, *, cycles: int):
-        if cycles < 2:
-            raise ValueError(f"DelayLine cycles = {cycles}: must be at least 2")
-        self._cycles = cycles
+        self._cycles = at_least("cycles", cycles, 2)
         self._layout = wire_layout(config)
         signature = wire_signature(config)
         super().__init__({"i": In(signature), "o": Out(signature)})
@@ -65,13 +64,14 @@ class DelayLine(wiring.Component):
 class FaultyLine(wiring.Component):
     """A :class:`DelayLine` whose last cycle is ``rtl/sim/faulty_link.sv``, for simulation.
 
-    Parameters: ``cycles`` (at least 3); ``index``, of the line among those that can be faulty.
+    Parameters: ``cycles`` (at least 3); ``index``, of the line among those that can be faulty, two
+    for each endpoint.
     """
 
     def __init__(self, config: Config, *, cycles: int, index: int):
         self._config = config
-        self._cycles = cycles
-        self._index = index
+        self._cycles = at_least("cycles", cycles, 3)
+        self._index = below("index", index, line_count(config))
         signature = wire_signature(config)
         super().__init__({"i": In(signature), "o": Out(signature)})
 

@@ -4,6 +4,7 @@ from amaranth import Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from hw.spec.checks import some, subset
 from hw.spec.config import Config
 from hw.spec.packet import (
     CREDIT_BITS,
@@ -20,6 +21,8 @@ from hw.stream.shared_queues import SharedQueues
 
 class Receiver(wiring.Component):
     """Receive flits into one queue per channel and owe a credit for each flit consumed.
+
+    Parameters: ``channels`` that this end receives, at least one, each once.
 
     Ports
     -----
@@ -40,7 +43,7 @@ class Receiver(wiring.Component):
 
     def __init__(self, config: Config, channels: tuple[Channel, ...]):
         self._config = config
-        self._channels = channels
+        self._channels = some("channels", subset("channels", channels, Channel))
         super().__init__(
             {
                 "link": In(stream.Signature(link_flit_layout(config))),

@@ -4,6 +4,7 @@ from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from hw.spec.checks import covers, subset
 from hw.spec.config import Config
 from hw.spec.packet import (
     Channel,
@@ -20,7 +21,7 @@ from hw.stream.arbiter import RoundRobin, select
 class Transmitter(wiring.Component):
     """Send flits of several channels over one link.
 
-    Parameters: ``channels`` that this end sends.
+    Parameters: ``channels`` that this end sends, each once, at least one of each queue set.
 
     Ports
     -----
@@ -44,7 +45,8 @@ class Transmitter(wiring.Component):
 
     def __init__(self, config: Config, channels: tuple[Channel, ...]):
         self._config = config
-        self._channels = channels
+        subset("channels", channels, Channel)
+        self._channels = covers("channels", channels, queue_set, QueueSet)
         super().__init__(
             {
                 "i": In(stream.Signature(flit_layout(config))).array(len(channels)),

@@ -8,9 +8,10 @@ from hw.fabric.link import LinkEvents, LinkLayer
 from hw.fabric.phy import wire_signature
 from hw.fabric.receiver import Receiver
 from hw.fabric.transmitter import Transmitter
+from hw.spec.checks import covers, some, subset
 from hw.spec.config import Config
 from hw.spec.link import link_parameters
-from hw.spec.packet import Channel, flit_layout
+from hw.spec.packet import Channel, QueueSet, flit_layout, queue_set
 from hw.stream.connect import connect_stream, through
 from hw.stream.queue import LightRegister, Queue
 
@@ -33,8 +34,9 @@ class TransportCounts(data.Struct):
 class Transport(wiring.Component):
     """Both directions at one end of a link.
 
-    Parameters: ``transmit``, ``receive``: the channels sent and received here; ``buffered``:
-    those sent whose source is no register.
+    Parameters: ``transmit``, ``receive``: the channels sent and received here, as
+    :class:`hw.fabric.transmitter.Transmitter` and :class:`hw.fabric.receiver.Receiver` take them;
+    ``buffered``: those of ``transmit`` whose source is no register.
 
     Ports
     -----
@@ -56,9 +58,10 @@ class Transport(wiring.Component):
         buffered: tuple[Channel, ...] = (),
     ):
         self._config = config
-        self._buffered = buffered
-        self._transmit = transmit
-        self._receive = receive
+        subset("transmit", transmit, Channel)
+        self._transmit = covers("transmit", transmit, queue_set, QueueSet)
+        self._receive = some("receive", subset("receive", receive, Channel))
+        self._buffered = subset("buffered", buffered, transmit)
         flits = stream.Signature(flit_layout(config))
         super().__init__(
             {

@@ -6,13 +6,15 @@ from amaranth.lib.wiring import In, Out
 
 from hw.csr.axi_lite import AxiLiteSignature, AxiResponse
 from hw.memory.block_ram import HostMemorySignature
-from hw.spec.host import ADDRESS_BITS, MEMORY, MEMORY_SPAN_BITS
+from hw.spec.checks import within
+from hw.spec.host import ADDRESS_BITS, MEMORY, MEMORY_SPAN_BITS, MOST_MEMORIES, REGISTER_BITS
 
 
 class HostDecoder(wiring.Component):
     """Send each access where it belongs; addresses are those of :mod:`hw.spec.host`.
 
-    Parameters: ``register_bits``, of an address within the registers; ``memories``, how many.
+    Parameters: ``register_bits``, of an address within the registers, 1 … 31; ``memories``, how
+    many, 0 … 32.
 
     Ports: ``axi`` (AXI4-Lite in), ``registers`` (AXI4-Lite out), ``memory`` (array out). One
     access at a time. Whole words only; other strobes, and addresses where nothing is, answer
@@ -20,6 +22,8 @@ class HostDecoder(wiring.Component):
     """
 
     def __init__(self, *, register_bits: int, memories: int):
+        within("register_bits", register_bits, 1, REGISTER_BITS)
+        within("memories", memories, 0, MOST_MEMORIES)
         super().__init__(
             {
                 "axi": In(AxiLiteSignature(ADDRESS_BITS)),

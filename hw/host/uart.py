@@ -5,24 +5,20 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.cdc import FFSynchronizer
 from amaranth.lib.wiring import In, Out
 
+from hw.spec.checks import at_least
+
 LEAST_DIVISOR = 8
-
-
-def check_divisor(divisor: int) -> int:
-    if divisor < LEAST_DIVISOR:
-        raise ValueError(f"UART divisor = {divisor}: must be at least {LEAST_DIVISOR} cycles a bit")
-    return divisor
 
 
 class UartReceiver(wiring.Component):
     """Bytes from a pin.
 
-    Parameters: ``divisor``, cycles per bit. Ports: ``pin`` in; ``o`` byte stream out: a byte
-    that is not taken before the next one has come is lost; so is one without a stop bit.
+    Parameters: ``divisor``, cycles per bit, at least 8. Ports: ``pin`` in; ``o`` byte stream out: a
+    byte that is not taken before the next one has come is lost; so is one without a stop bit.
     """
 
     def __init__(self, *, divisor: int):
-        self._divisor = check_divisor(divisor)
+        self._divisor = at_least("divisor", divisor, LEAST_DIVISOR)
         super().__init__({"pin": In(1, init=1), "o": Out(stream.Signature(8))})
 
     def elaborate(self, platform):
@@ -53,12 +49,12 @@ class UartReceiver(wiring.Component):
 class UartTransmitter(wiring.Component):
     """Bytes to a pin.
 
-    Parameters: ``divisor``, cycles per bit. Ports: ``i`` byte stream in; ``pin`` out, a
+    Parameters: ``divisor``, cycles per bit, at least 8. Ports: ``i`` byte stream in; ``pin`` out, a
     register. A byte takes ``10 * divisor`` cycles.
     """
 
     def __init__(self, *, divisor: int):
-        self._divisor = check_divisor(divisor)
+        self._divisor = at_least("divisor", divisor, LEAST_DIVISOR)
         super().__init__({"i": In(stream.Signature(8)), "pin": Out(1, init=1)})
 
     def elaborate(self, platform):

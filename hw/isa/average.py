@@ -7,6 +7,7 @@ from amaranth.utils import ceil_log2
 
 from hw.isa.rounding import EXPONENT_BITS, SIGNIFICAND_BITS, round_and_pack
 from hw.replicated import Replicated
+from hw.spec.checks import at_least
 from hw.spec.formats import FORMATS
 from hw.spec.instruction import DataType
 from hw.spec.timing import DIVIDE_CYCLES
@@ -55,7 +56,7 @@ def divisor_members(operands: int) -> dict:
 class Divisor(wiring.Component):
     """Per slice: what its lanes need to divide by the number of ports that take part.
 
-    Parameters: ``operands``, number of ports.
+    Parameters: ``operands``, number of ports, at least 1.
 
     Ports
     -----
@@ -66,7 +67,7 @@ class Divisor(wiring.Component):
     LATENCY = 2
 
     def __init__(self, operands: int):
-        self._operands = operands
+        self._operands = at_least("operands", operands, 1)
         super().__init__(
             {
                 "present": In(operands),
@@ -90,7 +91,7 @@ class Divisor(wiring.Component):
 class AverageLane(Replicated):
     """From a normalised sum to its average.
 
-    Parameters: ``operands``, number of ports.
+    Parameters: ``operands``, number of ports, at least 1.
 
     Ports
     -----
@@ -109,7 +110,7 @@ class AverageLane(Replicated):
     LATENCY = DIVIDE_CYCLES
 
     def __init__(self, operands: int):
-        self._operands = operands
+        self._operands = at_least("operands", operands, 1)
         super().__init__(
             {
                 "normal": In(dividend_bits(operands)),

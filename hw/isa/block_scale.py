@@ -7,6 +7,7 @@ from amaranth.lib.wiring import In, Out
 from hw.codec.arithmetic import leading_zeros
 from hw.codec.scale import EXPONENT_BITS, SCALE_BITS, scale_codec
 from hw.isa.dequantize import total_bits, window_bits
+from hw.spec.checks import at_least, some
 from hw.spec.formats.block import HEADROOM_BITS, BlockFormat
 from hw.spec.timing import SCALE_CYCLES
 from hw.stream.delay import delayed
@@ -44,7 +45,7 @@ class BlockScale(wiring.Component):
     """The smallest scale with which the largest element still reaches the largest total, or
     for formats that say so the nearest scale; the largest one where none suffices.
 
-    Parameters: ``operands``, number of ports; ``formats`` to choose from.
+    Parameters: ``operands``, number of ports, at least 1; ``formats`` to choose from, at least one.
 
     Ports
     -----
@@ -67,8 +68,8 @@ class BlockScale(wiring.Component):
     LATENCY = SCALE_CYCLES
 
     def __init__(self, operands: int, formats: tuple[BlockFormat, ...]):
-        self._operands = operands
-        self._formats = formats
+        self._operands = at_least("operands", operands, 1)
+        self._formats = some("formats", formats)
         super().__init__(
             {
                 "highest": In(total_bits(operands, formats)),

@@ -11,6 +11,7 @@ from hw.isa.jobs import read_job_layout, wave_layout, write_job_layout
 from hw.isa.retire import Retire
 from hw.isa.watchdog import Watchdog
 from hw.spec.bits import index_bits
+from hw.spec.checks import below
 from hw.spec.config import Config
 from hw.spec.instruction import Completion, instruction_layout
 from hw.spec.packet import ADDRESS_BITS, LENGTH_BITS, NODE_BITS
@@ -24,7 +25,7 @@ class WaveController(wiring.Component):
 
     :class:`hw.isa.issue.Issue` feeds it, :class:`hw.isa.retire.Retire` ends it.
 
-    Parameters: ``index``, number of this controller.
+    Parameters: ``index``, number of this controller, below ``isa.wave_controllers``.
 
     Ports
     -----
@@ -55,7 +56,7 @@ class WaveController(wiring.Component):
 
     def __init__(self, config: Config, *, index: int):
         self._config = config
-        self._index = index
+        self._index = below("index", index, config.isa.wave_controllers)
         ports = config.system.endpoints
         slots = config.isa.instructions_in_flight
         slot_bits = index_bits(slots)

@@ -8,6 +8,7 @@ from hw.codec.arithmetic import magnitude_of, pair_sums, signed_sum
 from hw.codec.element import DISTANCE_BITS, ELEMENT_PARTS, SIGNIFICAND_BITS, element_codec
 from hw.codec.scale import EXPONENT_BITS, SCALE_BITS
 from hw.replicated import Replicated
+from hw.spec.checks import at_least, some
 from hw.spec.formats.block import BlockFormat
 from hw.spec.timing import DEQUANTIZE_CYCLES
 from hw.stream.delay import delayed
@@ -25,7 +26,8 @@ def total_bits(operands: int, formats: tuple[BlockFormat, ...]) -> int:
 class DequantizeLane(Replicated):
     """Multiply each port's element by its scale, align, add.
 
-    Parameters: ``operands``, number of ports; ``formats`` that the lane understands.
+    Parameters: ``operands``, number of ports, at least 1; ``formats`` that the lane understands,
+    at least one.
 
     Ports
     -----
@@ -45,8 +47,8 @@ class DequantizeLane(Replicated):
     LATENCY = DEQUANTIZE_CYCLES
 
     def __init__(self, operands: int, formats: tuple[BlockFormat, ...]):
-        self._count = operands
-        self._formats = formats
+        self._count = at_least("operands", operands, 1)
+        self._formats = some("formats", formats)
         width = max(entry.element.bits for entry in formats)
         super().__init__(
             {

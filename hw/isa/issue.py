@@ -8,6 +8,7 @@ from hw.isa.barrier import BarrierUser
 from hw.isa.check import Check
 from hw.isa.jobs import read_job_layout, scale_share
 from hw.spec.bits import index_bits
+from hw.spec.checks import below
 from hw.spec.config import Config
 from hw.spec.formats.data_type import DataType
 from hw.spec.instruction import Opcode, instruction_layout, read_tag_layout
@@ -19,7 +20,7 @@ class Issue(wiring.Component):
     """Fetch an instruction (a quantized one with its scales), check it, claim its round of the
     barrier and wait there, cut it into waves.
 
-    Parameters: ``index``, number of the controller.
+    Parameters: ``index``, number of the controller, below ``isa.wave_controllers``.
 
     Ports
     -----
@@ -48,7 +49,7 @@ class Issue(wiring.Component):
 
     def __init__(self, config: Config, *, index: int):
         self._config = config
-        self._index = index
+        self._index = below("index", index, config.isa.wave_controllers)
         slot_bits = index_bits(config.isa.instructions_in_flight)
         super().__init__(
             {

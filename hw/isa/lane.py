@@ -8,6 +8,7 @@ from hw.codec.arithmetic import leading_zeros, magnitude_of, maximum_of, shifted
 from hw.isa.average import AverageLane, dividend_bits, divisor_members
 from hw.isa.rounding import EXPONENT_BITS, SIGNIFICAND_BITS, round_and_pack
 from hw.replicated import Replicated
+from hw.spec.checks import at_least
 from hw.spec.formats import FORMATS
 from hw.spec.formats.floating import WINDOW_BITS
 from hw.spec.instruction import DataType, ReduceOp
@@ -21,7 +22,7 @@ TOP_BITS = 8
 class ReduceLane(Replicated):
     """One 16-bit lane of the reduction pipeline.
 
-    Parameters: ``operands``, number of ports; ``average``, with the divider of AVG.
+    Parameters: ``operands``, number of ports, at least 1; ``average``, with the divider of AVG.
 
     Ports
     -----
@@ -44,7 +45,7 @@ class ReduceLane(Replicated):
     AVERAGE_LATENCY = AVERAGE_CYCLES
 
     def __init__(self, operands: int, *, average: bool = False):
-        self._count = operands
+        self._count = at_least("operands", operands, 1)
         self._average = average
         members = {
             "operands": In(16).array(operands),

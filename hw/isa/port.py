@@ -21,6 +21,8 @@ class IsaPort(wiring.Component):
     The parts (``arrival``, ``reads``, ``table``, ``tracker``, ``writes``) are members, so
     that :class:`hw.isa.isa.Isa` can wire them; this component joins them to the channels.
 
+    Parameters: ``port``, number of this port, below ``system.endpoints``.
+
     Ports
     -----
     read_request, write_request : flit streams out, to the endpoint

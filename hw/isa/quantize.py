@@ -15,6 +15,7 @@ from hw.isa.block_scale import (
 )
 from hw.isa.dequantize import total_bits
 from hw.replicated import Replicated
+from hw.spec.checks import at_least, some
 from hw.spec.formats.block import BlockFormat
 from hw.spec.timing import QUANTIZE_CYCLES
 from hw.stream.delay import delayed
@@ -33,7 +34,8 @@ def bits_beyond(operands: int, entry: BlockFormat) -> int:
 class QuantizeLane(Replicated):
     """Nearest element to ``total / scale``, ties to even; the outermost one beyond all of them.
 
-    Parameters: ``operands``, number of ports; ``formats`` that the lane can produce.
+    Parameters: ``operands``, number of ports, at least 1; ``formats`` that the lane can produce, at
+    least one.
 
     Ports
     -----
@@ -51,7 +53,8 @@ class QuantizeLane(Replicated):
     LATENCY = QUANTIZE_CYCLES
 
     def __init__(self, operands: int, formats: tuple[BlockFormat, ...]):
-        self._formats = formats
+        at_least("operands", operands, 1)
+        self._formats = some("formats", formats)
         self._bits_beyond = max(bits_beyond(operands, entry) for entry in formats)
         super().__init__(
             {

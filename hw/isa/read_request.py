@@ -8,6 +8,7 @@ from amaranth.utils import ceil_log2
 from hw.fabric.packets import drive_header
 from hw.isa.jobs import read_job_layout
 from hw.spec.bits import index_bits
+from hw.spec.checks import below
 from hw.spec.config import Config
 from hw.spec.instruction import read_tag_layout
 from hw.spec.packet import ADDRESS_BITS, LENGTH_BITS, MessageClass, Operation, flit_layout
@@ -19,7 +20,7 @@ class ReadRequest(wiring.Component):
     """Turn waves into read requests: one per wave (burst reads), or one per packet. The
     scales of a wave are asked for before its elements.
 
-    Parameters: ``port``, number of this port.
+    Parameters: ``port``, number of this port, below ``system.endpoints``.
 
     Ports
     -----
@@ -34,7 +35,7 @@ class ReadRequest(wiring.Component):
 
     def __init__(self, config: Config, *, port: int):
         self._config = config
-        self._port = port
+        self._port = below("port", port, config.system.endpoints)
         super().__init__(
             {
                 "job": In(stream.Signature(read_job_layout(config))),

@@ -7,6 +7,7 @@ from amaranth.lib.wiring import In, Out
 from hw.isa.context import TIMES, context_layout, times_layout
 from hw.isa.jobs import write_job_layout
 from hw.spec.bits import index_bits
+from hw.spec.checks import below
 from hw.spec.config import Config
 from hw.spec.instruction import Completion
 from hw.spec.packet import NODE_BITS
@@ -16,7 +17,7 @@ from hw.spec.status import Status
 class Retire(wiring.Component):
     """End the oldest instruction of a controller.
 
-    Parameters: ``index``, number of the controller.
+    Parameters: ``index``, number of the controller, below ``isa.wave_controllers``.
 
     Ports
     -----
@@ -38,7 +39,7 @@ class Retire(wiring.Component):
 
     def __init__(self, config: Config, *, index: int):
         self._config = config
-        self._index = index
+        self._index = below("index", index, config.isa.wave_controllers)
         super().__init__(
             {
                 "oldest": Out(index_bits(config.isa.instructions_in_flight)),

@@ -8,6 +8,7 @@ from amaranth.utils import ceil_log2
 from hw.fabric.packets import drive_header
 from hw.isa.jobs import write_job_layout
 from hw.spec.bits import index_bits
+from hw.spec.checks import below
 from hw.spec.config import Config
 from hw.spec.instruction import write_tag_layout
 from hw.spec.packet import ADDRESS_BITS, LENGTH_BITS, MessageClass, Operation, flit_layout
@@ -18,7 +19,7 @@ from hw.stream.queue import Queue
 class Writeback(wiring.Component):
     """Turn reduced rows into write packets for one destination.
 
-    Parameters: ``port``, number of this port.
+    Parameters: ``port``, number of this port, below ``system.endpoints``.
 
     Ports
     -----
@@ -39,7 +40,7 @@ class Writeback(wiring.Component):
 
     def __init__(self, config: Config, *, port: int):
         self._config = config
-        self._port = port
+        self._port = below("port", port, config.system.endpoints)
         super().__init__(
             {
                 "job": In(stream.Signature(write_job_layout(config))),

@@ -6,6 +6,7 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import exact_log2
 
 from hw.memory.axi import BURST_LAYOUT, read_beat_layout, write_beat_layout
+from hw.spec.checks import at_least
 from hw.spec.config import Config
 from hw.spec.packet import ADDRESS_BITS, WORD_BITS
 from hw.stream.arbiter import StreamArbiter
@@ -19,7 +20,7 @@ ADDITION_LAYOUT = data.StructLayout({"address": ADDRESS_BITS, "operand": WORD_BI
 class Atomic(wiring.Component):
     """Read a word over AXI4, add to it, write it back, before any other addition.
 
-    Parameters: ``requesters``, how many share it.
+    Parameters: ``requesters``, how many share it, at least 1.
 
     Ports
     -----
@@ -35,7 +36,7 @@ class Atomic(wiring.Component):
 
     def __init__(self, config: Config, *, requesters: int):
         self._config = config
-        self._requesters = requesters
+        self._requesters = at_least("requesters", requesters, 1)
         bursts = stream.Signature(BURST_LAYOUT)
         super().__init__(
             {

@@ -4,6 +4,8 @@ from amaranth import Module, Mux, Signal
 from amaranth.lib import enum, wiring
 from amaranth.lib.wiring import In, Out
 
+from hw.spec.checks import at_least
+
 TAPS = 128
 """Settings of a delay element."""
 
@@ -23,7 +25,7 @@ class TrainingState(enum.IntEnum, shape=2):
 class Training(wiring.Component):
     """Sweep the delay of all lanes, then put each in the middle of where it was good.
 
-    Parameters: ``lanes``; ``settle_cycles``, how long a setting is tried.
+    Parameters: ``lanes``, at least 1; ``settle_cycles``, how long a setting is tried, at least 2.
 
     Ports
     -----
@@ -40,8 +42,8 @@ class Training(wiring.Component):
     """
 
     def __init__(self, *, lanes: int, settle_cycles: int):
-        self._lanes = lanes
-        self._settle = settle_cycles
+        self._lanes = at_least("lanes", lanes, 1)
+        self._settle = at_least("settle_cycles", settle_cycles, 2)
         super().__init__(
             {
                 "lane_good": In(lanes),

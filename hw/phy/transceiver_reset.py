@@ -5,9 +5,11 @@ from amaranth.lib import wiring
 from amaranth.lib.cdc import FFSynchronizer
 from amaranth.lib.wiring import In, Out
 
+from hw.spec.checks import at_least
+
 
 class TransceiverReset(wiring.Component):
-    """Parameters: ``settle_cycles``, how long a level must last to be believed.
+    """Parameters: ``settle_cycles``, how long a level must last to be believed, at least 1.
 
     Ports
     -----
@@ -22,7 +24,7 @@ class TransceiverReset(wiring.Component):
     """
 
     def __init__(self, *, settle_cycles: int):
-        self._settle = settle_cycles
+        self._settle = at_least("settle_cycles", settle_cycles, 1)
         super().__init__(
             {
                 "transmit_unlocked": In(1),

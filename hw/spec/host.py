@@ -22,14 +22,19 @@ from hw.spec.config import Config
 from hw.spec.registers import Field, Register, register_map, state
 
 ADDRESS_BITS = 32
-MEMORY = 1 << 31
+REGISTER_BITS = 31
+"""Of an address below ``MEMORY``."""
+MEMORY = 1 << REGISTER_BITS
 MEMORY_SPAN_BITS = 26
 MEMORY_SPAN = 1 << MEMORY_SPAN_BITS
+MOST_MEMORIES = MEMORY // MEMORY_SPAN
 MOST_WORDS = 255
 PATIENCE_CYCLES = 1 << 22
 
 BOARD_IDENTITY = 0x5C1EB0A2
 MOST_LINKS = 16
+MOST_LANES = 8
+"""Of a link, whose eyes two words hold."""
 
 
 class HostCommand(enum.IntEnum, shape=8):

@@ -133,6 +133,11 @@ def link_parameters(config: Config) -> LinkParameters:
     )
 
 
+def line_count(config: Config) -> int:
+    """Directions of all links between endpoints and the switch."""
+    return 2 * config.system.endpoints
+
+
 def added_cycles(config: Config) -> int:
     """What the link layer adds to a link's latency, one way."""
     if not config.link.reliable:

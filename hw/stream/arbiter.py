@@ -4,6 +4,8 @@ from amaranth import Cat, Module, Mux, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from hw.spec.checks import at_least
+
 
 def lowest_set(value):
     """One-hot: the lowest set bit of ``value``."""
@@ -21,6 +23,8 @@ def select(one_hot, values):
 class RoundRobin(wiring.Component):
     """Round-robin arbiter with a combinational grant.
 
+    Parameters: ``count`` of requesters, at least 1.
+
     Ports
     -----
     requests : in, one bit per requester
@@ -31,9 +35,7 @@ class RoundRobin(wiring.Component):
     """
 
     def __init__(self, count: int):
-        if count < 1:
-            raise ValueError(f"RoundRobin count = {count}: must be at least 1")
-        self._count = count
+        self._count = at_least("count", count, 1)
         super().__init__({"requests": In(count), "grant": Out(count), "advance": In(1)})
 
     def elaborate(self, platform):
@@ -52,13 +54,15 @@ class RoundRobin(wiring.Component):
 class StreamArbiter(wiring.Component):
     """Merge several streams into one, item by item, round robin; no latency.
 
+    Parameters: ``shape`` of an item; ``count`` of streams in, at least 1.
+
     Ports: ``i`` (array of ``count`` streams in), ``o`` (stream out). A valid item may be
     overtaken by another requester's while ``o`` stalls only if its turn has not come.
     """
 
     def __init__(self, shape, *, count: int):
         self._shape = shape
-        self._count = count
+        self._count = at_least("count", count, 1)
         super().__init__(
             {
                 "i": In(stream.Signature(shape)).array(count),

@@ -4,6 +4,8 @@ from amaranth import Module, Shape, Signal, Value
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
+from hw.spec.checks import at_least
+
 MOST_REGISTERS = 8
 """Up to here a chain of registers, beyond a ring in memory."""
 
@@ -25,14 +27,14 @@ def delayed(m, value, cycles: int, name: str):
 class DelayRing(wiring.Component):
     """``o`` is what ``i`` was ``cycles`` cycles earlier, through a memory.
 
-    Parameters: ``width`` in bits; ``cycles``, at least 2.
+    Parameters: ``width`` in bits, at least 0; ``cycles``, at least 2.
 
     Ports: ``i`` in, ``o`` out, one value per cycle.
     """
 
     def __init__(self, width: int, *, cycles: int):
-        self._width = width
-        self._depth = cycles - 1
+        self._width = at_least("width", width, 0)
+        self._depth = at_least("cycles", cycles, 2) - 1
         super().__init__({"i": In(width), "o": Out(width)})
 
     def elaborate(self, platform):

@@ -5,6 +5,7 @@ from amaranth.hdl import Shape, ShapeCastable
 from amaranth.lib import fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from hw.spec.checks import at_least
 from hw.spec.timing import QUEUE_CYCLES
 
 
@@ -27,10 +28,8 @@ class Queue(wiring.Component):
     LATENCY = QUEUE_CYCLES
 
     def __init__(self, shape, *, depth: int):
-        if depth < 2:
-            raise ValueError(f"Queue depth = {depth}: must be at least 2")
         self._width = Shape.cast(shape).width
-        self._depth = depth
+        self._depth = at_least("depth", depth, 2)
         super().__init__(
             {
                 "i": In(stream.Signature(shape)),

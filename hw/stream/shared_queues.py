@@ -5,6 +5,7 @@ from amaranth.hdl import Shape
 from amaranth.lib import memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from hw.spec.checks import at_least, some
 from hw.stream.arbiter import RoundRobin, select
 
 
@@ -17,7 +18,7 @@ class SharedQueues(wiring.Component):
     Parameters
     ----------
     shape : item shape
-    depths : places of each queue
+    depths : places of each queue, at least 1; there is at least one queue
 
     Ports
     -----
@@ -33,7 +34,7 @@ class SharedQueues(wiring.Component):
 
     def __init__(self, shape, *, depths: list[int]):
         self._shape = shape
-        self._depths = depths
+        self._depths = [at_least("depths", depth, 1) for depth in some("depths", depths)]
         super().__init__(
             {
                 "payload": In(shape),

@@ -4,6 +4,7 @@ from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from hw.spec.checks import one_of
 from hw.spec.config import Config
 from hw.spec.packet import MessageClass, flit_layout
 from hw.stream.arbiter import RoundRobin, select
@@ -47,7 +48,7 @@ class Crossbar(wiring.Component):
 
     def __init__(self, config: Config, *, message_class: MessageClass):
         self._config = config
-        self._class = message_class
+        self._class = one_of("message_class", message_class, MessageClass)
         self._multicast = message_class == MessageClass.WRITE_REQUEST
         self._answers = message_class in ANSWER_CLASS.values()
         flits = stream.Signature(flit_layout(config))

@@ -4,6 +4,7 @@ from amaranth import Module
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from hw.spec.checks import at_least
 from hw.spec.config import Config
 from hw.spec.packet import flit_layout
 from hw.stream.arbiter import RoundRobin, select
@@ -15,7 +16,7 @@ class SharedPath(wiring.Component):
     Wires across the switch are what fills an FPGA; links between boards take many cycles for a
     flit, so one flit per cycle is enough for all of them together.
 
-    Parameters: ``count`` of inputs, those of all crossbars.
+    Parameters: ``count`` of inputs, those of all crossbars, at least 1.
 
     Ports
     -----
@@ -29,6 +30,7 @@ class SharedPath(wiring.Component):
     """
 
     def __init__(self, config: Config, *, count: int):
+        at_least("count", count, 1)
         flit = flit_layout(config)
         super().__init__(
             {

@@ -5,6 +5,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.fabric.packets import drive_header
+from hw.spec.checks import below, one_of
 from hw.spec.config import MAX_ENDPOINTS, TAG_BITS, Config
 from hw.spec.packet import MessageClass, Operation, flit_layout
 from hw.spec.status import Status
@@ -20,7 +21,8 @@ ANSWER_OPERATION = {
 class Refuser(wiring.Component):
     """Make responses with status UNREACHABLE of what :class:`hw.switch.route.Route` refuses.
 
-    Parameters: ``message_class`` of the requests; ``port`` that they came from.
+    Parameters: ``message_class`` of the requests; ``port`` that they came from, below
+    ``system.endpoints``.
 
     Ports
     -----
@@ -34,10 +36,8 @@ class Refuser(wiring.Component):
     """
 
     def __init__(self, config: Config, *, message_class: MessageClass, port: int):
-        if message_class not in ANSWER_CLASS:
-            raise ValueError(f"Refuser message_class = {message_class!r}: must be a request")
-        self._class = message_class
-        self._port = port
+        self._class = one_of("message_class", message_class, ANSWER_CLASS)
+        self._port = below("port", port, config.system.endpoints)
         super().__init__(
             {
                 "i": In(stream.Signature(REFUSAL_LAYOUT)),

@@ -5,6 +5,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.fabric.packets import destination_of, header_of
+from hw.spec.checks import below, one_of
 from hw.spec.config import MAX_ENDPOINTS, TAG_BITS, Config
 from hw.spec.packet import MessageClass, flit_layout
 from hw.switch.replay import routed_layout
@@ -22,7 +23,8 @@ REFUSAL_LAYOUT = data.StructLayout({"tag": TAG_BITS, "copies": MAX_ENDPOINTS})
 class Route(wiring.Component):
     """Find the outputs of every packet of one input.
 
-    Parameters: ``message_class`` of the packets; ``port``: number of the input.
+    Parameters: ``message_class`` of the packets; ``port``: number of the input, below
+    ``system.endpoints``.
 
     Ports
     -----
@@ -46,11 +48,9 @@ class Route(wiring.Component):
     """
 
     def __init__(self, config: Config, *, message_class: MessageClass, port: int):
-        if not 0 <= port < config.system.endpoints:
-            raise ValueError(f"Route port = {port}: must be below {config.system.endpoints}")
         self._config = config
-        self._class = message_class
-        self._port = port
+        self._class = one_of("message_class", message_class, MessageClass)
+        self._port = below("port", port, config.system.endpoints)
         members = {
             "i": In(stream.Signature(flit_layout(config))),
             "o": Out(stream.Signature(routed_layout(config))),
