@@ -5,17 +5,20 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.csr.axi_lite import AxiLiteSignature, AxiResponse
+from hw.spec.checks import at_least
 from hw.spec.host import ADDRESS_BITS, PATIENCE_CYCLES, HostCommand, HostStatus
 
 
 class CommandPort(wiring.Component):
     """Carry out the commands of :mod:`hw.spec.host`, one word at a time.
 
+    Parameters: ``patience_cycles``, after which a command is forgotten, at least 2.
+
     Ports: ``i``, ``o`` (byte streams), ``axi`` (AXI4-Lite out, 32 bits of address).
     """
 
     def __init__(self, *, patience_cycles: int = PATIENCE_CYCLES):
-        self._patience = patience_cycles
+        self._patience = at_least("patience_cycles", patience_cycles, 2)
         super().__init__(
             {
                 "i": In(stream.Signature(8)),
