@@ -182,6 +182,10 @@ BAD = {
     "operation": (("run", "alltoall"), "supported here are allreduce"),
     "preset": (("run", "allreduce", "--config", "nope"), "there are dgx8, ecp5, fpga4, tiny"),
     "field": (("run", "allreduce", "--set", "isa.nope=1"), "isa.nope: unknown field"),
+    "old name": (
+        ("run", "allreduce", "--set", "link.patience_cycles=300"),
+        "link.patience_cycles: this field is called link.dead_peer_cycles",
+    ),
     "section": (("run", "allreduce", "--set", "nope.x=1"), "nope: unknown section"),
     "low": (("run", "allreduce", "--set", "system.endpoints=1"), "must be at least 2"),
     "high": (("run", "allreduce", "--set", "isa.waves=128"), "isa.waves = 128: must be at most 64"),

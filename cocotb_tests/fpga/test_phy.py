@@ -12,7 +12,7 @@ from cocotb.triggers import RisingEdge
 from cocotb_tests.support.build import parameters_of_test, simulate
 from cocotb_tests.support.streams import Source, start_clock, wait_until
 from hw.fabric.phy import wire_signature
-from hw.phy.deserializer import PATIENCE, STREAK, Deserializer
+from hw.phy.deserializer import MOST_BAD, STREAK, Deserializer
 from hw.phy.frame import Framing
 from hw.phy.serializer import Sending, Serializer
 from hw.phy.training import STEPS, TAPS_PER_STEP, Training, TrainingState
@@ -154,7 +154,7 @@ async def check_damage(dut):
     assert watch.flits == [flit for flit in sent if flit in set(watch.flits)]
 
     dut.flip.value = int("10" * LANES, 2)
-    for _ in range((PATIENCE + 4) * symbols):
+    for _ in range((MOST_BAD + 4) * symbols):
         await RisingEdge(dut.clk)
     assert not dut.aligned.value
     assert not dut.far_trained.value

@@ -229,8 +229,8 @@ def declare_dead(system):
     simulator.disturb(Disturbance.CUT, 1, 1)
     record = driver.wait_completion()
     assert (record.status, record.endpoint) == (Status.TIMEOUT, 1)
-    simulator.step(2 * config.link.patience_cycles)
-    assert driver.read_switch("GIVEN_UP") == 1 << 1
+    simulator.step(2 * config.link.dead_peer_cycles)
+    assert driver.read_switch("DEAD_PEERS") == 1 << 1
     assert driver.read_endpoint(1, "LINK_STATE") >> 1 == 1
 
 

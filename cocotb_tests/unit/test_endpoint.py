@@ -123,7 +123,7 @@ async def check_against_model(dut):
     logging.getLogger("cocotb.dut").setLevel(logging.WARNING)
     codec, pause_out = FlitCodec(CONFIG), parameters_of_test()["pause_out"]
     dut.bus__write.value = 0
-    dut.counts.value = dut.link_events.value = dut.given_up.value = 0
+    dut.counts.value = dut.link_events.value = dut.peer_dead.value = 0
     into = {
         c: Source(dut, f"from_switch__{i}", rng.choice(PROFILES), rng)
         for i, c in enumerate(TO_ENDPOINT)
@@ -195,7 +195,7 @@ async def check_flag_order(dut):
     logging.getLogger("cocotb.dut").setLevel(logging.WARNING)
     rng, codec = random.Random(cocotb.RANDOM_SEED), FlitCodec(CONFIG)
     dut.bus__write.value = 0
-    dut.counts.value = dut.link_events.value = dut.given_up.value = 0
+    dut.counts.value = dut.link_events.value = dut.peer_dead.value = 0
     for index in range(len(TO_ENDPOINT)):
         getattr(dut, f"from_switch__{index}__valid").value = 0
     channel = TO_ENDPOINT.index(Channel.ISA_WRITE_REQUEST)

@@ -21,7 +21,7 @@ from hw.spec.registers import Register, state
 from hw.stream.connect import connect_stream
 
 SPACE = 4096
-PATIENCE = 4000
+TIMEOUT = 4000
 COMMANDS = 40
 
 
@@ -41,7 +41,7 @@ class SerialHost(wiring.Component):
         m = Module()
         m.submodules.receiver = receiver = UartReceiver(divisor=LEAST_DIVISOR)
         m.submodules.transmitter = transmitter = UartTransmitter(divisor=LEAST_DIVISOR)
-        m.submodules.commands = commands = CommandPort(patience_cycles=PATIENCE)
+        m.submodules.commands = commands = CommandPort(timeout_cycles=TIMEOUT)
         m.d.comb += [receiver.pin.eq(self.rx), self.tx.eq(transmitter.pin)]
         connect_stream(m, receiver.o, commands.i)
         connect_stream(m, commands.o, transmitter.i)
@@ -194,7 +194,7 @@ async def check_commands(dut):
     assert await line.answer(1) == b""
     # A command that ends early is forgotten; the next is understood.
     await line.send(command(HostCommand.WRITE, 0, [1, 2])[:9])
-    await ClockCycles(dut.clk, PATIENCE + 100)
+    await ClockCycles(dut.clk, TIMEOUT + 100)
     await line.send(command(HostCommand.READ, 0, 1))
     assert await line.answer(5) == bytes(content[:4]) + ok
     assert ram.read(4, SPACE - 4) == bytes(content[4:])

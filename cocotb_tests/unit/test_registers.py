@@ -108,7 +108,7 @@ async def check_switch(dut):
     config = configured(parameters_of_test()["registered"])
     isa, layout = config.isa, instruction_layout(config)
     bus, events = Bus(dut, SWITCH), tuple(COUNTED.values())
-    for name in (*events, "given_up", "barrier__waited_at"):
+    for name in (*events, "dead_peers", "barrier__waited_at"):
         getattr(dut, name).value = 0
     records = [Source(dut, f"completion__{c}", "50%", rng) for c in range(isa.wave_controllers)]
     sinks = [Sink(dut, f"instruction__{c}", rng.choice(PROFILES), rng) for c in range(2)]
@@ -124,11 +124,11 @@ async def check_switch(dut):
                 getattr(dut, name).value = number
                 counted[name] += number
             await RisingEdge(dut.clk)
-        given_up = rng.getrandbits(config.system.endpoints)
-        dut.given_up.value = given_up
+        dead_peers = rng.getrandbits(config.system.endpoints)
+        dut.dead_peers.value = dead_peers
         for name in events:
             getattr(dut, name).value = 0
-        assert await bus.read("GIVEN_UP") == given_up
+        assert await bus.read("DEAD_PEERS") == dead_peers
         for register, name in COUNTED.items():
             more = counted["no_arrivals"] if register == "STRAY_ARRIVALS" else 0
             if register is not None:
@@ -400,7 +400,7 @@ async def check_endpoint(dut):
     rng = random.Random(cocotb.RANDOM_SEED)
     config = configured(parameters_of_test()["registered"])
     bus = Bus(dut, ENDPOINT)
-    pulses = ("fault_taken", "counts", "link_events", "given_up", "sync__waiting")
+    pulses = ("fault_taken", "counts", "link_events", "peer_dead", "sync__waiting")
     for name in (*SHOWN.values(), *MOVES.values(), *pulses):
         getattr(dut, name).value = 0
     await start_clock(dut)
@@ -419,10 +419,10 @@ async def check_endpoint(dut):
             await RisingEdge(dut.clk)
         for name in (*MOVES.values(), "counts"):
             getattr(dut, name).value = 0
-        up, given_up = rng.randrange(2), rng.randrange(2)
-        dut.link_events.value, dut.given_up.value = up, given_up
+        up, peer_dead = rng.randrange(2), rng.randrange(2)
+        dut.link_events.value, dut.peer_dead.value = up, peer_dead
         await check_waits(dut, bus, rng, config.isa.sync_ids)
-        assert await bus.read("LINK_STATE") == up | given_up << 1
+        assert await bus.read("LINK_STATE") == up | peer_dead << 1
         for register, name in SHOWN.items():
             port = getattr(dut, name)
             value = rng.getrandbits(len(port))
@@ -439,12 +439,12 @@ async def check_endpoint(dut):
         flags, target = rng.getrandbits(48) & ~7, rng.getrandbits(48)
         await bus.write_address("FLAG_BASE", flags)
         await bus.write_address("TRAFFIC_ADDRESS", target)
-        await bus.write("TRAFFIC_CONTROL", given_up << 1)
+        await bus.write("TRAFFIC_CONTROL", peer_dead << 1)
         await bus.write("TRAFFIC_CONTROL", 1 | 1 << rng.randrange(2, 32), refused=True)
         assert not dut.traffic__enable.value
         assert int(dut.sync__flag_base.value) == flags
         assert int(dut.traffic__address.value) == target
-        assert int(dut.traffic__multicast.value) == given_up
+        assert int(dut.traffic__multicast.value) == peer_dead
         fault, core = rng.choice(list(Fault)), rng.randrange(2)
         await bus.write("FAULT", fault | core << 8)
         assert await bus.read("FAULT") == fault

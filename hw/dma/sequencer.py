@@ -78,7 +78,7 @@ class Sequencer(wiring.Component):
             self.poll.payload.eq(command.source),
         ]
         countdown = Signal(16)
-        patience = Signal(32)
+        poll_left = Signal(32)
         met = self._compare(m, command)
         with m.If(self.flush):
             m.d.sync += number.eq(0)
@@ -102,7 +102,7 @@ class Sequencer(wiring.Component):
                 m.d.sync += [
                     status.eq(check.status),
                     descending.eq(check.descending),
-                    patience.eq(command.timeout),
+                    poll_left.eq(command.timeout),
                     countdown.eq(0),
                 ]
                 m.next = "start"
@@ -140,13 +140,13 @@ class Sequencer(wiring.Component):
                     m.next = "idle"
                 with m.Elif(met):
                     m.next = "idle"
-                with m.Elif((command.timeout != 0) & (patience == 0)):
+                with m.Elif((command.timeout != 0) & (poll_left == 0)):
                     m.d.comb += self.failure.eq(Status.POLL_TIMEOUT)
                     m.next = "idle"
         polling = states.ongoing("pause") | states.ongoing("ask") | states.ongoing("look")
         m.d.comb += self.busy.eq(~states.ongoing("idle"))
-        with m.If(polling & (patience != 0)):
-            m.d.sync += patience.eq(patience - 1)
+        with m.If(polling & (poll_left != 0)):
+            m.d.sync += poll_left.eq(poll_left - 1)
         return m
 
     def _compare(self, m, command):

@@ -60,6 +60,6 @@ class AttachedEndpoint(wiring.Component):
             self.awake.eq(endpoint.awake),
             endpoint.counts.eq(transport.counts),
             endpoint.link_events.eq(transport.events),
-            endpoint.given_up.eq(transport.given_up),
+            endpoint.peer_dead.eq(transport.peer_dead),
         ]
         return m

@@ -32,7 +32,7 @@ class EndpointRegisters(wiring.Component):
     Parameters: ``sync``, ``traffic``: the parts these registers steer.
 
     Ports: ``bus``; ``cycles`` (counter) in; ``windows``, ``fault``, ``fault_set`` out;
-    ``fault_taken``, ``visible`` (pulses) in; ``counts``, ``link_events``, ``given_up`` in, of the
+    ``fault_taken``, ``visible`` (pulses) in; ``counts``, ``link_events``, ``peer_dead`` in, of the
     transport;
     ``core_bytes``, ``isa_bytes`` (counts) in.
     """
@@ -52,7 +52,7 @@ class EndpointRegisters(wiring.Component):
                 "visible": In(1),
                 "counts": In(TransportCounts),
                 "link_events": In(LinkEvents),
-                "given_up": In(1),
+                "peer_dead": In(1),
                 "core_bytes": In(COUNTER_BITS),
                 "isa_bytes": In(COUNTER_BITS),
             }
@@ -86,7 +86,7 @@ class EndpointRegisters(wiring.Component):
             counter = Signal(COUNTER_BITS, name=name)
             m.d.sync += counter.eq(counter + self.counts[name])
             registers.counter(name.upper(), counter)
-        registers.read_fields("LINK_STATE", heard=self.link_events.up, given_up=self.given_up)
+        registers.read_fields("LINK_STATE", heard=self.link_events.up, dead=self.peer_dead)
         was_up = Signal()
         m.d.sync += was_up.eq(self.link_events.up)
         for name, event in (

@@ -38,7 +38,7 @@ class Endpoint(wiring.Component):
     axi : AXI4 out, the memory
     bus, dma_bus : registers of the endpoint, and of its DMA engines
     awake : out, DMA engines that have something to do
-    counts, link_events, given_up : in, of the transport, see
+    counts, link_events, peer_dead : in, of the transport, see
         :class:`hw.fabric.transport.TransportCounts`; shown in registers
 
     The two queue sets have servers of their own, so that neither blocks the other.
@@ -59,7 +59,7 @@ class Endpoint(wiring.Component):
                 "awake": Out(config.dma.engines),
                 "counts": In(TransportCounts),
                 "link_events": In(LinkEvents),
-                "given_up": In(1),
+                "peer_dead": In(1),
             }
         )
 
@@ -75,7 +75,7 @@ class Endpoint(wiring.Component):
         m.d.comb += [
             registers.counts.eq(self.counts),
             registers.link_events.eq(self.link_events),
-            registers.given_up.eq(self.given_up),
+            registers.peer_dead.eq(self.peer_dead),
         ]
         out = dict(zip(TO_SWITCH, self.to_switch, strict=True))
         into = dict(zip(TO_ENDPOINT, self.from_switch, strict=True))

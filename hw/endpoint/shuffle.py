@@ -35,17 +35,17 @@ class Shuffle(wiring.Component):
         m.d.sync += noise.eq((noise >> 1) ^ Mux(noise[0], SHUFFLE_TAPS, 0))
         m.submodules.turn = turn = RoundRobin(slots)
         m.d.comb += turn.requests.eq(full & noise[:slots])
-        patience = Signal(range(2 * slots + 1))
+        waited = Signal(range(2 * slots + 1))
         chosen = Signal(slots)
         with m.If((chosen == 0) | self.o.ready):
-            willing = full.all() | (patience == 2 * slots)
+            willing = full.all() | (waited == 2 * slots)
             left = full & ~chosen
             pick = Mux((left & turn.grant) != 0, left & turn.grant, lowest_set(left))
             m.d.sync += chosen.eq(Mux(willing | (slots == 1), pick, 0))
-        with m.If(full.any() & (patience != 2 * slots)):
-            m.d.sync += patience.eq(patience + 1)
+        with m.If(full.any() & (waited != 2 * slots)):
+            m.d.sync += waited.eq(waited + 1)
         with m.If(~full.any()):
-            m.d.sync += patience.eq(0)
+            m.d.sync += waited.eq(0)
         free = lowest_set(~full)
         accept = Signal()
         m.d.comb += [

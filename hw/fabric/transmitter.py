@@ -33,7 +33,7 @@ class Transmitter(wiring.Component):
     credits : out, credits held, per channel
     credited : out, one bit per channel of ``channels``: any are held
     chosen : out, one-hot, the channel of ``channels`` whose flit leaves next; zero if none waits
-    given_up : out, the far end took no flit of some channel for ``link.patience_cycles``: from
+    peer_dead : out, the far end took no flit of some channel for ``link.dead_peer_cycles``: from
         now until reset what is sent there is dropped, so that it blocks nothing else
 
     Per cycle one flit leaves whose channel holds a credit. The link alternates between the
@@ -60,7 +60,7 @@ class Transmitter(wiring.Component):
                 "credits": Out(credit_layout()),
                 "credited": Out(len(channels)),
                 "chosen": Out(len(channels)),
-                "given_up": Out(1),
+                "peer_dead": Out(1),
             }
         )
 
@@ -117,20 +117,20 @@ class Transmitter(wiring.Component):
         m.d.comb += [
             free.eq(~self.link.valid | self.link.ready),
             self.take_owed.eq(
-                free & (self.owed_urgent | (self.owed_any & (~chosen.any() | self.given_up)))
+                free & (self.owed_urgent | (self.owed_any & (~chosen.any() | self.peer_dead)))
             ),
-            goes.eq(free & ~self.owed_urgent & ~self.given_up),
+            goes.eq(free & ~self.owed_urgent & ~self.peer_dead),
             sent.eq(Mux(goes, chosen, 0)),
         ]
         for index, source in enumerate(self.i):
-            m.d.comb += source.ready.eq(sent[index] | self.given_up)
-        self._lose_patience(m, Cat(source.valid for source in self.i) & ~sent)
+            m.d.comb += source.ready.eq(sent[index] | self.peer_dead)
+        self._watch_peer(m, Cat(source.valid for source in self.i) & ~sent)
 
         flit = Signal(flit_layout(self._config))
         m.d.comb += flit.eq(select(chosen, [s.payload for s in self.i]))
         with m.If(free):
             m.d.sync += [
-                self.link.valid.eq((chosen.any() & ~self.given_up) | self.owed_any),
+                self.link.valid.eq((chosen.any() & ~self.peer_dead) | self.owed_any),
                 self.link.payload.credit.eq(self.take_owed),
                 self.link.payload.channel.eq(
                     select(chosen, [channel.value for channel in self._channels])
@@ -141,14 +141,14 @@ class Transmitter(wiring.Component):
             m.d.sync += self.link.payload.flit.data.eq(self.owed)
         return m
 
-    def _lose_patience(self, m, waiting):
-        """One channel is watched until it moves, or is given up with the whole link."""
+    def _watch_peer(self, m, waiting):
+        """One channel at a time is watched until it moves, or the peer is declared dead."""
         watched = Signal(len(waiting), init=1)
-        patience = self._config.link.patience_cycles
-        waited = Signal(range(patience + 1))
+        limit = self._config.link.dead_peer_cycles
+        waited = Signal(range(limit + 1))
         with m.If((watched & waiting).any()):
             m.d.sync += waited.eq(waited + 1)
-            with m.If(waited == patience):
-                m.d.sync += self.given_up.eq(1)
+            with m.If(waited == limit):
+                m.d.sync += self.peer_dead.eq(1)
         with m.Else():
             m.d.sync += [waited.eq(0), watched.eq(watched.rotate_left(1))]

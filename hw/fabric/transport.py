@@ -44,7 +44,7 @@ class Transport(wiring.Component):
     link_out, link_in : link out and in; with ``link.reliable`` behind a link layer
     counts : out, see :class:`TransportCounts`
     events : out, of the link layer; without one the link is always up
-    given_up : out, see :class:`hw.fabric.transmitter.Transmitter`
+    peer_dead : out, see :class:`hw.fabric.transmitter.Transmitter`
 
     With ``fabric.registered`` what ``buffered`` names passes a register more.
     """
@@ -71,7 +71,7 @@ class Transport(wiring.Component):
                 "link_in": In(wire_signature(config)),
                 "counts": Out(TransportCounts),
                 "events": Out(LinkEvents),
-                "given_up": Out(1),
+                "peer_dead": Out(1),
             }
         )
 
@@ -105,7 +105,7 @@ class Transport(wiring.Component):
             ]
         m.d.comb += [
             self.counts.unknown.eq(receiver.unknown),
-            self.given_up.eq(transmitter.given_up),
+            self.peer_dead.eq(transmitter.peer_dead),
             transmitter.grant_valid.eq(receiver.grant_valid),
             transmitter.grant.eq(receiver.grant),
             transmitter.owed.eq(receiver.owed),

@@ -6,19 +6,19 @@ from amaranth.lib.wiring import In, Out
 
 from hw.csr.axi_lite import AxiLiteSignature, AxiResponse
 from hw.spec.checks import at_least
-from hw.spec.host import ADDRESS_BITS, PATIENCE_CYCLES, HostCommand, HostStatus
+from hw.spec.host import ADDRESS_BITS, COMMAND_TIMEOUT_CYCLES, HostCommand, HostStatus
 
 
 class CommandPort(wiring.Component):
     """Carry out the commands of :mod:`hw.spec.host`, one word at a time.
 
-    Parameters: ``patience_cycles``, after which a command is forgotten, at least 2.
+    Parameters: ``timeout_cycles``, after which a command is forgotten, at least 2.
 
     Ports: ``i``, ``o`` (byte streams), ``axi`` (AXI4-Lite out, 32 bits of address).
     """
 
-    def __init__(self, *, patience_cycles: int = PATIENCE_CYCLES):
-        self._patience = at_least("patience_cycles", patience_cycles, 2)
+    def __init__(self, *, timeout_cycles: int = COMMAND_TIMEOUT_CYCLES):
+        self._timeout = at_least("timeout_cycles", timeout_cycles, 2)
         super().__init__(
             {
                 "i": In(stream.Signature(8)),
@@ -34,7 +34,7 @@ class CommandPort(wiring.Component):
         status = Signal(HostStatus, init=HostStatus.OK)
         words, place = Signal(8), Signal(2)
         address, value = Signal(ADDRESS_BITS), Signal(32)
-        patience = Signal(range(self._patience))
+        waited = Signal(range(self._timeout))
         last_byte = place == 3
         m.d.comb += [
             axi.awaddr.eq(address),
@@ -64,11 +64,11 @@ class CommandPort(wiring.Component):
                 m.d.sync += status.eq(HostStatus.REFUSED)
 
         def forget_unfinished():
-            with m.If(patience == self._patience - 1):
+            with m.If(waited == self._timeout - 1):
                 m.next = "opcode"
 
         expects = Signal()
-        m.d.sync += patience.eq(Mux(expects & ~self.i.valid, patience + 1, 0))
+        m.d.sync += waited.eq(Mux(expects & ~self.i.valid, waited + 1, 0))
         with m.FSM():
             with m.State("opcode"):
                 m.d.comb += self.i.ready.eq(1)

@@ -35,7 +35,7 @@ class IsaRegisters(wiring.Component):
     features, timeout, barrier_timeout, flag_base : out, settings
     cycles : out, since reset
     late, stray, misrouted : in, events in this cycle, to be counted
-    given_up : in, a bit per port
+    dead_peers : in, a bit per port
     sync_refused : out, per controller, a bit per barrier it may not use
 
     Each controller has a queue of ``config.records`` records of its own. A record that finds it
@@ -60,7 +60,7 @@ class IsaRegisters(wiring.Component):
                 "late": In(8),
                 "stray": In(8),
                 "misrouted": In(8),
-                "given_up": In(config.system.endpoints),
+                "dead_peers": In(config.system.endpoints),
                 "sync_refused": Out(config.isa.sync_ids).array(count),
             }
         )
@@ -74,7 +74,7 @@ class IsaRegisters(wiring.Component):
         m.submodules.cycle_counter = counter = CycleCounter()
         m.d.comb += self.cycles.eq(counter.cycles)
         registers.counter("CYCLES", counter.cycles)
-        registers.read("GIVEN_UP", self.given_up)
+        registers.read("DEAD_PEERS", self.dead_peers)
         for barrier in range(isa.sync_ids):
             refused = registers.storage("SYNC_REFUSED", index=barrier, bits=count)
             for controller, mask in enumerate(self.sync_refused):

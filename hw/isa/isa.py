@@ -29,7 +29,7 @@ class Isa(wiring.Component):
     Parameters: ``gated``: see :class:`hw.isa.reduction.Reduction`.
 
     Ports: ``bus`` (registers); per port flit streams ``read_request``, ``write_request``
-    out and ``arrivals``, ``read_response``, ``write_response`` in; ``given_up`` (a bit per
+    out and ``arrivals``, ``read_response``, ``write_response`` in; ``dead_peers`` (a bit per
     port) and ``misrouted`` (events
     of the switch core, counted here); ``reducing`` and
     ``quantizing`` out.
@@ -53,7 +53,7 @@ class Isa(wiring.Component):
                 "read_response": In(flits).array(ports),
                 "write_response": In(flits).array(ports),
                 "misrouted": In(8),
-                "given_up": In(config.system.endpoints),
+                "dead_peers": In(config.system.endpoints),
                 "reducing": Out(1),
                 "quantizing": Out(1),
             }
@@ -281,7 +281,7 @@ class Isa(wiring.Component):
             registers.late.eq(late),
             registers.stray.eq(stray),
             registers.misrouted.eq(self.misrouted),
-            registers.given_up.eq(self.given_up),
+            registers.dead_peers.eq(self.dead_peers),
         ]
         # An answer that nothing waits for may be reported a cycle late.
         strays = [Signal(FaultReport, name=f"stray_{c}") for c in range(len(controllers))]

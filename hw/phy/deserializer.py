@@ -11,8 +11,8 @@ from hw.spec.link import wire_layout
 STREAK = 8
 """Training frames in a row after which a lane counts as good."""
 
-PATIENCE = 4
-"""Bad frames in a row after which alignment is given up."""
+MOST_BAD = 4
+"""Bad frames in a row after which alignment is lost."""
 
 
 class Deserializer(wiring.Component):
@@ -29,7 +29,7 @@ class Deserializer(wiring.Component):
     beat : out, toggles every ``2 ** BEAT_BITS`` cycles, to tell that the clock runs
 
     Alignment is found in training frames that all lanes show at once, so the lanes may differ
-    by less than a symbol, and lost after ``PATIENCE`` bad frames in a row: frames whose kind or
+    by less than a symbol, and lost after ``MOST_BAD`` bad frames in a row: frames whose kind or
     checksum is wrong. Latency 3 cycles from the last word of a frame.
     """
 
@@ -90,7 +90,7 @@ class Deserializer(wiring.Component):
         with m.If(judged):
             m.d.sync += self.flit.eq(taken.flit)
 
-        bad = Signal(range(PATIENCE))
+        bad = Signal(range(MOST_BAD))
         with m.If(~self.aligned):
             m.d.sync += [bad.eq(0), self.far_trained.eq(0)]
             with m.If(all_untrained | all_trained):
@@ -101,7 +101,7 @@ class Deserializer(wiring.Component):
                 m.d.sync += [bad.eq(0), self.far_trained.eq(speaks)]
             with m.Else():
                 m.d.sync += [bad.eq(bad + 1), self.error.eq(~self.error)]
-                with m.If(bad == PATIENCE - 1):
+                with m.If(bad == MOST_BAD - 1):
                     m.d.sync += self.aligned.eq(0)
         return m
 

@@ -45,12 +45,12 @@ class TransceiverReset(wiring.Component):
         transmits = self._lasts(m, ~levels["transmit_unlocked"], "transmit")
         heard = self._lasts(m, ~levels["silent"], "heard")
         locked = self._lasts(m, ~self.recovery_reset & ~levels["receive_unlocked"], "locked")
-        patience = Signal(range(16 * self._settle + 1))
-        tired = patience == 16 * self._settle
+        waited = Signal(range(16 * self._settle + 1))
+        tired = waited == 16 * self._settle
         with m.If(self.recovery_reset | locked):
-            m.d.sync += patience.eq(0)
+            m.d.sync += waited.eq(0)
         with m.Elif(~tired):
-            m.d.sync += patience.eq(patience + 1)
+            m.d.sync += waited.eq(waited + 1)
         m.d.sync += [
             self.transmit_reset.eq(~transmits),
             self.recovery_reset.eq(~heard | tired),

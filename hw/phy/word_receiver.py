@@ -13,7 +13,7 @@ from hw.spec.link import wire_layout
 STREAK = 64
 """Headers in a row, without an error between them, after which the link counts as aligned."""
 
-PATIENCE = 4
+MOST_BAD = 4
 """Bad frames in a row after which it does not any more."""
 
 
@@ -125,7 +125,7 @@ class WordReceiver(wiring.Component):
         return word, wrong
 
     def _judge(self, m, good, failed):
-        streak, bad = Signal(range(STREAK)), Signal(range(PATIENCE))
+        streak, bad = Signal(range(STREAK)), Signal(range(MOST_BAD))
         with m.If(~self.aligned):
             m.d.sync += bad.eq(0)
             with m.If(failed):
@@ -136,7 +136,7 @@ class WordReceiver(wiring.Component):
                     m.d.sync += [self.aligned.eq(1), streak.eq(0)]
         with m.Elif(failed):
             m.d.sync += [bad.eq(bad + 1), self.error.eq(~self.error)]
-            with m.If(bad == PATIENCE - 1):
+            with m.If(bad == MOST_BAD - 1):
                 m.d.sync += self.aligned.eq(0)
         with m.Elif(good):
             m.d.sync += bad.eq(0)

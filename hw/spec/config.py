@@ -32,6 +32,10 @@ TAG_BITS = 16
 """Width of the tag in the packet header."""
 
 
+RENAMED = {"link.patience_cycles": "link.dead_peer_cycles"}
+"""Fields that had another name, which is refused with the present one."""
+
+
 class ConfigError(ValueError):
     """A configuration that cannot be built; the message names field, value and bound."""
 
@@ -104,9 +108,9 @@ class LinkConfig:
     gigabytes_per_second: float = parameter(
         "rate of one direction", 8.0, low=0.01, high=10_000.0, unit="GB/s"
     )
-    patience_cycles: int = parameter(
-        "a far end that takes nothing for so long is declared dead until reset: what is sent there "
-        "is dropped and blocks nothing else",
+    dead_peer_cycles: int = parameter(
+        "dead-peer timeout: a peer that accepts no flit of some channel for this many cycles is "
+        "declared dead until reset; its traffic is dropped",
         16384,
         low=256,
         high=1 << 24,
@@ -431,8 +435,11 @@ def from_dict(tree: dict[str, Any], *, name: str = "custom") -> Config:
             raise ConfigError(f"{section}: unknown section; there are {', '.join(sections)}")
         known = [item.name for item in dataclasses.fields(hints[section])]
         for item in values:
+            path = f"{section}.{item}"
+            if path in RENAMED:
+                raise ConfigError(f"{path}: this field is called {RENAMED[path]}")
             if item not in known:
-                raise ConfigError(f"{section}.{item}: unknown field; there are {', '.join(known)}")
+                raise ConfigError(f"{path}: unknown field; there are {', '.join(known)}")
         # TOML has lists; a frozen configuration holds tuples.
         parts[section] = hints[section](
             **{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}

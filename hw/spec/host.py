@@ -4,7 +4,7 @@ Little-endian throughout. A command is opcode, number of words (1 to 255), 32-bi
 for a write, the words. A write is answered by one status byte, a read by the words and then the
 status byte. Bytes that are no opcode are skipped where a command begins, so a host that lost
 step sends zeros, then waits. A command of which no further byte comes is forgotten after
-``PATIENCE_CYCLES``.
+``COMMAND_TIMEOUT_CYCLES``.
 
 Addresses below ``MEMORY`` are the registers of the board: pages as in
 :mod:`hw.spec.registers`, counting the endpoints that are on this board, and the board's own
@@ -29,7 +29,7 @@ MEMORY_SPAN_BITS = 26
 MEMORY_SPAN = 1 << MEMORY_SPAN_BITS
 MOST_MEMORIES = MEMORY // MEMORY_SPAN
 MOST_WORDS = 255
-PATIENCE_CYCLES = 1 << 22
+COMMAND_TIMEOUT_CYCLES = 1 << 22
 
 BOARD_IDENTITY = 0x5C1EB0A2
 MOST_LINKS = 16

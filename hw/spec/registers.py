@@ -181,7 +181,7 @@ SWITCH = register_map(
         0x040,
         "ordinary packets that named an absent or dead endpoint, and flits of unknown channels",
     ),
-    state("GIVEN_UP", 0x044, "bit i: endpoint i takes nothing, and is given up"),
+    state("DEAD_PEERS", 0x044, "bit i: endpoint i accepts no flits and was declared dead"),
     tally("LATE_ARRIVALS", 0x048, "arrivals for a round that was over"),
     tally("DOUBLED_ARRIVALS", 0x04C, "arrivals of an endpoint that had arrived"),
     tally(
@@ -283,7 +283,7 @@ ENDPOINT = register_map(
         "the far end of the link",
         fields={
             "heard": Field(0, 1, "it is heard"),
-            "given_up": Field(1, 1, "it takes nothing, and is given up"),
+            "dead": Field(1, 1, "it accepts no flits and was declared dead"),
         },
     ),
     tally("LINK_REPLAYS", 0x08C, "times this end went back to send flits again"),

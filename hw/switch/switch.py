@@ -73,8 +73,8 @@ class Switch(wiring.Component):
             )
             m.submodules[f"transport_{i}"] = transport
             m.d.comb += [
-                isa.given_up[i].eq(transport.given_up),
-                alive[i].eq(~transport.given_up),
+                isa.dead_peers[i].eq(transport.peer_dead),
+                alive[i].eq(~transport.peer_dead),
             ]
             misrouted.append(transport.counts.unknown)
             connect_stream(m, self.link_in[i], transport.link_in)

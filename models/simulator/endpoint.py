@@ -24,7 +24,7 @@ ENDPOINT = np.dtype(
         ("cut_rows", np.int64),
         ("slot", np.int64, (MAX_SHUFFLE,)),  # packets waiting for their turn, or NOTHING
         ("chosen", np.int64),
-        ("patience", np.int64),
+        ("waited", np.int64),
         ("emptied", np.int64),  # slot whose packet was fetched in this cycle, or NOTHING
         ("last_grant", np.int64),
         ("noise", np.int64),

@@ -128,7 +128,7 @@ def cut(end: Record, up: Record, down: Record, timing: Timing, queues: Queues, n
 
 @compiled
 def _choose(end: Record, slots: int, occupied: int) -> None:
-    """The packet to fetch next: with several slots at random, once they are full or patience
+    """The packet to fetch next: with several slots at random, once they are full or a bounded wait
     ends. The random numbers are those of ``hw/endpoint/shuffle.py``."""
     grant, lowest_wanted, lowest = NOTHING, NOTHING, NOTHING
     for s in range(slots):
@@ -143,12 +143,12 @@ def _choose(end: Record, slots: int, occupied: int) -> None:
             lowest = s
     if grant == NOTHING:
         grant = lowest_wanted
-    if end.chosen == NOTHING and (slots == 1 or occupied == slots or end.patience == 2 * slots):
+    if end.chosen == NOTHING and (slots == 1 or occupied == slots or end.waited == 2 * slots):
         end.chosen = grant if grant not in (NOTHING, end.emptied) else lowest
     if end.emptied != NOTHING and grant != NOTHING:
         end.last_grant = grant
     if occupied == 0:
-        end.patience = 0
-    elif end.patience != 2 * slots:
-        end.patience += 1
+        end.waited = 0
+    elif end.waited != 2 * slots:
+        end.waited += 1
     end.noise = (end.noise >> 1) ^ (SHUFFLE_TAPS if end.noise & 1 else 0)
