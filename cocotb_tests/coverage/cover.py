@@ -36,7 +36,7 @@ SYSTEM = (
     "system/test_quantized",
 )
 SYSTEM += ("system/test_random", "dma/test_commands", "dma/test_errors", "dma/test_random_lists")
-PARTS = ("atomic", "axi_lite", "barrier", "block_ram", "check", "crossbar", "cutter", "endpoint")
+PARTS = ("atomic", "axi_lite", "barrier", "block_ram", "check", "crossbar", "segmenter", "endpoint")
 PARTS += ("endpoint_parts", "hazard", "host", "link", "merge", "port", "registers", "requests")
 PARTS += ("retire", "scale_buffer", "scheduler", "sync", "traffic", "transport", "wave_table")
 PARTS += ("write_tracker",)

@@ -4,8 +4,8 @@ from cocotb_tests.formal import (
     arbiter,
     barrier,
     credits,
-    dma_cutter,
     dma_ring,
+    dma_segmenter,
     link,
     queues,
     refusals,
@@ -22,7 +22,7 @@ CLAIMS = [
         refusals,
         wave_table,
         dma_ring,
-        dma_cutter,
+        dma_segmenter,
         barrier,
     )
     for claim in module.CLAIMS

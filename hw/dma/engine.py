@@ -6,13 +6,13 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.dma.csr import MOMENTS, Control
-from hw.dma.cutter import Cutter
 from hw.dma.jobs import write_job_layout
-from hw.dma.landing import Landing
-from hw.dma.local_reads import LocalReads
+from hw.dma.memory_reader import MemoryReader
 from hw.dma.outcome import Outcome
+from hw.dma.read_buffer import ReadBuffer
 from hw.dma.realign import Realign
 from hw.dma.ring import Ring
+from hw.dma.segmenter import Segmenter
 from hw.dma.sequencer import Sequencer
 from hw.dma.writer import Writer
 from hw.fabric.packets import node_id
@@ -91,9 +91,9 @@ class Engine(wiring.Component):
         m.d.sync += clock.eq(self.clock)
         m.submodules.ring = ring = Ring(config)
         m.submodules.sequencer = sequencer = Sequencer(config, identity=self._identity)
-        m.submodules.cutter = cutter = Cutter(config, identity=self._identity)
-        m.submodules.local = local = LocalReads(config)
-        m.submodules.landing = landing = Landing(config, **names)
+        m.submodules.segmenter = segmenter = Segmenter(config, identity=self._identity)
+        m.submodules.local = local = MemoryReader(config)
+        m.submodules.read_buffer = read_buffer = ReadBuffer(config, **names)
         m.submodules.jobs = jobs = Queue(write_job_layout(config), depth=2 * config.dma.segments)
         m.submodules.realign = realign = Realign(config)
         m.submodules.writer = writer = Writer(config, **names)
@@ -102,15 +102,15 @@ class Engine(wiring.Component):
             (local.command_beat, ring.beat),
             (ring.o, sequencer.i),
             (sequencer.poll, local.poll),
-            (sequencer.o, cutter.i),
-            (cutter.read, landing.i),
-            (local.segment_beat, landing.beat),
-            (cutter.job, jobs.i),
+            (sequencer.o, segmenter.i),
+            (segmenter.read, read_buffer.i),
+            (local.segment_beat, read_buffer.beat),
+            (segmenter.job, jobs.i),
             (jobs.o, realign.i),
         ):
             connect_stream(m, source, sink)
         rows, fetches, packets = realign.o, ring.burst, realign.packet
-        segments = landing.burst
+        segments = read_buffer.burst
         between = Const(0)
         if config.fabric.registered:
             fetches = through(m, "fetch_buffer", fetches, Buffer)
@@ -123,14 +123,16 @@ class Engine(wiring.Component):
         connect_stream(m, packets, writer.packet)
         connect_stream(m, fetches, local.command)
         connect_stream(m, segments, local.segment)
-        windows = self._ports(m, local, landing, writer)
+        windows = self._ports(m, local, read_buffer, writer)
 
         m.submodules.outcome = outcome = Outcome(config)
         stopped, drained, quiet = Signal(), Signal(), Signal()
-        idle = ~cutter.busy & landing.empty & (jobs.level == 0) & realign.empty & writer.empty
+        idle = (
+            ~segmenter.busy & read_buffer.empty & (jobs.level == 0) & realign.empty & writer.empty
+        )
         idle &= ~between
         if config.fabric.registered:
-            # Both are told a cycle late. The sequencer looks some cycles after it gave the cutter
+            # Both are a cycle late. The sequencer looks some cycles after it gave the segmenter
             # something; for every other part the two together must have been idle.
             was_quiet = Signal()
             m.d.sync += [drained.eq(idle), was_quiet.eq(idle & ~sequencer.busy)]
@@ -153,36 +155,36 @@ class Engine(wiring.Component):
             sequencer.drained.eq(drained),
             sequencer.halt.eq(stopped),
             sequencer.flush.eq(outcome.flush),
-            cutter.windows.eq(windows),
-            cutter.clock.eq(clock),
-            cutter.word_done.eq(writer.word_done),
-            cutter.stop.eq(stopped | outcome.abort),
-            landing.beat_segment.eq(local.beat_segment),
-            landing.beat_last.eq(local.beat_last),
-            landing.row.eq(realign.row),
-            landing.read_row.eq(realign.read_row),
-            realign.read_data.eq(landing.read_data),
-            realign.complete.eq(landing.complete),
-            realign.failed.eq(landing.failed),
-            *(into.eq(out) for into, out in zip(realign.arrived, landing.arrived, strict=True)),
-            landing.release.eq(realign.release),
-            landing.released.eq(realign.released),
-            writer.word.eq(cutter.word),
+            segmenter.windows.eq(windows),
+            segmenter.clock.eq(clock),
+            segmenter.word_done.eq(writer.word_done),
+            segmenter.stop.eq(stopped | outcome.abort),
+            read_buffer.beat_segment.eq(local.beat_segment),
+            read_buffer.beat_last.eq(local.beat_last),
+            read_buffer.row.eq(realign.row),
+            read_buffer.read_row.eq(realign.read_row),
+            realign.read_data.eq(read_buffer.read_data),
+            realign.complete.eq(read_buffer.complete),
+            realign.failed.eq(read_buffer.failed),
+            *(into.eq(out) for into, out in zip(realign.arrived, read_buffer.arrived, strict=True)),
+            read_buffer.release.eq(realign.release),
+            read_buffer.released.eq(realign.released),
+            writer.word.eq(segmenter.word),
             writer.halt.eq(stopped),
-            *(part.generation.eq(outcome.generation) for part in (landing, writer)),
-            *(part.tenant.eq(registers.tenant) for part in (cutter, landing, writer)),
-            *(part.abort.eq(outcome.abort) for part in (landing, writer)),
+            *(part.generation.eq(outcome.generation) for part in (read_buffer, writer)),
+            *(part.tenant.eq(registers.tenant) for part in (segmenter, read_buffer, writer)),
+            *(part.abort.eq(outcome.abort) for part in (read_buffer, writer)),
             *(
                 sink.eq(part.failure)
-                for sink, part in zip(outcome.failure, (landing, realign, writer), strict=True)
+                for sink, part in zip(outcome.failure, (read_buffer, realign, writer), strict=True)
             ),
             outcome.sequencer_failure.eq(sequencer.failure),
             outcome.sequencer_number.eq(sequencer.number),
             outcome.ring_failure.eq(ring.failure),
             outcome.begun.eq(sequencer.started),
             outcome.quiet.eq(quiet),
-            outcome.waiting.eq(landing.waiting | writer.waiting),
-            outcome.moved.eq(landing.moved | writer.moved),
+            outcome.waiting.eq(read_buffer.waiting | writer.waiting),
+            outcome.moved.eq(read_buffer.moved | writer.moved),
             outcome.fetching.eq(~ring.idle),
             outcome.announced.eq(ring.fetched != registers.doorbell),
             outcome.reset.eq(registers.reset),
@@ -196,17 +198,17 @@ class Engine(wiring.Component):
                 for name in ("state", "status", "number", "started", "completed")
             ),
         ]
-        events = (sequencer.started, landing.asked, writer.acknowledged, writer.signalled)
+        events = (sequencer.started, read_buffer.asked, writer.acknowledged, writer.signalled)
         for name, event in zip(MOMENTS[1:], events, strict=True):
             m.d.comb += getattr(registers, f"{name}_event").eq(event)
         return m
 
-    def _ports(self, m, local, landing, writer):
+    def _ports(self, m, local, read_buffer, writer):
         """Everything that enters or leaves the engine passes a register: no path runs through
         it, and while its clock rests nothing in it moves. Returns the windows."""
         for name, source, sink in (
-            ("read_request", landing.request, self.read_request),
-            ("read_response", self.read_response, landing.response),
+            ("read_request", read_buffer.request, self.read_request),
+            ("read_response", self.read_response, read_buffer.response),
             ("write_request", writer.o, self.write_request),
             ("write_response", self.write_response, writer.response),
             ("addition", writer.addition, self.addition),

@@ -22,7 +22,7 @@ from hw.spec.packet import LENGTH_BITS, TENANT_BITS, MessageClass, Operation, fl
 from hw.spec.status import Status
 
 
-class Landing(wiring.Component):
+class ReadBuffer(wiring.Component):
     """A buffer of ``dma.segments`` packets' payload, filled from both sides.
 
     Parameters: ``identity``, id of the endpoint, 0 … 15, or a value that holds it;

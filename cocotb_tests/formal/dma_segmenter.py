@@ -1,4 +1,4 @@
-"""hw/dma/cutter.py: what is told to stop, stops, however long its command is."""
+"""hw/dma/segmenter.py: what is told to stop, stops, however long its command is."""
 
 from amaranth import Module, Mux, Signal
 from amaranth.hdl import Assert, Assume, Cover, ResetSignal
@@ -6,7 +6,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In
 
 from cocotb_tests.support.formal import Claim
-from hw.dma.cutter import Cutter
+from hw.dma.segmenter import Segmenter
 from hw.spec.config import load
 from hw.spec.dma import Command
 
@@ -17,7 +17,7 @@ MOST_CYCLES = 4
 """Until it is idle, where both are taken at once."""
 
 
-class StoppedCutter(wiring.Component):
+class StoppedSegmenter(wiring.Component):
     """Any command; parts behind that take jobs whenever they like; a stop at any time, for good."""
 
     def __init__(self, *, deaf: bool = False):
@@ -28,42 +28,42 @@ class StoppedCutter(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.cutter = cutter = Cutter(CONFIG, identity=0)
+        m.submodules.segmenter = segmenter = Segmenter(CONFIG, identity=0)
         stopped, busy_before = Signal(), Signal()
         after, waited = Signal(4), Signal(4)
-        given = cutter.job.valid & cutter.job.ready
+        given = segmenter.job.valid & segmenter.job.ready
         m.d.sync += stopped.eq(stopped | self.stop)
         m.d.comb += [
             Assume(~ResetSignal()),
-            cutter.i.payload.command.eq(self.command),
+            segmenter.i.payload.command.eq(self.command),
             # As the sequencer, which begins nothing more once something failed.
-            cutter.i.valid.eq(self.offers & ~stopped),
-            cutter.job.ready.eq(self.takes),
-            cutter.read.ready.eq(self.takes),
-            cutter.word_done.eq(self.done),
-            cutter.stop.eq(stopped & (not self._deaf)),
+            segmenter.i.valid.eq(self.offers & ~stopped),
+            segmenter.job.ready.eq(self.takes),
+            segmenter.read.ready.eq(self.takes),
+            segmenter.word_done.eq(self.done),
+            segmenter.stop.eq(stopped & (not self._deaf)),
         ]
         with m.If(stopped):
             m.d.sync += [
                 after.eq(after + (given & ~after.all())),
                 waited.eq(waited + (self.takes & ~waited.all())),
-                busy_before.eq(cutter.busy),
+                busy_before.eq(segmenter.busy),
             ]
         m.d.comb += [
             Assert(after <= MOST_JOBS),
-            Assert(Mux(waited > MOST_CYCLES, ~cutter.busy, 1)),
+            Assert(Mux(waited > MOST_CYCLES, ~segmenter.busy, 1)),
             Cover(stopped & (after == MOST_JOBS)),
-            Cover(busy_before & ~cutter.busy & (after == 1)),
+            Cover(busy_before & ~segmenter.busy & (after == 1)),
         ]
         return m
 
 
 CLAIMS = [
     Claim(
-        "dma/cutter.py",
+        "dma/segmenter.py",
         "once stopped, hands out a segment and its second destination at most, then is idle",
-        StoppedCutter,
-        lambda: StoppedCutter(deaf=True),
+        StoppedSegmenter,
+        lambda: StoppedSegmenter(deaf=True),
         depth=12,
         cover_depth=10,
         full_depth=20,

@@ -1,4 +1,4 @@
-"""hw/dma/cutter.py: what it cuts a command into does what the command says."""
+"""hw/dma/segmenter.py: what it cuts a command into does what the command says."""
 
 import random
 
@@ -8,8 +8,8 @@ from cocotb.triggers import RisingEdge
 
 from cocotb_tests.support.build import parameters_of_test, simulate
 from cocotb_tests.support.streams import PROFILES, Sink, Source, start_clock, wait_until
-from hw.dma.cutter import Cutter
 from hw.dma.jobs import ITEM_BITS, JobKind, read_layout, write_job_layout
+from hw.dma.segmenter import Segmenter
 from hw.dma.sequencer import STARTED_LAYOUT
 from hw.memory.windows import window_layout
 from hw.spec.config import load, replace_field
@@ -30,9 +30,9 @@ WORDS = (DmaOpcode.ATOMIC_ADD, DmaOpcode.FENCE, DmaOpcode.TIMESTAMP)
 
 @pytest.mark.parametrize("registered", [False, True])
 @pytest.mark.parametrize("pause", PROFILES)
-def test_cutter(pause, registered):
+def test_segmenter(pause, registered):
     simulate(
-        Cutter(replace_field(CONFIG, "fabric.registered", registered), identity=ME),
+        Segmenter(replace_field(CONFIG, "fabric.registered", registered), identity=ME),
         module=__name__,
         case="check_segments",
         seed=PROFILES.index(pause) + 1,

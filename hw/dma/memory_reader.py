@@ -21,7 +21,7 @@ class Reader(enum.IntEnum, shape=2):
     DATA = 2
 
 
-class LocalReads(wiring.Component):
+class MemoryReader(wiring.Component):
     """Ports
     -----
     command, command_beat : bursts of the command fetch, and their data

@@ -18,7 +18,7 @@ from hw.stream.connect import connect_stream
 from hw.stream.queue import LightRegister
 
 
-class Cutter(wiring.Component):
+class Segmenter(wiring.Component):
     """Parameters: ``identity``, id of the endpoint, 0 … 15, or a value that holds it.
 
     Ports
