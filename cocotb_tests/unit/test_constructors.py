@@ -15,10 +15,10 @@ from hw.board.core import BoardCore
 from hw.board.registers import BoardRegisters
 from hw.csr.axi_lite import AxiLiteBridge
 from hw.dma.check import CommandCheck
-from hw.dma.cutter import Cutter
 from hw.dma.dma import Dma
 from hw.dma.engine import Engine
-from hw.dma.landing import Landing
+from hw.dma.read_buffer import ReadBuffer
+from hw.dma.segmenter import Segmenter
 from hw.dma.sequencer import Sequencer
 from hw.dma.writer import Writer
 from hw.endpoint.attached import AttachedEndpoint
@@ -137,10 +137,10 @@ COMPONENTS = {
         )
     },
     CommandCheck: OF_ENDPOINT,
-    Cutter: OF_ENDPOINT,
+    Segmenter: OF_ENDPOINT,
     Dma: OF_ENDPOINT,
     Engine: OF_ENGINE,
-    Landing: OF_ENGINE,
+    ReadBuffer: OF_ENGINE,
     Sequencer: OF_ENDPOINT,
     Writer: OF_ENGINE,
     AttachedEndpoint: OF_ENDPOINT,
@@ -169,7 +169,7 @@ COMPONENTS = {
         # Beside the first good value of ``transmit``.
         "buffered": (((), TO_SWITCH[:2]), (FROM_ACCELERATOR, TO_SWITCH[:1] * 2, *NO_SEQUENCES)),
     },
-    CommandPort: {"patience_cycles": at_least(2)},
+    CommandPort: {"timeout_cycles": at_least(2)},
     HostDecoder: {"register_bits": within(1, 31), "memories": within(0, 32)},
     UartReceiver: {"divisor": at_least(8)},
     UartTransmitter: {"divisor": at_least(8)},
