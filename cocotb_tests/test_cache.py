@@ -13,7 +13,7 @@ import pytest
 from models import cache
 from models.cache import REPOSITORY, CacheError, cache_folder, cached, candidates, lend_to_tools
 from scin.errors import InputError
-from scin.flow.cache import alone, behind_no_space, place, work_folder
+from scin.flow.cache import behind_no_space, lock, work_folder, write_atomically
 from scin.flow.toolchain import find_verilator
 from scin.flow.verilate import WAIVED_WARNINGS, build
 from scin.host import simulator
@@ -76,12 +76,12 @@ def test_what_others_left_is_used(surroundings):
     closed.add(checkout / "build")
     assert cached("simulator", "key", "libscin.so") == library
     before = set(library.parent.parent.rglob("*"))
-    with alone(library):
+    with lock(library):
         assert set(library.parent.parent.rglob("*")) == before
     new = cached("simulator", "other", "libscin.so")
     assert new == home / ".cache" / "scin" / "simulator" / "other" / "libscin.so"
-    with alone(new):
-        place(new, b"x")
+    with lock(new):
+        write_atomically(new, b"x")
     assert new.read_bytes() == b"x"
 
 
@@ -101,14 +101,14 @@ def test_files_are_as_readable_as_the_umask_says(tmp_path, mask):
     before = os.umask(mask)
     try:
         data, program = tmp_path / "sub" / "data", tmp_path / "sub" / "program"
-        with alone(data):
-            place(data, b"x")
-        place(program, b"x", mode=0o777)
+        with lock(data):
+            write_atomically(data, b"x")
+        write_atomically(program, b"x", mode=0o777)
         modes = [stat.S_IMODE(path.stat().st_mode) for path in (data, program, data.parent)]
         assert modes == [0o666 & ~mask, 0o777 & ~mask, 0o777 & ~mask]
-        lock = data.with_suffix(".lock")
-        if lock.exists():
-            assert stat.S_IMODE(lock.stat().st_mode) == 0o666 & ~mask
+        held = data.with_suffix(".lock")
+        if held.exists():
+            assert stat.S_IMODE(held.stat().st_mode) == 0o666 & ~mask
     finally:
         os.umask(before)
 

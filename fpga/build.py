@@ -24,7 +24,7 @@ from fpga.partition import Partition
 from fpga.tools import tool_path
 from models.cache import cache_folder, cached
 from scin.errors import BuildError
-from scin.flow.cache import alone, digest
+from scin.flow.cache import digest, lock
 from scin.report.record import Result
 
 BITSTREAMS = ("fpga", "bitstreams")
@@ -131,7 +131,7 @@ def build_design(
         plan = design.prepare(partition, spread=design.spread, seed=seed)
         target = cached(*BITSTREAMS, f"{design.name}-{digest(plan.digest(), tools.encode())}")
         known = target.with_suffix(".failed")
-        with alone(target):
+        with lock(target):
             if known.is_file():
                 failure = PlacementError(known.read_text(encoding="utf-8"))
                 continue

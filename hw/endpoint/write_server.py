@@ -27,7 +27,7 @@ from hw.spec.packet import (
 )
 from hw.spec.registers import COUNTER_BITS
 from hw.spec.status import Status
-from hw.stream.connect import connect_stream, through
+from hw.stream.connect import connect_stream, register_stage
 from hw.stream.delay import delayed
 from hw.stream.queue import Buffer
 
@@ -129,7 +129,7 @@ class WriteServer(wiring.Component):
         ]
         if not config.fabric.registered:
             return checked
-        return through(m, "checked", checked, Buffer)
+        return register_stage(m, "checked", checked, Buffer)
 
     def _store(self, m, to_answer, all_written, issued, flag_status):
         config = self._config

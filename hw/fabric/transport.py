@@ -12,7 +12,7 @@ from hw.spec.checks import covers, some, subset
 from hw.spec.config import Config
 from hw.spec.link import link_parameters
 from hw.spec.packet import Channel, QueueSet, flit_layout, queue_set
-from hw.stream.connect import connect_stream, through
+from hw.stream.connect import connect_stream, register_stage
 from hw.stream.queue import LightRegister, Queue
 
 TRANSPORT_CYCLES = 1 + Queue.LATENCY
@@ -82,7 +82,7 @@ class Transport(wiring.Component):
         for index, (outer, inner) in enumerate(zip(self.transmit, transmitter.i, strict=True)):
             source = outer
             if self._config.fabric.registered and self._transmit[index] in self._buffered:
-                source = through(m, f"transmit_{index}", outer, LightRegister)
+                source = register_stage(m, f"transmit_{index}", outer, LightRegister)
             connect_stream(m, source, inner)
         for inner, outer in zip(receiver.o, self.receive, strict=True):
             connect_stream(m, inner, outer)

@@ -19,7 +19,7 @@ from hw.spec.packet import flit_layout
 from hw.spec.registers import FEATURE_BITS
 from hw.spec.status import Status
 from hw.stream.arbiter import StreamArbiter
-from hw.stream.connect import connect_stream, through
+from hw.stream.connect import connect_stream, register_stage
 from hw.stream.queue import LightRegister
 
 
@@ -162,7 +162,7 @@ class Isa(wiring.Component):
             entry.eq(turn.o.payload),
         ]
         if registered:
-            jobs = through(m, "read_buffer", turn.o, LightRegister)
+            jobs = register_stage(m, "read_buffer", turn.o, LightRegister)
         job = jobs.payload
         all_ready = Cat(port.reads.job.ready | ~job.ports[i] for i, port in enumerate(ports))
         m.d.comb += jobs.ready.eq(all_ready.all())
@@ -232,14 +232,14 @@ class Isa(wiring.Component):
         )
         wave_job, late = scheduler.job, Signal()
         if self._config.fabric.registered:
-            wave_job = through(m, "job_buffer", scheduler.job, LightRegister)
+            wave_job = register_stage(m, "job_buffer", scheduler.job, LightRegister)
             m.d.comb += late.eq(wave_job.valid)
         connect_stream(m, wave_job, turn.i[0])
         for c, controller in enumerate(controllers):
             # A flag goes behind the data of waves that came before it; once offered it stays.
             notify, sink = controller.notify, turn.i[1 + c]
             if self._config.fabric.registered:
-                notify = through(m, f"notify_{c}", notify, LightRegister)
+                notify = register_stage(m, f"notify_{c}", notify, LightRegister)
             offered, goes = Signal(name=f"offered_{c}"), Signal(name=f"goes_{c}")
             m.d.comb += [
                 goes.eq(~late | offered),

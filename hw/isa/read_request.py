@@ -12,7 +12,7 @@ from hw.spec.checks import below
 from hw.spec.config import Config
 from hw.spec.instruction import read_tag_layout
 from hw.spec.packet import ADDRESS_BITS, LENGTH_BITS, MessageClass, Operation, flit_layout
-from hw.stream.connect import through
+from hw.stream.connect import register_stage
 from hw.stream.queue import LightRegister
 
 
@@ -57,7 +57,7 @@ class ReadRequest(wiring.Component):
         length = Signal(LENGTH_BITS)
         jobs = self.job
         if self._config.fabric.registered:
-            jobs = through(m, "jobs", self.job, LightRegister)
+            jobs = register_stage(m, "jobs", self.job, LightRegister)
         job = jobs.payload
         elements_address = Signal(ADDRESS_BITS)
         elements_left = Signal(LENGTH_BITS)

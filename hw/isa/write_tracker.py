@@ -11,7 +11,7 @@ from hw.spec.config import Config
 from hw.spec.instruction import write_tag_layout
 from hw.spec.packet import flit_layout
 from hw.spec.status import Status
-from hw.stream.connect import through
+from hw.stream.connect import register_stage
 from hw.stream.queue import LightRegister
 
 COUNT_BITS = 16
@@ -70,7 +70,7 @@ class WriteTracker(wiring.Component):
 
         responses = self.i
         if self._config.fabric.registered:
-            responses = through(m, "responses", self.i, LightRegister)
+            responses = register_stage(m, "responses", self.i, LightRegister)
         header = header_of(responses.payload)
         tag = data.View(tag_layout, header.tag)
         come = responses.valid & responses.payload.first

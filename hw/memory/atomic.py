@@ -10,7 +10,7 @@ from hw.spec.checks import at_least
 from hw.spec.config import Config
 from hw.spec.packet import ADDRESS_BITS, WORD_BITS
 from hw.stream.arbiter import StreamArbiter
-from hw.stream.connect import through
+from hw.stream.connect import register_stage
 from hw.stream.queue import Buffer
 
 ADDITION_LAYOUT = data.StructLayout({"address": ADDRESS_BITS, "operand": WORD_BITS})
@@ -61,7 +61,7 @@ class Atomic(wiring.Component):
         m.submodules.turn = turn = StreamArbiter(tagged, count=self._requesters)
         for index, source in enumerate(self.i):
             if self._config.fabric.registered:
-                source = through(m, f"entrance_{index}", source, Buffer)
+                source = register_stage(m, f"entrance_{index}", source, Buffer)
             m.d.comb += [
                 turn.i[index].valid.eq(source.valid),
                 turn.i[index].payload.addition.eq(source.payload),

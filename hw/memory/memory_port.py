@@ -19,7 +19,7 @@ from hw.memory.axi import (
 )
 from hw.spec.config import Config
 from hw.stream.arbiter import RoundRobin, StreamArbiter, select
-from hw.stream.connect import connect_stream, through
+from hw.stream.connect import connect_stream, register_stage
 from hw.stream.queue import Buffer, Queue
 
 
@@ -70,7 +70,7 @@ class MemoryPort(wiring.Component):
         """With ``fabric.registered`` requesters are a register away from their choice."""
         if not self._config.fabric.registered:
             return source
-        return through(m, name, source, Buffer)
+        return register_stage(m, name, source, Buffer)
 
     def _address(self, m, channel: str, queue, size: int):
         axi = self.axi

@@ -19,7 +19,7 @@ def connect_stream(m, source, sink) -> None:
     ]
 
 
-def through(m, name, source, kind):
+def register_stage(m, name, source, kind):
     """``source`` behind a ``kind`` of :mod:`hw.stream.queue`, the submodule ``name``."""
     m.submodules[name] = part = kind(source.payload.shape())
     connect_stream(m, source, part.i)

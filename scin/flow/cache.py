@@ -23,18 +23,18 @@ def digest(*parts: bytes) -> str:
     return result.hexdigest()[:20]
 
 
-def alone(target: Path) -> AbstractContextManager[object]:
+def lock(target: Path) -> AbstractContextManager[object]:
     """Held by the process that makes a file or a folder; others wait and find it made."""
     if target.exists():
         return nullcontext()
     make_folder(target.parent)
-    lock = target.with_suffix(".lock")
+    file = target.with_suffix(".lock")
     # FileLock would make the file for its owner alone; the umask is to decide who may wait.
-    os.close(os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666))
-    return FileLock(lock)
+    os.close(os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666))
+    return FileLock(file)
 
 
-def place(target: Path, content: bytes, *, mode: int = 0o666) -> None:
+def write_atomically(target: Path, content: bytes, *, mode: int = 0o666) -> None:
     """Write a file so that it is either whole or absent; ``mode`` is before the umask."""
     with replaced(Place(target, None), mode) as file:
         file.write(content)

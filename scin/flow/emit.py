@@ -7,7 +7,7 @@ from typing import Any
 from hw.spec.config import Config
 from models.cache import cached
 from scin.errors import InputError
-from scin.flow.cache import alone, digest, place
+from scin.flow.cache import digest, lock, write_atomically
 from scin.flow.netlist import verilog_of
 from scin.flow.verilate import hardware_key
 from scin.report.progress import Report, stage
@@ -20,10 +20,10 @@ def emitted(config: Config, top: str, name: str, report: Report) -> str:
     component = part(config, top)
     key = digest(hardware_key(config).encode(), top.encode(), name.encode())
     target = cached("verilog", f"{key}.v")
-    with alone(target):
+    with lock(target):
         if not target.is_file():
             with stage(report, f"emitting Verilog of {name}"):
-                place(target, verilog_of(component, name).encode())
+                write_atomically(target, verilog_of(component, name).encode())
     return target.read_text(encoding="utf-8")
 
 

@@ -19,7 +19,7 @@ from hw.spec.fault import Disturbance
 from hw.spec.packaged import packaged
 from models.cache import REPOSITORY, cached
 from scin.errors import BuildError
-from scin.flow.cache import alone, behind_no_space, digest, place, work_folder
+from scin.flow.cache import behind_no_space, digest, lock, work_folder, write_atomically
 from scin.flow.coverage import OPTIONS as COVERAGE_OPTIONS
 from scin.flow.coverage import counted_once, coverage_folder
 from scin.flow.effort import Effort, effort_asked, optimisation
@@ -74,13 +74,15 @@ def emitted_verilog(config: Config, report: Report = print) -> Path:
     # With the lines it comes from, if they are to be told apart.
     suffix = ".lines.v" if coverage_folder() else ".v"
     target = cached("verilog", f"{hardware_key(config)}{suffix}")
-    with alone(target):
+    with lock(target):
         if not target.is_file():
             from hw.simulation import SimulatedSystem
 
             lines = coverage_folder() is not None
             with stage(report, f"emitting Verilog of {config.name}"):
-                place(target, verilog_of(SimulatedSystem(config), TOP, lines=lines).encode())
+                write_atomically(
+                    target, verilog_of(SimulatedSystem(config), TOP, lines=lines).encode()
+                )
     return target
 
 
@@ -111,7 +113,7 @@ def simulator_library(
         trained = recipe.target(Effort.TRAINED).is_file()
         effort = Effort.TRAINED if trained else Effort.FAST
     target = recipe.target(effort)
-    with alone(target):
+    with lock(target):
         if not target.is_file():
             tool = recipe.verilator.version
             text = f"building the {effort} simulator of {config.name} with {tool}"
@@ -184,7 +186,7 @@ def _train(config: Config, library: Path) -> None:
 def _control(source: Path) -> Path:
     """Says of which lines coverage is to be counted."""
     target = source.with_suffix(".vlt")
-    place(target, counted_once(source.read_text(encoding="utf-8"), source.name).encode())
+    write_atomically(target, counted_once(source.read_text(encoding="utf-8"), source.name).encode())
     return target
 
 
@@ -216,7 +218,7 @@ def build(
             # The profile of an object is found by its path, so this is in the same folder.
             optimise += (f"-fprofile-use={profile}", "-fprofile-correction", *NO_PROFILE_IS_FINE)
         _compile(verilator, objects, optimise)
-        place(target, (objects / target.name).read_bytes(), mode=0o777)
+        write_atomically(target, (objects / target.name).read_bytes(), mode=0o777)
     finally:
         shutil.rmtree(work, ignore_errors=True)
 
