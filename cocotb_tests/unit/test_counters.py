@@ -14,6 +14,7 @@ from cocotb.triggers import RisingEdge
 from cocotb_tests.support.build import simulate
 from cocotb_tests.support.streams import start_clock
 from hw.csr.bus import CsrBus, Decoder
+from hw.csr.cycle_counter import CycleCounter
 from hw.spec.config import load
 from hw.spec.dma import ENGINE
 from hw.spec.host import BOARD
@@ -50,6 +51,30 @@ def test_map(name):
             assert item.kind is Kind.MODULO, item.name
         if item.name.endswith(("CYCLES", "SENT", "RECEIVED", "TRANSMITTED", "ANSWERED", "_BYTES")):
             assert item.kind in (Kind.COUNTER, Kind.SETTING), item.name
+
+
+@pytest.mark.parametrize("name", MAPS)
+def test_fields(name):
+    """They overlap nowhere, and several words make whole entries."""
+    for item in MAPS[name].values():
+        bits = [bit for part in item.fields.values() for bit in range(part.bit, part.last_bit + 1)]
+        assert len(bits) == len(set(bits)), item.name
+        assert item.count % item.words == 0, item.name
+        assert item.unpack(sum(1 << bit for bit in bits)) == {
+            field: (1 << part.last_bit - part.bit + 1) - 1 for field, part in item.fields.items()
+        }
+
+
+def test_cycle_counter():
+    simulate(CycleCounter(), module=__name__, case="check_cycle_counter", seed=1)
+
+
+@cocotb.test()
+async def check_cycle_counter(dut):
+    await start_clock(dut)
+    for cycle in range(300):
+        await RisingEdge(dut.clk)
+        assert int(dut.cycles.value) == cycle
 
 
 def test_record_times_are_moments():
