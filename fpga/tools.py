@@ -6,6 +6,7 @@ import json
 import sys
 from pathlib import Path
 
+from models.cache import setup_command
 from scin.errors import BuildError, MissingToolError
 from scin.flow.programs import run_program
 
@@ -17,7 +18,7 @@ class ToolError(BuildError):
 def tool_path(name: str) -> Path:
     program = Path(sys.executable).parent / name
     if not program.is_file():
-        raise MissingToolError(f"{name} is not installed: run `make setup-ecp5`")
+        raise MissingToolError(f"{name} is not installed: run `{setup_command('ecp5')}`")
     return program
 
 

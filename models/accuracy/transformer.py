@@ -17,6 +17,8 @@ from pathlib import Path
 
 import numpy as np
 
+from models.cache import setup_command
+
 AllReduce = Callable[[list[np.ndarray]], np.ndarray]
 """Partial sums of every rank (float32) to their sum."""
 
@@ -36,7 +38,7 @@ class Encoder:
         """Weights from the installed package; ImportError says how to install it."""
         spec = importlib.util.find_spec(PACKAGE)
         if spec is None or spec.origin is None:
-            raise ImportError("the model is not installed: run `make setup-example`")
+            raise ImportError(f"the model is not installed: run `{setup_command('example')}`")
         from safetensors.numpy import load_file
 
         folder = Path(spec.origin).parent / "model"

