@@ -22,7 +22,7 @@ from models.formats.packing import pack_elements, pack_scales, unpack_elements, 
 from models.formats.registry import golden_format
 from models.formats.tensor_values import finite_maximum, nearest_bits, values_of
 from models.wire import busiest_link_bytes
-from scin.collectives.runner import CollectiveRunner
+from scin.collectives.runner import Runner
 from scin.report.measurement import Measurement
 from scin.report.predicted import wire_format
 
@@ -58,7 +58,7 @@ def element_bytes(config: Config, operation: str, data_type: DataType, count: in
 
 
 def run_quantized(
-    runner: CollectiveRunner,
+    runner: Runner,
     operation: str,
     tensors: list[np.ndarray],
     data_type: DataType,
@@ -151,7 +151,7 @@ def _failed_before(
 
 
 def _agree(
-    runner: CollectiveRunner,
+    runner: Runner,
     tensors: list[np.ndarray],
     tensor_type: DataType,
     synchronise: bool,

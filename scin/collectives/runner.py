@@ -1,8 +1,8 @@
-"""Run one collective on RTL and check it against the golden model."""
+"""Run one collective on RTL and check it against the golden model, or in that model alone."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -15,7 +15,7 @@ from hw.spec.status import Status, first_failure
 from models.endpoint.endpoint import EndpointModel, Window
 from models.isa.isa import execute_program
 from models.wire import busiest_link_bytes
-from scin.collectives.programs import ROOT, build, collect, place, reduces
+from scin.collectives.programs import ROOT, Program, build, collect, place, reduces
 from scin.errors import CapacityError
 from scin.host.driver import Driver, Instruction, Record
 from scin.host.memory import machine_bytes
@@ -79,6 +79,26 @@ class Machine(Protocol):
         """Bring the same back."""
 
 
+class Runner(Protocol):
+    """What runs collectives: hardware, or the golden model in its place."""
+
+    config: Config
+
+    def run(
+        self,
+        operation: str,
+        inputs: list[np.ndarray],
+        data_type: DataType,
+        reduce_op: ReduceOp,
+        *,
+        synchronise: bool = True,
+        seed: int | None = None,
+        scales: list[np.ndarray] | None = None,
+        untyped: bool = False,
+    ) -> Outcome:
+        """As :meth:`CollectiveRunner.run`."""
+
+
 class CollectiveRunner:
     """Runs collectives on one system, one after another."""
 
@@ -104,29 +124,17 @@ class CollectiveRunner:
         """``inputs``: per endpoint, the elements it brings, as bit patterns; ``scales``: per
         endpoint, theirs, as bytes. ``untyped``: the elements are bytes, which are only copied;
         ``data_type`` is what the instruction names."""
-        config, endpoints = self.config, self.config.system.endpoints
+        config = self.config
         size = message_bytes(config, operation, inputs)
         check_capacity(config, operation, size, data_type)
         program = build(config, operation, size, data_type, reduce_op, synchronise=synchronise)
         footprint = program.layout.footprint
         memories = self.machine.memory
-        for memory, pieces, content in zip(memories, program.layout.inputs, inputs, strict=True):
+        for memory in memories:
             memory[:footprint] = 0
             memory[config.flag_base : config.flag_base + AXI_BOUNDARY_BYTES] = 0
-            place(memory, pieces, content.view(np.uint8).ravel())
-        if scales is not None:
-            for memory, pieces, content in zip(
-                memories, program.layout.scale_inputs, scales, strict=True
-            ):
-                place(memory, pieces, content)
-
-        golden = [
-            EndpointModel(config, memory[:footprint].copy(), [Window(0, footprint)])
-            for memory in memories
-        ]
-        for status, _ in execute_program(config, program.instructions, golden):
-            if status != Status.OK:
-                raise ValueError(f"{operation}: the golden model answers {status.name}")
+        _place_operands(program, memories, inputs, scales)
+        golden = _golden_memories(config, program, memories)
 
         before = self._payload_flits()
         self.machine.load(footprint)
@@ -143,25 +151,23 @@ class CollectiveRunner:
             cycles = _accelerator_cycles(records)
         unit = np.uint16 if scales is None and not untyped else np.uint8
         wrong = sum(
-            int((memory[:footprint].view(unit) != model.memory.view(unit)).sum())
-            for memory, model in zip(memories, golden, strict=True)
+            int((memory[:footprint].view(unit) != expected.view(unit)).sum())
+            for memory, expected in zip(memories, golden, strict=True)
         )
         status = first_failure([*(record.status for record in records), *waits])
-        algo = "scin" if scales is None else "scin-inq"
-        moved = size if scales is None else size + size // block_format(config, data_type).ratio
-        measurement = Measurement(
-            op=operation,
-            algo=algo,
+        measurement = replace(
+            _described(
+                config,
+                operation,
+                size,
+                data_type,
+                reduce_op,
+                quantized=scales is not None,
+                untyped=untyped,
+            ),
             backend="rtl",
-            dtype=BYTES if untyped else data_type.name.lower(),
-            redop=reduce_op.name.lower() if reduces(operation) else None,
-            endpoints=endpoints,
-            size_bytes=size,
-            count=size if untyped else 8 * size // element_bits(config, data_type),
             cycles=cycles,
             time_s=cycles / (config.isa.clock_MHz * 1e6),
-            wire_bytes=busiest_link_bytes(operation, algo, endpoints, moved),
-            link_GBps=config.link.gigabytes_per_second,
             wrong=wrong,
             status=status.name,
             sync_included=timed,
@@ -169,18 +175,10 @@ class CollectiveRunner:
             counters=[asdict(record) | {"status": record.status.name} for record in records],
             arrived=arrived,
             visible=visible,
-            wire_format=BYTES if untyped else wire_format(config, data_type),
             payload_flits_sent=sent,
             payload_flits_received=received,
         )
-        outputs, output_scales = (
-            [collect(memory, pieces) for memory, pieces in zip(memories, parts, strict=True)]
-            for parts in (
-                program.layout.outputs,
-                program.layout.scale_outputs or [[] for _ in memories],
-            )
-        )
-        return Outcome(measurement, outputs, output_scales)
+        return Outcome(measurement, *_collect_results(program, memories))
 
     def _payload_flits(self) -> tuple[list[int], list[int]]:
         """Counters of all endpoints: sent, received."""
@@ -209,6 +207,120 @@ class CollectiveRunner:
         moments = [driver.endpoint_moments(i, ("ARRIVED_AT", "VISIBLE_AT")) for i in members]
         arrived, visible = (max(times) for times in zip(*moments, strict=True))
         return records, waits, arrived, visible
+
+
+class GoldenRunner:
+    """Runs collectives in the golden model, which has all of the data and no time."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+
+    def run(
+        self,
+        operation: str,
+        inputs: list[np.ndarray],
+        data_type: DataType,
+        reduce_op: ReduceOp,
+        *,
+        synchronise: bool = True,
+        seed: int | None = None,
+        scales: list[np.ndarray] | None = None,
+        untyped: bool = False,
+    ) -> Outcome:
+        """As :meth:`CollectiveRunner.run`; nothing is compared, so nothing is counted as wrong."""
+        config = self.config
+        size = message_bytes(config, operation, inputs)
+        check_capacity(config, operation, size, data_type)
+        program = build(config, operation, size, data_type, reduce_op, synchronise=synchronise)
+        memories = [np.zeros(program.layout.footprint, np.uint8) for _ in inputs]
+        _place_operands(program, memories, inputs, scales)
+        results = _golden_memories(config, program, memories)
+        measurement = _described(
+            config,
+            operation,
+            size,
+            data_type,
+            reduce_op,
+            quantized=scales is not None,
+            untyped=untyped,
+        )
+        return Outcome(
+            replace(measurement, sync_included=synchronise, seed=seed),
+            *_collect_results(program, results),
+        )
+
+
+def _place_operands(
+    program: Program,
+    memories: list[np.ndarray],
+    inputs: list[np.ndarray],
+    scales: list[np.ndarray] | None,
+) -> None:
+    """Write what every endpoint brings into its memory."""
+    layout = program.layout
+    for memory, pieces, content in zip(memories, layout.inputs, inputs, strict=True):
+        place(memory, pieces, content.view(np.uint8).ravel())
+    if scales is not None:
+        for memory, pieces, content in zip(memories, layout.scale_inputs, scales, strict=True):
+            place(memory, pieces, content)
+
+
+def _golden_memories(
+    config: Config, program: Program, memories: list[np.ndarray]
+) -> list[np.ndarray]:
+    """What the golden model makes of ``memories``, which stay as they are."""
+    footprint = program.layout.footprint
+    golden = [
+        EndpointModel(config, memory[:footprint].copy(), [Window(0, footprint)])
+        for memory in memories
+    ]
+    for status, _ in execute_program(config, program.instructions, golden):
+        if status != Status.OK:
+            raise ValueError(f"{program.operation}: the golden model answers {status.name}")
+    return [model.memory for model in golden]
+
+
+def _collect_results(
+    program: Program, memories: list[np.ndarray]
+) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Elements and scales that every endpoint gets, as :class:`Outcome` has them."""
+    layout = program.layout
+    elements, scales = (
+        [collect(memory, pieces) for memory, pieces in zip(memories, parts, strict=True)]
+        for parts in (layout.outputs, layout.scale_outputs or [[] for _ in memories])
+    )
+    return elements, scales
+
+
+def _described(
+    config: Config,
+    operation: str,
+    size: int,
+    data_type: DataType,
+    reduce_op: ReduceOp,
+    *,
+    quantized: bool,
+    untyped: bool,
+) -> Measurement:
+    """What is known of a collective before it runs, and holds if it ends well."""
+    endpoints = config.system.endpoints
+    algo = "scin-inq" if quantized else "scin"
+    moved = size + size // block_format(config, data_type).ratio if quantized else size
+    return Measurement(
+        op=operation,
+        algo=algo,
+        backend="golden",
+        dtype=BYTES if untyped else data_type.name.lower(),
+        redop=reduce_op.name.lower() if reduces(operation) else None,
+        endpoints=endpoints,
+        size_bytes=size,
+        count=size if untyped else 8 * size // element_bits(config, data_type),
+        wire_bytes=busiest_link_bytes(operation, algo, endpoints, moved),
+        link_GBps=config.link.gigabytes_per_second,
+        status=Status.OK.name,
+        sync_included=True,
+        wire_format=BYTES if untyped else wire_format(config, data_type),
+    )
 
 
 def _accelerator_cycles(records: list[Record]) -> int:

@@ -10,7 +10,9 @@ from hw.spec.formats.data_type import DataType
 from hw.spec.instruction import ReduceOp
 from scin.collectives.quantized import OPERATIONS as QUANTIZED_OPERATIONS
 from scin.collectives.quantized import element_bytes, run_quantized
-from scin.collectives.runner import CollectiveRunner
+from scin.collectives.requests import check_average
+from scin.collectives.runner import Runner, check_capacity
+from scin.collectives.tensors import Tensors
 from scin.collectives.untyped import run_untyped
 from scin.errors import InputError
 from scin.report.measurement import Measurement
@@ -19,7 +21,7 @@ WHOLE_VECTOR = ("allgather", "reducescatter")
 
 
 def run_tensors(
-    runner: CollectiveRunner,
+    runner: Runner,
     operation: str,
     inputs: list[np.ndarray],
     data_type: DataType | None,
@@ -64,6 +66,30 @@ def check_quantized(
         )
     if reduce_op != ReduceOp.SUM:
         raise InputError(f"redop {reduce_op.name.lower()} with dtype {name}: must be sum")
+
+
+def check_collective(
+    config: Config, operation: str, data_type: DataType | None, reduce_op: ReduceOp
+) -> None:
+    """Raise :class:`InputError` for types and operators that this switch is built without;
+    ``data_type``: None for bytes."""
+    check_average(config, reduce_op)
+    if data_type is not None and is_block_scaled(data_type):
+        check_quantized(config, operation, data_type, reduce_op)
+
+
+def check_count(config: Config, operation: str, data_type: DataType | None, count: int) -> int:
+    """Size in bytes of a collective of ``count`` elements (None: bytes) per endpoint; raise
+    :class:`CapacityError` if that does not fit."""
+    size = collective_bytes(config, operation, data_type, count)
+    check_capacity(config, operation, size, DataType.FP16 if data_type is None else data_type)
+    return size
+
+
+def check_shards(config: Config, operation: str, tensors: Tensors) -> None:
+    """Raise :class:`InputError` if a reduce-scatter cannot give every endpoint equally much."""
+    if operation == "reducescatter":
+        element_count(config, operation, tensors.content[0].nbytes, tensors.tensor_type)
 
 
 def collective_bytes(config: Config, operation: str, data_type: DataType | None, count: int) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import io
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -32,8 +33,26 @@ LARGEST_RATIO = 4
 HEADER_BYTES = 1 << 16
 """Room for what precedes the elements in a file."""
 
-COPYING = "by broadcast and allgather without --dtype"
-TO_FLOAT = "save array.astype(numpy.float16)"
+
+@dataclass(frozen=True)
+class Wording:
+    """How a hint speaks of what the user does: the verb that hands over an array, and the name of
+    the option that says its type."""
+
+    hand_over: str
+    dtype: str
+
+    @property
+    def copying(self) -> str:
+        return f"by broadcast and allgather without {self.dtype}"
+
+    def converted(self, how: str) -> str:
+        return f"{self.hand_over} array.{how}"
+
+
+FILES = Wording("save", "--dtype")
+
+TO_FLOAT = "astype(numpy.float16)"
 
 
 @dataclass(frozen=True)
@@ -70,26 +89,38 @@ def read_tensors(
             arrays.append(np.load(path, allow_pickle=False))
         except (OSError, ValueError, EOFError, MemoryError, BadZipFile) as error:
             raise InputError(f"{path}: not a readable .npy file: {error}") from error
-    if data_type is not None:
-        arrays = [in_native_order(array) for array in arrays]
     for path, array in zip(paths, arrays, strict=True):
         if not isinstance(array, np.ndarray):
             raise InputError(f"{path}: an archive: must be one array")
-        if data_type is not None:
-            _check_type(path, array.dtype, data_type)
+    return tensors_of(paths, arrays, data_type, FILES)
+
+
+def tensors_of(
+    names: Sequence[str],
+    arrays: Sequence[np.ndarray],
+    data_type: DataType | None,
+    wording: Wording,
+) -> Tensors:
+    """One tensor per endpoint, of any byte order and any strides; all alike. ``names``: what
+    errors call the arrays. What ``data_type`` takes: see :func:`read_tensors`; bfloat16 as
+    ml_dtypes has it is BF16 too."""
+    if data_type is not None:
+        arrays = [in_native_order(array) for array in arrays]
+        for name, array in zip(names, arrays, strict=True):
+            _check_type(name, array.dtype, data_type, wording)
     first = arrays[0]
-    for path, array in zip(paths, arrays, strict=True):
+    for name, array in zip(names, arrays, strict=True):
         if array.shape != first.shape:
-            raise InputError(f"{path}: shape {array.shape}: must equal {first.shape} of {paths[0]}")
+            raise InputError(f"{name}: shape {array.shape}: must equal {first.shape} of {names[0]}")
         if array.dtype != first.dtype:
-            raise InputError(f"{path}: type {array.dtype}: must equal {first.dtype} of {paths[0]}")
+            raise InputError(f"{name}: type {array.dtype}: must equal {first.dtype} of {names[0]}")
     if first.nbytes == 0:
-        raise InputError(f"{paths[0]}: is empty: must hold at least one element")
+        raise InputError(f"{names[0]}: is empty: must hold at least one element")
     if data_type is None:
         contents = [np.frombuffer(array.tobytes(), dtype=np.uint8) for array in arrays]
         return Tensors(contents, first.shape, first.dtype, None)
     bits = [np.ascontiguousarray(array).view(np.uint16).ravel() for array in arrays]
-    return Tensors(bits, first.shape, first.dtype, _held_by(first.dtype))
+    return Tensors(bits, first.shape, first.dtype, held_by(first.dtype))
 
 
 def as_floating(tensors: Tensors) -> Tensors:
@@ -100,33 +131,37 @@ def as_floating(tensors: Tensors) -> Tensors:
     return replace(tensors, content=bits, tensor_type=DataType.FP16)
 
 
-def _held_by(file_type: np.dtype) -> DataType | None:
-    """What a file of this type is taken for, if anything."""
+def held_by(file_type: np.dtype) -> DataType | None:
+    """What a file or an array of this type is taken for, if anything."""
+    if file_type.name == "bfloat16":
+        return DataType.BF16
     return next((code for code, types in FILE_TYPES.items() if file_type in types), None)
 
 
-def _check_type(path: str, found: np.dtype, data_type: DataType) -> None:
-    """Raise :class:`InputError`, with a way out, for a file that ``data_type`` cannot take."""
+def _check_type(tensor: str, found: np.dtype, data_type: DataType, wording: Wording) -> None:
+    """Raise :class:`InputError`, with a way out, for a tensor that ``data_type`` cannot take."""
     name = data_type.name.lower()
     quantized = is_block_scaled(data_type)
-    held = _held_by(found)
+    held = held_by(found)
     if held is not None if quantized else held == data_type:
         return
     taken = DataType if quantized else (data_type,)
     allowed = [str(entry) for code in taken for entry in FILE_TYPES.get(code, ())]
-    problem = f"{path}: type {found}: must be {' or '.join(allowed)} for dtype {name}"
+    problem = f"{tensor}: type {found}: must be {' or '.join(allowed)} for dtype {name}"
     if quantized:
         problem += f" ({name} is block-scaled: it quantizes FP16 or BF16 tensors)"
     if held is not None:
         hint = f"{found} is taken for {held.name}: dtype {held.name.lower()}"
     elif found == np.int16:
-        hint = "BF16 bit patterns are read from uint16: save array.view(numpy.uint16)"
+        bits = wording.converted("view(numpy.uint16)")
+        hint = f"BF16 bit patterns are read from uint16: {bits}"
     elif found.kind in "biu":
-        hint = f"plain integers are only copied, {COPYING}; to reduce them {TO_FLOAT}"
+        hint = f"plain integers are only copied, {wording.copying}; to reduce them "
+        hint += wording.converted(TO_FLOAT)
     elif found.kind == "f":
-        hint = TO_FLOAT
+        hint = wording.converted(TO_FLOAT)
     else:
-        hint = f"it is only copied, {COPYING}"
+        hint = f"it is only copied, {wording.copying}"
     raise InputError(f"{problem}; {hint}")
 
 
@@ -171,6 +206,11 @@ def output_shape(operation: str, shape: tuple[int, ...], endpoints: int) -> tupl
     return (int(np.prod(shape)) // endpoints,)
 
 
+def shaped(bits: np.ndarray, shape: tuple[int, ...], file_type: np.dtype) -> np.ndarray:
+    """The result of an endpoint as an array of the type and shape that the tensors came in."""
+    return bits.view(np.uint8).view(file_type).reshape(shape)
+
+
 def tensor_file(endpoint: int) -> str:
     """Name of the file that holds the result of an endpoint."""
     return f"endpoint{endpoint}.npy"
@@ -201,5 +241,5 @@ def write_tensors(
     for index, bits in enumerate(outputs):
         if bits.size:
             buffer = io.BytesIO()
-            np.save(buffer, bits.view(np.uint8).view(file_type).reshape(shape))
+            np.save(buffer, shaped(bits, shape, file_type))
             write_file(folder / tensor_file(index), buffer.getvalue())

@@ -8,7 +8,7 @@ import numpy as np
 
 from hw.spec.formats.data_type import DataType
 from hw.spec.instruction import ReduceOp
-from scin.collectives.runner import CollectiveRunner, message_bytes
+from scin.collectives.runner import Runner, message_bytes
 from scin.report.measurement import Measurement
 
 OPERATIONS = ("broadcast", "allgather")
@@ -24,7 +24,7 @@ def padded_bytes(count: int) -> int:
 
 
 def run_untyped(
-    runner: CollectiveRunner,
+    runner: Runner,
     operation: str,
     contents: list[np.ndarray],
     *,

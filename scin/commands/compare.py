@@ -7,15 +7,17 @@ from collections.abc import Sequence
 import click
 
 from hw.spec.config import Config
-from hw.spec.formats import is_block_scaled
 from models.baselines.measured import measured
 from models.baselines.parameters import ParameterError, Parameters, parse
 from models.prediction import ALGORITHMS, SCIN, SCIN_INQ, Prediction, predict
+from scin.collectives.requests import (
+    check_half_elements,
+    check_wire_type,
+    parse_wire_type,
+)
 from scin.commands.options import (
     Command,
-    check_half_elements,
     common,
-    parse_data_type,
     parse_list,
     parse_sizes,
     plot_option,
@@ -73,13 +75,11 @@ def compare(
     if operation != "allreduce":
         raise InputError(f"operation {operation!r}: supported here is allreduce")
     algorithms = with_plain(parse_algorithms(algo))
-    wire = parse_data_type(inq_format)
-    if not is_block_scaled(wire):
-        raise InputError(f"inq-format {inq_format}: must be a block-scaled format")
+    wire = parse_wire_type(inq_format)
     if SCIN_INQ not in algorithms:
         refuse_options(f"only --algo {SCIN_INQ} quantizes", "inq_format")
-    elif wire.name.lower() not in config.isa.block_formats:
-        raise InputError(f"inq-format {inq_format}: not among isa.block_formats of {config.name}")
+    else:
+        check_wire_type(config, wire)
     sizes = parse_sizes(smallest, largest, factor)
     for size in sizes:
         check_half_elements(size)

@@ -12,14 +12,13 @@ from hw.spec.config import Config
 from hw.spec.formats.data_type import DataType
 from hw.spec.instruction import ReduceOp
 from models.simulator.collective import plane_bytes
-from models.simulator.explain import Span, measured_spans, simulated_spans
-from models.simulator.simulation import simulate
-from models.simulator.work import Instruction
+from models.simulator.explain import Span
+from scin.collectives.phases import measured_phases, simulated_phases
+from scin.collectives.requests import check_half_elements
 from scin.collectives.runner import CollectiveRunner
 from scin.collectives.tensors import random_tensors
 from scin.commands.options import (
     Command,
-    check_half_elements,
     common,
     parse_size,
     plot_option,
@@ -85,16 +84,15 @@ def explain(
         refuse_options("the simulator has no data", "seed")
     table = TextTable(COLUMNS, quiet=quiet, error=takes_stdout(json_path, plot))
     length = plane_bytes(config, message)
-    rows = -(-length // config.fabric.flit_bytes)
     if backend == "sim":
         compile_simulator(Stages(quiet=quiet))
-        spans = simulated_spans(config, simulate(config, [Instruction(length)]), rows)
+        spans = simulated_phases(config, length)
     else:
         check_buildable(config)
         item = _on_rtl(config, length, seed, quiet)
         if item.failed or item.wrong:
             _tell_failure(item, message, json_path, config, table)
-        spans = measured_spans(config, *_moments(item), rows)
+        spans = measured_phases(config, item)
     total = spans[-1].end
     cycle = 1000 / config.isa.clock_MHz
     where = "in the simulator" if backend == "sim" else "on RTL"
@@ -138,12 +136,6 @@ def _tell_failure(
     record = result.as_dict(message_bytes=size, **dict.fromkeys(columns))
     write_json(json_path, f"explain {item.op}", config, [record])
     sys.exit(EXIT_WRONG)
-
-
-def _moments(item: Measurement) -> tuple[int, dict[str, int], int]:
-    assert item.arrived is not None
-    assert item.visible is not None
-    return item.arrived, item.counters[0], item.visible
 
 
 def _result(config: Config, backend: str, seed: int | None, **more: Any) -> Result:

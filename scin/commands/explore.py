@@ -27,9 +27,9 @@ from models.baselines.parameters import Parameters
 from models.cache import REPOSITORY
 from models.prediction import ALGORITHMS, predict
 from models.simulator.timing import Timing
+from scin.collectives.requests import check_half_elements
 from scin.commands.options import (
     Command,
-    check_half_elements,
     json_option,
     parse_size,
     refuse_options,

@@ -277,9 +277,9 @@ def _check_all_reduce(config: Any, size: str, dtype: str) -> tuple[Any, int]:
     """The data type that ``dtype`` names, and how many elements ``size`` is of each endpoint."""
     from hw.spec.formats import is_block_scaled
     from hw.spec.instruction import ReduceOp
+    from scin.collectives.requests import parse_data_type
     from scin.collectives.runner import check_capacity
     from scin.collectives.tensor_runs import check_quantized, element_count
-    from scin.commands.options import parse_data_type
 
     data_type = parse_data_type(dtype)
     if is_block_scaled(data_type):

@@ -13,20 +13,14 @@ from click.core import ParameterSource
 
 from hw.spec.config import Config, load, parse_override
 from hw.spec.fault import Disturbance
-from hw.spec.instruction import DataType, ReduceOp
-from scin.collectives.programs import OPERATIONS
+from scin.collectives.requests import check_known
 from scin.commands.process import exit_status
-from scin.errors import (
-    InputError,
-)
+from scin.errors import InputError
 from scin.host.simulator import Faults
 from scin.report.files import OutputFile, OutputFolder, option_name
 
 LARGEST_SEED = (1 << 31) - 1
 LARGEST_SIZE = 1 << 60
-
-ELEMENT_BYTES = 2
-"""Of an FP16 or BF16 number."""
 
 Function = Callable[..., None]
 """What a command runs."""
@@ -59,42 +53,6 @@ def parse_sizes(smallest: str, largest: str, factor: int) -> list[int]:
         sizes.append(low)
         low *= factor
     return sizes
-
-
-DATA_TYPE_ALIASES = {
-    "half": DataType.FP16,
-    "float16": DataType.FP16,
-    "bfloat16": DataType.BF16,
-    # NCCL's int8 is plain integers; ours always has a scale per block.
-    "int8-block": DataType.INT8,
-}
-
-
-COPIED_TYPES = ("uint8", "int32", "uint32", "int64", "uint64", "float", "double", "float32",
-                "float64", "float8e4m3", "float8e5m2", "fp8_e4m3", "fp8_e5m2")  # fmt: skip
-"""What NCCL and its tests call types that the switch copies, but does not add."""
-
-
-def parse_data_type(text: str) -> DataType:
-    """By its name, or by what other software calls it."""
-    names = {entry.name.lower(): entry for entry in DataType}
-    if text not in names | DATA_TYPE_ALIASES:
-        also = ", ".join(DATA_TYPE_ALIASES)
-        hint = "; broadcast and allgather copy it as dtype bytes" if text in COPIED_TYPES else ""
-        raise InputError(f"dtype {text!r}: must be one of {', '.join(names)} (also {also}){hint}")
-    return (names | DATA_TYPE_ALIASES)[text]
-
-
-def parse_reduce_op(text: str) -> ReduceOp:
-    names = {entry.name.lower(): entry for entry in ReduceOp if entry != ReduceOp.BYPASS}
-    if text not in names:
-        raise InputError(f"redop {text!r}: must be one of {', '.join(names)}")
-    return names[text]
-
-
-def check_average(config: Config, reduce_op: ReduceOp) -> None:
-    if reduce_op == ReduceOp.AVG and not config.isa.average:
-        raise InputError("redop avg: isa.average = false, this switch is built without dividers")
 
 
 json_option = click.option(
@@ -170,12 +128,6 @@ def parse_faults(texts: tuple[str, ...]) -> Faults:
     return faults
 
 
-def check_operation(text: str) -> str:
-    if text not in OPERATIONS:
-        raise InputError(f"operation {text!r}: supported here are {', '.join(OPERATIONS)}")
-    return text
-
-
 class Command(click.Command):
     """A command whose options are written once, but for those that may be repeated: of two
     values, one would do nothing."""
@@ -233,10 +185,8 @@ def output_options() -> list[str]:
 
 def parse_list(what: str, text: str, known: Iterable[str]) -> list[str]:
     """Names separated by commas, each among ``known`` and written once."""
-    known, names = list(known), text.split(",")
-    for name in names:
-        if name not in known:
-            raise InputError(f"{what} {name!r}: must be among {', '.join(known)}")
+    names = text.split(",")
+    check_known(what, names, known)
     refuse_repetition(what, names)
     return names
 
@@ -245,14 +195,6 @@ def refuse_repetition(what: str, names: Sequence[Any]) -> None:
     for name in names:
         if names.count(name) > 1:
             raise InputError(f"{what} {name!r}: is named {names.count(name)} times")
-
-
-def check_half_elements(size: int, element_bytes: int = ELEMENT_BYTES) -> None:
-    """A size is a positive number of whole elements."""
-    if size <= 0 or size % element_bytes:
-        raise InputError(
-            f"size {size}: must be a positive multiple of {element_bytes} B, the element size"
-        )
 
 
 def common(

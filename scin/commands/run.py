@@ -17,11 +17,13 @@ from hw.spec.formats import block_format, is_block_scaled
 from hw.spec.formats.data_type import DataType
 from hw.spec.status import Status
 from scin.collectives.programs import reduces
-from scin.collectives.runner import BYTES, CollectiveRunner, check_capacity
+from scin.collectives.requests import check_operation, choose_data_type, parse_reduce_op
+from scin.collectives.runner import CollectiveRunner
 from scin.collectives.steps import measured_steps
 from scin.collectives.tensor_runs import (
-    check_quantized,
-    collective_bytes,
+    check_collective,
+    check_count,
+    check_shards,
     element_count,
     run_tensors,
 )
@@ -37,16 +39,11 @@ from scin.collectives.tensors import (
     result_files,
     write_tensors,
 )
-from scin.collectives.untyped import OPERATIONS as UNTYPED_OPERATIONS
 from scin.commands.options import (
     Command,
-    check_average,
-    check_operation,
     common,
     fault_option,
-    parse_data_type,
     parse_faults,
-    parse_reduce_op,
     parse_size,
     refuse_options,
 )
@@ -131,11 +128,10 @@ def run(
         refuse_options(f"{operation} does not reduce", "redop")
     rates = parse_faults(faults)
     check_buildable(config)
-    data_type, reduce_op = choose_data_type(operation, dtype, pattern), parse_reduce_op(redop)
-    check_average(config, reduce_op)
+    data_type = choose_data_type(operation, dtype, given=pattern is not None)
+    reduce_op = parse_reduce_op(redop)
+    check_collective(config, operation, data_type, reduce_op)
     block_type = data_type if data_type is not None and is_block_scaled(data_type) else None
-    if block_type is not None:
-        check_quantized(config, operation, block_type, reduce_op)
     endpoints = config.system.endpoints
     if pattern is not None and not rates:
         refuse_options("the files are the data, and no fault is drawn", "seed")
@@ -151,8 +147,7 @@ def run(
             tensors = as_floating(tensors)
             data_type = tensors.tensor_type
         counts = [tensors.content[0].size]
-        if operation == "reducescatter":
-            element_count(config, operation, tensors.content[0].nbytes, tensors.tensor_type)
+        check_shards(config, operation, tensors)
     else:
         counts = [
             element_count(config, operation, parse_size(text), as_written(data_type, 1).tensor_type)
@@ -160,8 +155,7 @@ def run(
         ]
     for count in counts:
         # Before any tensor is made.
-        size = collective_bytes(config, operation, data_type, count)
-        check_capacity(config, operation, size, DataType.FP16 if data_type is None else data_type)
+        size = check_count(config, operation, data_type, count)
         if steps:
             check_steps(config, operation, data_type, size)
 
@@ -257,20 +251,6 @@ def print_steps(table: Table, config: Config, measurement: Measurement) -> None:
     table.line(f"# {'step':42} {'closed form':>16} {'cycles':>7} {'measured':>9}")
     for name, formula, expected, measured in measured_steps(config, measurement):
         table.line(f"# {name:42} {formula:>16} {expected:7} {measured:9}")
-
-
-def choose_data_type(operation: str, dtype: str | None, pattern: str | None) -> DataType | None:
-    """What --dtype names, None for bytes. Without it FP16, but collectives that only copy take
-    any file as it is."""
-    copies = operation in UNTYPED_OPERATIONS
-    if dtype == BYTES and not copies:
-        raise InputError(
-            f"operation {operation!r} with dtype {BYTES}: supported are "
-            f"{', '.join(UNTYPED_OPERATIONS)}, which only copy"
-        )
-    if dtype == BYTES or (dtype is None and copies and pattern is not None):
-        return None
-    return DataType.FP16 if dtype is None else parse_data_type(dtype)
 
 
 def as_written(data_type: DataType | None, count: int) -> Tensors:

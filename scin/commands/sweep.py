@@ -19,17 +19,20 @@ from scin.collectives.dma_ring import ALGORITHM as DMA_RING
 from scin.collectives.dma_ring import RingRunner
 from scin.collectives.dma_runner import DmaRunner
 from scin.collectives.programs import reduces
+from scin.collectives.requests import (
+    check_average,
+    check_operation,
+    check_simulated,
+    parse_data_type,
+    parse_reduce_op,
+)
 from scin.collectives.runner import CollectiveRunner, check_capacity
 from scin.collectives.tensor_runs import check_quantized, element_count, run_tensors
 from scin.collectives.tensors import random_tensors
 from scin.commands.options import (
     Command,
-    check_average,
-    check_operation,
     common,
-    parse_data_type,
     parse_list,
-    parse_reduce_op,
     parse_sizes,
     plot_option,
     refuse_options,
@@ -110,8 +113,7 @@ def sweep(
     wire_type = _check(config, operation, algorithms, data_type, inq_format, reduce_op)
     if backend == "sim":
         refuse_options("the simulator has no data", "seed")
-        if operation != "allreduce" or no_sync:
-            raise InputError("backend sim: only allreduce, with synchronisation")
+        check_simulated(operation, synchronise=not no_sync)
     else:
         check_buildable(config)
         if DMA_RING in algorithms and (operation != "allreduce" or no_sync):
