@@ -17,7 +17,7 @@ FLOORS = (
     {"flow"},
     {"host"},
     {"collectives"},
-    {"soak", "validation"},
+    {"api", "soak", "validation"},
     {"commands"},
     {"main"},
 )

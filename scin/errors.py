@@ -22,6 +22,10 @@ class BuildError(RuntimeError):
     """A build step failed; the message ends with the last lines it printed."""
 
 
+class CollectiveError(RuntimeError):
+    """A collective ended with an error of the hardware; the message names its status."""
+
+
 class HangError(RuntimeError):
     """Something that must end did not; the message names what was waited for."""
 
@@ -40,6 +44,7 @@ STATUS: dict[type[Exception], int] = {
     CapacityError: EXIT_BAD_INPUT,
     MissingToolError: EXIT_MISSING_TOOL,
     BuildError: EXIT_WRONG,
+    CollectiveError: EXIT_WRONG,
     HangError: EXIT_WRONG,
     BusError: EXIT_WRONG,
 }
