@@ -267,12 +267,12 @@ class Driver:
     def wait_while(self, address: int, mask: int, value: int, what: str) -> None:
         """Until (register & mask) differs from ``value``; ``what`` names it in the error."""
         isa = self.config.isa
-        patience = 64 * max(isa.timeout_cycles, isa.barrier_timeout_cycles) // SLICE_CYCLES + 1000
-        for _ in range(patience):
+        slices = 64 * max(isa.timeout_cycles, isa.barrier_timeout_cycles) // SLICE_CYCLES + 1000
+        for _ in range(slices):
             if self.bus.wait_while(address, mask, value, limit=SLICE_CYCLES):
                 return
             self.progress()
-        raise HangError(f"waited {patience * SLICE_CYCLES} cycles for {what}")
+        raise HangError(f"waited {slices * SLICE_CYCLES} cycles for {what}")
 
 
 def read_register(read: Callable[[int], int], register: Register, base: int, index: int = 0) -> int:
