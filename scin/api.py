@@ -90,7 +90,7 @@ class Result:
     """All figures of the command line's record, such as ``algbw_GBps``, ``util`` and ``error``."""
 
 
-def allreduce(  # noqa: PLR0913, an option of the command line each
+def allreduce(
     inputs: Iterable[Any],
     *,
     redop: str = "sum",
@@ -117,7 +117,7 @@ def allreduce(  # noqa: PLR0913, an option of the command line each
     return call.run(inputs, dtype, redop)
 
 
-def reduce(  # noqa: PLR0913, as above
+def reduce(
     inputs: Iterable[Any],
     *,
     redop: str = "sum",
@@ -133,7 +133,7 @@ def reduce(  # noqa: PLR0913, as above
     return call.run(inputs, dtype, redop)
 
 
-def reducescatter(  # noqa: PLR0913, as above
+def reducescatter(
     inputs: Iterable[Any],
     *,
     redop: str = "sum",
@@ -180,7 +180,7 @@ def allgather(
     return call.run(inputs, dtype)
 
 
-def predict(  # noqa: PLR0913, as above
+def predict(
     operation: str,
     *,
     bytes: int,
