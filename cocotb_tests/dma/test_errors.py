@@ -111,6 +111,22 @@ def test_malformed(system, name):
     system.check_memories()
 
 
+@pytest.mark.parametrize("timeout", [0, 400, 1200, 20_000])
+def test_a_poll_waits_as_long_as_it_is_told(system, timeout):
+    """The word changes after 800 cycles or so; a timeout of 0 is none."""
+    engine, _ = engines(system)
+    memory, number = system.simulator.memory[OWN], 0x1234
+    memory[0x800:0x808] = 0
+    engine.submit([dma.poll(here(0x800), Compare.EQUAL, number, interval=30, timeout=timeout)])
+    system.simulator.step(250)
+    assert engine.state == EngineState.RUNNING
+    system.simulator.step(500)
+    in_time = timeout == 0 or timeout > 900
+    assert engine.state == (EngineState.RUNNING if in_time else EngineState.HALTED)
+    memory[0x800:0x802] = np.array([number], dtype="<u2").view(np.uint8)
+    assert engine.wait().status == (Status.OK if in_time else Status.POLL_TIMEOUT)
+
+
 FORBIDDEN = {
     "read here": dma.copy(here(0x2FF0), there(0), 0x20),
     "read there": dma.copy(there(0x2FF0), here(0), 0x20),

@@ -35,11 +35,11 @@ def test_every_count_divides_into_parts():
         assert position == 2 * count
 
 
-@pytest.mark.parametrize("endpoints", [2, 4])
-def test_ring_sums(endpoints):
+@pytest.mark.parametrize(("endpoints", "engines"), [(2, 2), (4, 1)])
+def test_ring_sums(endpoints, engines):
     """On RTL, uneven sizes included; against the same additions in the order of the ring, and
     near the exact sum."""
-    config = load("tiny", {"system.endpoints": endpoints, "dma.engines": 2})
+    config = load("tiny", {"system.endpoints": endpoints, "dma.engines": engines})
     with Simulator(config) as simulator:
         driver = Driver(simulator, config)
         runner = RingRunner(DmaRunner(config, simulator, driver))
