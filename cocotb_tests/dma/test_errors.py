@@ -1,5 +1,7 @@
 """Every way a command can go wrong: a status, a halted engine, and no other one disturbed."""
 
+import operator
+
 import numpy as np
 import pytest
 
@@ -125,6 +127,45 @@ def test_a_poll_waits_as_long_as_it_is_told(system, timeout):
     assert engine.state == (EngineState.RUNNING if in_time else EngineState.HALTED)
     memory[0x800:0x802] = np.array([number], dtype="<u2").view(np.uint8)
     assert engine.wait().status == (Status.OK if in_time else Status.POLL_TIMEOUT)
+
+
+COMPARISONS = {
+    Compare.ALWAYS: lambda word, reference: True,
+    Compare.LESS: operator.lt,
+    Compare.LESS_EQUAL: operator.le,
+    Compare.EQUAL: operator.eq,
+    Compare.NOT_EQUAL: operator.ne,
+    Compare.GREATER_EQUAL: operator.ge,
+    Compare.GREATER: operator.gt,
+}
+
+
+def test_every_comparison(system):
+    """Of the masked word with the reference, below, at and above it, unsigned in 64 bits."""
+    engine, _ = engines(system)
+    memory, mask = system.simulator.memory[OWN], 0xFFFF_0000_FFFF_FFFF
+    reference = 0x8000_0000_1234_5678
+    for compare, holds in COMPARISONS.items():
+        for word in (reference - 1, reference, reference + 1, 5, 0x7FFF_FFFF_FFFF_FFFF):
+            memory[0x800:0x808] = np.array([word], dtype="<u8").view(np.uint8)
+            poll = dma.poll(here(0x800), compare, reference, mask=mask, timeout=100)
+            expected = Status.OK if holds(word & mask, reference) else Status.POLL_TIMEOUT
+            assert engine.run([poll]).status == expected, (compare.name, hex(word))
+            if expected != Status.OK:
+                engine.reset()
+
+
+def test_a_poll_looks_again_after_its_interval(system):
+    engine, _ = engines(system)
+    memory = system.simulator.memory[OWN]
+    memory[0x800:0x808] = 0
+    engine.submit([dma.poll(here(0x800), Compare.NOT_EQUAL, 0, interval=1000)])
+    system.simulator.step(300)
+    memory[0x800] = 1
+    system.simulator.step(300)
+    assert engine.state == EngineState.RUNNING
+    system.simulator.step(800)
+    assert engine.state == EngineState.IDLE
 
 
 FORBIDDEN = {
