@@ -32,6 +32,7 @@ from scin.collectives.arrays import Taken, take
 from scin.collectives.phases import measured_phases, simulated_phases
 from scin.collectives.programs import reduces
 from scin.collectives.requests import (
+    LARGEST_SIZE,
     check_half_elements,
     check_known,
     check_simulated,
@@ -60,9 +61,6 @@ from scin.report.progress import Stages
 from scin.report.record import CollectiveResult
 
 BACKENDS = ("rtl", "golden", "sim")
-
-LARGEST_SIZE = 1 << 60
-"""Bytes; as on the command line."""
 
 ARGUMENTS = Wording("pass", "dtype")
 

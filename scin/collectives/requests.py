@@ -16,6 +16,9 @@ from scin.errors import InputError
 ELEMENT_BYTES = 2
 """Of an FP16 or BF16 number."""
 
+LARGEST_SIZE = 1 << 60
+"""A size in bytes is below this."""
+
 DATA_TYPE_ALIASES = {
     "half": DataType.FP16,
     "float16": DataType.FP16,

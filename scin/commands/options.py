@@ -13,14 +13,13 @@ from click.core import ParameterSource
 
 from hw.spec.config import Config, load, parse_override
 from hw.spec.fault import Disturbance
-from scin.collectives.requests import check_known
+from scin.collectives.requests import LARGEST_SIZE, check_known
 from scin.commands.process import exit_status
 from scin.errors import InputError
 from scin.host.simulator import Faults
 from scin.report.files import OutputFile, OutputFolder, option_name
 
 LARGEST_SEED = (1 << 31) - 1
-LARGEST_SIZE = 1 << 60
 
 Function = Callable[..., None]
 """What a command runs."""
