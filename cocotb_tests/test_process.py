@@ -140,6 +140,37 @@ def test_no_cell_is_cut(tmp_path):
     assert re.search(r"switch link 3 .* node3 link 0", text)
 
 
+BRACKETS = "[/x] [red]y"
+SHOWN_WITH_BRACKETS = {
+    "a line": "TextTable([], quiet=False, error=False).line(text)",
+    "a cell": "table = RichTable('title'); table.add_row(text); Console().table(table)",
+    "a stage": "with Stages(quiet=False).running(text): pass",
+    "a status": "s = Spinner(quiet=False); s.watch(clocked, text); s(); s.stop()",
+}
+
+
+@pytest.mark.parametrize("kind", SHOWN_WITH_BRACKETS)
+def test_brackets_are_text(tmp_path, kind):
+    """Where a file's name has brackets, a terminal shows them."""
+    code = f"""
+from types import SimpleNamespace
+from rich.table import Table as RichTable
+from scin.report.progress import Stages
+from scin.report.table import Spinner, TextTable
+from scin.report.terminal import Console
+text, clocked = {BRACKETS!r}, SimpleNamespace(cycle=1)
+{SHOWN_WITH_BRACKETS[kind]}
+"""
+    shown = subprocess.run(
+        [sys.executable, "-c", code],
+        env=environment(tmp_path, FORCE_COLOR="1", TERM="xterm"),
+        capture_output=True,
+        text=True,
+    )
+    assert shown.returncode == 0, shown.stderr
+    assert BRACKETS in re.sub("\x1b[^A-Za-z]*[A-Za-z]", "", shown.stdout + shown.stderr)
+
+
 def test_stdout_that_is_closed(tmp_path):
     """A command that has nothing to print writes its records."""
     target = tmp_path / "x.json"

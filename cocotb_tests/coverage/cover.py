@@ -99,7 +99,7 @@ def main(report_only: bool, tests: tuple[str, ...]) -> None:
             raise click.ClickException("the tests do not pass; what they reached means nothing")
     if not any(FOLDER.rglob("*.npy")):
         raise click.ClickException(f"{FOLDER}: holds nothing; run without --report-only")
-    sys.exit(report(Console(width=120, highlight=False)))
+    sys.exit(report(Console(width=120, highlight=False, markup=False)))
 
 
 def report(console: Console) -> int:

@@ -35,7 +35,7 @@ def decide(claim: Claim) -> Verdict:
 
 
 def main() -> int:
-    console = Console(width=120)
+    console = Console(width=120, markup=False)
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         verdicts = []
         for verdict in pool.map(decide, CLAIMS):

@@ -136,7 +136,7 @@ def main(seed: int, only: tuple[str, ...], listing: bool, jobs: int) -> None:
             files = ", ".join(target.file for target in known)
             raise click.BadParameter(f"{file}: must be one of {files}", param_hint="--only")
     wanted = [target for target in known if not only or target.file in only]
-    console = Console(width=140, highlight=False)
+    console = Console(width=140, highlight=False, markup=False)
     work = [(mutant, target.tests) for target in wanted for mutant in chosen(target, seed)]
     if listing:
         for mutant, _ in work:

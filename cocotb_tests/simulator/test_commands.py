@@ -73,6 +73,26 @@ def test_compare_beside_measured_gpus(tmp_path):
     assert "measured" in plot.read_text()
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        "compare --max 1K",
+        "sweep allreduce --backend sim --max 4K",
+        "study latency",
+        "llm --model llama2-7b",
+        "explain allreduce --size 1K --backend sim",
+    ],
+)
+def test_dollar_signs_are_no_formula(tmp_path, command):
+    """In the name of a configuration, which titles say."""
+    config, plot = tmp_path / r"$\not_a_formula$.toml", tmp_path / "x.svg"
+    config.write_text((PRESET_FOLDER / "fpga4.toml").read_text())
+    result = scin(*command.split(), "--config", config, "--plot", plot)
+    assert result.exit_code == 0, result.output
+    # A formula would be drawn sign by sign.
+    assert config.stem in plot.read_text()
+
+
 @pytest.mark.parametrize("name", STUDIES)
 def test_study(tmp_path, name):
     plot = tmp_path / "study.png"

@@ -90,7 +90,7 @@ def plot_panels(target: str, title: str, panels: list[Panel]) -> None:
         shown = _draw(axes, panel) | shown
         notes |= covered(panel.lines)
     _legend(all_axes[-1], {label + notes.get(label, ""): item for label, item in shown.items()})
-    figure.suptitle(title, fontsize="medium")
+    figure.suptitle(title, fontsize="medium", parse_math=False)
     _write(target, figure)
 
 
@@ -118,7 +118,7 @@ def _draw(axes: Axes, panel: Panel) -> dict[str, Artist]:
     _scale(axes, panel)
     axes.set_xlabel(panel.x_label)
     axes.set_ylabel(panel.y_label)
-    axes.set_title(panel.title, fontsize="medium")
+    axes.set_title(panel.title, fontsize="medium", parse_math=False)
     axes.grid(True, alpha=0.3)
     return handles
 
@@ -172,7 +172,7 @@ def _ticks(axes: Axes, places: list[float], labels: list[str]) -> None:
 
 def _legend(axes: Axes, shown: dict[str, Artist]) -> None:
     """Beside the axes, where it covers nothing."""
-    axes.legend(
+    legend = axes.legend(
         list(shown.values()),
         list(shown),
         fontsize="small",
@@ -180,6 +180,9 @@ def _legend(axes: Axes, shown: dict[str, Artist]) -> None:
         bbox_to_anchor=(1.02, 0.5),
         borderaxespad=0,
     )
+    # Names are the user's: a dollar sign begins no formula.
+    for text in legend.get_texts():
+        text.set_parse_math(False)
 
 
 @dataclass(frozen=True)
@@ -233,10 +236,11 @@ def _stacked(
             )
             shown.setdefault(name, bar)
             start += width
-    axes.set_yticks(range(len(rows)), [label for label, _, _ in rows], fontsize="small")
+    labels = [label for label, _, _ in rows]
+    axes.set_yticks(range(len(rows)), labels, fontsize="small", parse_math=False)
     axes.invert_yaxis()
     axes.set_xlabel(x_label)
-    axes.set_title(title, fontsize="medium")
+    axes.set_title(title, fontsize="medium", parse_math=False)
     axes.grid(True, axis="x", alpha=0.3)
     _legend(axes, shown)
     _write(target, figure)

@@ -33,7 +33,8 @@ class Stages:
             return
         console, start = Console(stderr=True), time.monotonic()
         if console.is_terminal:
-            columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+            text_column = TextColumn("{task.description}", markup=False)
+            columns = (SpinnerColumn(), text_column, TimeElapsedColumn())
             with Progress(*columns, console=console, transient=True) as progress:
                 progress.add_task(text, total=None)
                 yield

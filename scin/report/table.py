@@ -6,6 +6,8 @@ import time
 from collections.abc import Sequence
 from typing import Protocol
 
+from rich.text import Text
+
 from scin.report.measurement import Measurement
 from scin.report.record import CollectiveResult, shown
 from scin.report.terminal import Console, check_stdout
@@ -40,7 +42,7 @@ class TextTable:
 
     def line(self, text: str) -> None:
         if not self.quiet:
-            self._console.print(text, markup=False)
+            self._console.print(text)
 
     def head(self, title: str) -> None:
         self.line(f"# {title}")
@@ -135,7 +137,7 @@ class Spinner:
             return
         cycles = self._simulator.cycle - self._start[0]
         rate = cycles / max(time.monotonic() - self._start[1], 1e-9)
-        self._status.update(f"{self._label}: {cycles:,} cycles, {rate:,.0f} cycles/s")
+        self._status.update(Text(f"{self._label}: {cycles:,} cycles, {rate:,.0f} cycles/s"))
         self._status.start()
 
     def stop(self) -> None:
