@@ -10,7 +10,7 @@ from cocotb.triggers import ClockCycles, RisingEdge
 from cocotbext.axi import AxiLiteBus, AxiLiteRam
 
 from cocotb_tests.support.build import simulate
-from cocotb_tests.support.streams import start_clock
+from cocotb_tests.support.streams import Sink, start_clock
 from hw.csr.axi_lite import AxiLiteBridge, AxiLiteSignature
 from hw.csr.bus import Decoder
 from hw.host.command import CommandPort
@@ -198,3 +198,47 @@ async def check_commands(dut):
     await line.send(command(HostCommand.READ, 0, 1))
     assert await line.answer(5) == bytes(content[:4]) + ok
     assert ram.read(4, SPACE - 4) == bytes(content[4:])
+
+
+SHORT = 13
+
+
+def test_when_a_command_is_forgotten():
+    """After ``timeout_cycles`` without a byte, counted from the last one, and not before."""
+    port = CommandPort(timeout_cycles=SHORT)
+    simulate(port, module=__name__, case="check_forgotten", seed=1)
+
+
+@cocotb.test()
+async def check_forgotten(dut):
+    """Every byte of a command but the first comes as late as it may, or a cycle later."""
+    rng = random.Random(cocotb.RANDOM_SEED)
+    ram = AxiLiteRam(AxiLiteBus.from_prefix(dut, "axi_"), dut.clk, dut.rst, size=SPACE)
+    answers = Sink(dut, "o", "none", rng)
+    dut.i__valid.value = 0
+    await start_clock(dut)
+
+    async def send(byte):
+        dut.i__valid.value, dut.i__payload.value = 1, byte
+        await RisingEdge(dut.clk)
+        while not dut.i__ready.value:
+            await RisingEdge(dut.clk)
+        dut.i__valid.value = 0
+
+    data = command(HostCommand.WRITE, 8, [0x12345678, 0x9ABCDEF0])
+    # The first byte of a second word: the port waits for it from the end of the write before.
+    for late in {*range(1, len(data))} - {10}:
+        for idle, carried_out in ((SHORT - 1, True), (SHORT, False)):
+            ram.write(0, bytes(SPACE))
+            answers.received.clear()
+            for index, byte in enumerate(data):
+                if index == late:
+                    await ClockCycles(dut.clk, idle)
+                # What is left of a forgotten command must not look like one.
+                await send(byte if carried_out or index < late else 0)
+            await ClockCycles(dut.clk, 4 * SHORT)
+            place = f"byte {late} after {idle} cycles"
+            assert answers.received == [HostStatus.OK.value] * carried_out, place
+            # A word that was complete before is written.
+            written = data[6:] if carried_out else data[6 : max(6, late - (late - 6) % 4)]
+            assert ram.read(8, 8) == written.ljust(8, b"\0"), place

@@ -15,6 +15,7 @@ from hw.spec.packet import (
     TO_ENDPOINT,
     TO_SWITCH,
     Channel,
+    QueueSet,
     flit_layout,
     link_flit_layout,
     queue_set,
@@ -134,7 +135,8 @@ async def check_unknown(dut):
 
 
 def test_queue_sets_share_evenly():
-    """Core and ISA alternate while both have flits, however many classes each uses."""
+    """Core and ISA alternate while both have flits, however many classes each uses; the classes
+    of each take turns."""
     simulate(Link(load("fpga4")), module=__name__, case="check_sharing", seed=1)
 
 
@@ -166,4 +168,7 @@ async def check_sharing(dut):
     for channel, _, sink in parts:
         counts[int(queue_set(channel))] += len(sink.received)
     assert abs(counts[0] - counts[1]) <= 4, counts
+    core = [len(s.received) for c, _, s in parts if c in used and queue_set(c) == QueueSet.CORE]
+    assert len(core) == 2
+    assert abs(core[0] - core[1]) <= 4, core
     assert sum(counts.values()) > 1800, "the link idled"

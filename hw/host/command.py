@@ -12,7 +12,7 @@ from hw.spec.host import ADDRESS_BITS, COMMAND_TIMEOUT_CYCLES, HostCommand, Host
 class CommandPort(wiring.Component):
     """Carry out the commands of :mod:`hw.spec.host`, one word at a time.
 
-    Parameters: ``timeout_cycles``, after which a command is forgotten, at least 2.
+    Parameters: ``timeout_cycles`` without a byte, after which a command is forgotten, at least 2.
 
     Ports: ``i``, ``o`` (byte streams), ``axi`` (AXI4-Lite out, 32 bits of address).
     """
@@ -64,7 +64,8 @@ class CommandPort(wiring.Component):
                 m.d.sync += status.eq(HostStatus.REFUSED)
 
         def forget_unfinished():
-            with m.If(waited == self._timeout - 1):
+            # A byte that comes in the last cycle is in time: what it completes is carried out.
+            with m.If(~self.i.valid & (waited == self._timeout - 1)):
                 m.next = "opcode"
 
         expects = Signal()
