@@ -11,8 +11,8 @@ from click.testing import CliRunner
 from cocotb_tests.support.commands import commands_of
 from cocotb_tests.support.records import RECORD_FIELDS, checked, checked_records
 from hw.spec.instruction import DataType, ReduceOp
+from models.collective import collective
 from models.formats.floating import reduce
-from scin.collectives.programs import reduces
 from scin.main import main
 from scin.report.files import OutputFile, OutputFolder
 
@@ -85,7 +85,7 @@ def test_sweep_and_plot(tmp_path):
 @pytest.mark.parametrize("operation", ["reduce", "broadcast", "allgather", "reducescatter"])
 @pytest.mark.parametrize("dtype", ["fp16", "bf16"])
 def test_every_operation(operation, dtype):
-    operator = ("--redop", "min") if reduces(operation) else ()
+    operator = ("--redop", "min") if not collective(operation).copies else ()
     result = scin("run", operation, *TINY, "--size", "1000", "--dtype", dtype, *operator)
     assert result.exit_code == 0, result.output
 

@@ -9,8 +9,7 @@ from hw.spec.formats import block_format
 from hw.spec.formats.data_type import DataType
 from hw.spec.instruction import ReduceOp
 from models.accuracy.quantized_allreduce import fixed_exponent
-from models.baselines.algorithms import ALGORITHMS as BASELINES
-from models.baselines.algorithms import DIRECT, direct_shots
+from models.baselines.algorithms import BASELINES
 from models.baselines.fabric import Fabric
 from models.baselines.parameters import Parameters
 from models.formats.registry import golden_format
@@ -19,7 +18,11 @@ from models.wire import bus_factor, busiest_link_bytes
 
 SCIN, SCIN_INQ = "scin", "scin-inq"
 ELEMENT_BYTES = 2
-ALGORITHMS = (SCIN, SCIN_INQ, *BASELINES)
+
+
+def known_algorithms() -> tuple[str, ...]:
+    """Names of those that can be predicted."""
+    return SCIN, SCIN_INQ, *BASELINES
 
 
 @dataclass(frozen=True)
@@ -64,9 +67,9 @@ def predict(
     endpoints = config.system.endpoints
     if algorithm in BASELINES:
         fabric = Fabric.of(config)
-        seconds = BASELINES[algorithm](fabric, parameters, size)
-        sender = direct_shots(fabric, parameters, size) if algorithm == DIRECT else algorithm
-        moved = busiest_link_bytes("allreduce", sender, endpoints, size)
+        baseline = BASELINES[algorithm]
+        seconds = baseline.seconds(fabric, parameters, size)
+        moved = baseline.link_bytes(fabric, parameters, size)
         return Prediction(algorithm, size, seconds, endpoints, moved, tensor_type)
     agreement, entry, data_type = 0.0, None, tensor_type
     if algorithm == SCIN_INQ:

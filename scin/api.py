@@ -24,13 +24,13 @@ from hw.spec.formats import is_block_scaled
 from hw.spec.formats.data_type import DataType
 from hw.spec.instruction import ReduceOp
 from models.baselines.parameters import ParameterError, Parameters, parse
-from models.prediction import ALGORITHMS, SCIN, SCIN_INQ, Prediction
+from models.collective import collective
+from models.prediction import SCIN, SCIN_INQ, Prediction, known_algorithms
 from models.prediction import predict as predict_one
 from models.simulator.collective import STEADY_BYTES, plane_bytes
 from models.simulator.explain import Span
 from scin.collectives.arrays import Taken, take
 from scin.collectives.phases import measured_phases, simulated_phases
-from scin.collectives.programs import reduces
 from scin.collectives.requests import (
     LARGEST_SIZE,
     check_half_elements,
@@ -275,7 +275,7 @@ class _Call:
         """What ``dtype`` names, or by default what the arrays hold; None for bytes."""
         if dtype is not None:
             _check_text("dtype", dtype)
-        elif reduces(self.operation) and first.dtype != np.uint16:
+        elif not collective(self.operation).copies and first.dtype != np.uint16:
             # Bits in integers are those of numbers only where the caller says so.
             held = held_by(first.dtype.newbyteorder("="))
             dtype = None if held is None else held.name.lower()
@@ -439,7 +439,7 @@ def _algorithms(algo: str | Iterable[str]) -> list[str]:
         raise InputError(f"algo {algo!r}: must be a name, or a list of names") from error
     if not names:
         raise InputError("algo []: must name at least one algorithm")
-    check_known("algo", names, ALGORITHMS)
+    check_known("algo", names, known_algorithms())
     return list(dict.fromkeys(names))
 
 

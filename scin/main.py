@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib
-from pathlib import Path
+from importlib.resources import files
 from typing import Any
 
 import click
@@ -12,19 +12,21 @@ import click
 from models.cache import lend_to_tools
 from scin.commands.process import exit_status, orderly
 
-COMMANDS = (
-    *("run", "sweep", "dma"),
-    *("compare", "study", "llm", "explain", "explore"),
-    *("validate", "soak", "accuracy", "emit", "build", "doctor", "fpga"),
-)
-"""Each is a function of its own name in a file of its own name."""
-
-FOLDER = Path(__file__).with_name("commands")
+COMMANDS = {
+    name: f"scin.commands.{name}"
+    for name in (
+        *("run", "sweep", "dma"),
+        *("compare", "study", "llm", "explain", "explore"),
+        *("validate", "soak", "accuracy", "emit", "build", "doctor", "fpga"),
+    )
+}
+"""The module of each, which has a function of the command's name."""
 
 
 def help_of(name: str) -> str:
-    """What a command's file says of it, read without importing anything."""
-    tree = ast.parse((FOLDER / f"{name}.py").read_text(encoding="utf-8"))
+    """What a command's file says of it, read without importing it."""
+    package, module = COMMANDS[name].rsplit(".", 1)
+    tree = ast.parse((files(package) / f"{module}.py").read_text(encoding="utf-8"))
     functions = (item for item in tree.body if isinstance(item, ast.FunctionDef))
     return next(ast.get_docstring(item) or "" for item in functions if item.name == name)
 
@@ -43,7 +45,7 @@ class Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        module = importlib.import_module(f"scin.commands.{cmd_name}")
+        module = importlib.import_module(COMMANDS[cmd_name])
         command: click.Command = getattr(module, cmd_name)
         return command
 

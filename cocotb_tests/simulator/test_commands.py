@@ -12,9 +12,9 @@ from click.testing import CliRunner
 from cocotb_tests.support.records import checked_records
 from cocotb_tests.support.stages import light_stages
 from hw.spec.config import PRESET_FOLDER, load
-from models.baselines.algorithms import ALGORITHMS as BASELINES
+from models.baselines.algorithms import BASELINES
 from models.baselines.parameters import Parameters
-from models.prediction import ALGORITHMS, predict
+from models.prediction import known_algorithms, predict
 from models.simulator.collective import allreduce
 from scin.commands import explore
 from scin.commands.study import STUDIES
@@ -58,7 +58,7 @@ def test_parameters_name_the_algorithms_that_they_change(tmp_path):
             changed = dataclasses.replace(plain, **{item.name: value})
             found = {
                 name
-                for name in ALGORITHMS
+                for name in known_algorithms()
                 if predict(config, name, 4096, plain).seconds
                 != predict(config, name, 4096, changed).seconds
             }

@@ -10,7 +10,7 @@ from hw.spec.config import ConfigError, load
 from hw.spec.formats.data_type import DataType
 from hw.spec.registers import FEATURE_BITS
 from models.baselines import parameters as parameters_module
-from models.baselines.algorithms import ALGORITHMS
+from models.baselines.algorithms import BASELINES
 from models.baselines.fabric import Fabric
 from models.baselines.parameters import ParameterError, Parameters, parse
 from models.csv_table import read_table
@@ -122,13 +122,13 @@ def test_72_accelerators():
     assert allreduce(config, SMALL).cycles == allreduce(load("dgx8"), SMALL).cycles
 
 
-@pytest.mark.parametrize("name", ALGORITHMS)
+@pytest.mark.parametrize("name", BASELINES)
 def test_baselines_end_at_their_latency_and_their_rate(name):
     """Twice the link, nearly twice the time of a small message; a large one does not care."""
     config = load("dgx8")
     longer = load("dgx8", {"link.latency_cycles": 2 * config.link.latency_cycles})
     times = [
-        [ALGORITHMS[name](Fabric.of(item), Parameters(), size) for item in (config, longer)]
+        [BASELINES[name].seconds(Fabric.of(item), Parameters(), size) for item in (config, longer)]
         for size in (256, 1 << 34)
     ]
     small, large = times
@@ -187,4 +187,4 @@ def test_a_simulation_that_cannot_end():
 )
 def test_bad_parameters(text, message):
     with pytest.raises(ParameterError, match=message):
-        parse((text,), list(ALGORITHMS))
+        parse((text,), list(BASELINES))

@@ -7,15 +7,16 @@ from hw.spec.config import load
 from hw.spec.formats import block_format
 from hw.spec.formats.data_type import DataType
 from hw.spec.instruction import ReduceOp
+from models.baselines.algorithms import BASELINES
+from models.baselines.fabric import Fabric
 from models.baselines.parameters import Parameters
-from models.prediction import ALGORITHMS, predict
+from models.collective import collectives
+from models.prediction import known_algorithms, predict
 from models.wire import busiest_link_bytes
 from scin.collectives.dma_plans import OPERATIONS as DMA_OPERATIONS
 from scin.collectives.dma_plans import build
 from scin.collectives.dma_ring import RingRunner
 from scin.collectives.dma_runner import DmaRunner
-from scin.collectives.programs import OPERATIONS
-from scin.collectives.quantized import OPERATIONS as QUANTIZED
 from scin.collectives.runner import CollectiveRunner
 from scin.collectives.tensor_runs import element_count, run_tensors
 from scin.collectives.tensors import random_tensors
@@ -45,8 +46,8 @@ def counted(runner, work):
 
 
 CASES = [
-    *((operation, DataType.FP16) for operation in OPERATIONS),
-    *((operation, DataType.INT8) for operation in QUANTIZED),
+    *((operation, DataType.FP16) for operation in collectives()),
+    *((operation, DataType.INT8) for operation, item in collectives().items() if not item.copies),
     *(("allreduce", kind) for kind in (DataType.MXFP8, DataType.MXFP4, DataType.NVFP4)),
 ]
 
@@ -90,7 +91,7 @@ def test_dma_ring(runner):
     assert measurement.wire_bytes <= carried <= measurement.wire_bytes + 512
 
 
-@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@pytest.mark.parametrize("algorithm", known_algorithms())
 @pytest.mark.parametrize("preset", ["dgx8", "fpga4"])
 def test_never_more_than_the_link(algorithm, preset):
     config = load(preset)
@@ -106,9 +107,6 @@ def test_by_hand():
     int8 = block_format(load("fpga4"), DataType.INT8)
     for operation, algorithm, expected in (
         ("allreduce", "scin", size),
-        ("allreduce", "ring", 6 * size // 4),
-        ("allreduce", "oneshot", 3 * size),
-        ("allreduce", "nvls", 5 * size // 4),
         ("allgather", "scin", size),
         ("allgather", "dma", 3 * size // 4),
         ("alltoall", "dma", 3 * size // 4),
@@ -116,5 +114,15 @@ def test_by_hand():
     ):
         assert busiest_link_bytes(operation, algorithm, 4, size) == expected, algorithm
     assert busiest_link_bytes("alltoall", "dma", 4, size, switched=False) == size // 4
+    fabric, given = Fabric.of(load("fpga4")), Parameters()
+    for name, expected in (
+        ("ring", 6 * size // 4),
+        ("oneshot", 3 * size),
+        ("twoshot", 6 * size // 4),
+        ("direct", 6 * size // 4),
+        ("nvls", 5 * size // 4),
+        ("tree", 2 * size),
+    ):
+        assert BASELINES[name].link_bytes(fabric, given, size) == expected, name
     narrow = busiest_link_bytes("allreduce", "scin-inq", 4, size, entry=int8)
     assert narrow == size // 2 + size // 2 // 64 * 2

@@ -24,7 +24,7 @@ from models.formats.registry import golden_format
 
 Algorithm = Callable[[GoldenBlockFormat, list[np.ndarray]], np.ndarray]
 
-ALGORITHMS: dict[str, Algorithm] = {
+QUANTIZED_ALGORITHMS: dict[str, Algorithm] = {
     "scin-inq": in_switch,
     "two-shot-quantized": in_two_shots,
     "ring-quantized": around_ring,
@@ -144,7 +144,7 @@ class Sqnr:
 def sqnr_of(data: str, sets: list[list[np.ndarray]], ranks: int, study: Study) -> Iterator[Sqnr]:
     """Against the exact sums, over all tensors together."""
     exact = np.concatenate([np.sum(tensors, axis=0).ravel() for tensors in sets])
-    for algo, all_reduce in ALGORITHMS.items():
+    for algo, all_reduce in QUANTIZED_ALGORITHMS.items():
         found = np.concatenate([all_reduce(study.golden, tensors).ravel() for tensors in sets])
         yield Sqnr(
             data=data,
@@ -174,7 +174,7 @@ class Embedding:
 
 def embeddings_of(encoder: Encoder, reference: np.ndarray, study: Study) -> Iterator[Embedding]:
     """The whole model with every All-Reduce quantized, against ``reference`` without any."""
-    for algo, all_reduce in ALGORITHMS.items():
+    for algo, all_reduce in QUANTIZED_ALGORITHMS.items():
 
         def reduce(partial: list[np.ndarray], all_reduce: Algorithm = all_reduce) -> np.ndarray:
             sent = [part.astype(np.float16).astype(np.float64) for part in partial]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from models.baselines.fabric import Fabric
 from models.baselines.parameters import Parameters
@@ -49,12 +50,6 @@ def twoshot(fabric: Fabric, given: Parameters, size: int) -> float:
     data = (n - 1) * chunk / fabric.rate()
     adding = given.adding((n - 1) * chunk)
     return 2 * (fabric.step(given.fence) + data) + adding + given.software
-
-
-def direct_shots(fabric: Fabric, given: Parameters, size: int) -> str:
-    """Which of the two direct exchanges is faster."""
-    one, two = oneshot(fabric, given, size), twoshot(fabric, given, size)
-    return "oneshot" if one < two else "twoshot"
 
 
 def direct(fabric: Fabric, given: Parameters, size: int) -> float:
@@ -112,14 +107,58 @@ def dma_ring(fabric: Fabric, given: Parameters, size: int) -> float:
     return 2 * (n - 1) * step + given.engine_software
 
 
-DIRECT = "direct"
+def ring_bytes(accelerators: int, size: int) -> int:
+    """What an accelerator sends in all steps of a ring, or to all others in two shots."""
+    return 2 * (accelerators - 1) * _chunk(accelerators, size)
 
-ALGORITHMS: dict[str, Callable[[Fabric, Parameters, int], float]] = {
-    "ring": ring,
-    DIRECT: direct,
-    "oneshot": oneshot,
-    "twoshot": twoshot,
-    "nvls": nvls,
-    "tree": tree,
-    "dma-ring": dma_ring,
+
+def oneshot_bytes(accelerators: int, size: int) -> int:
+    return (accelerators - 1) * size
+
+
+def nvls_bytes(accelerators: int, size: int) -> int:
+    return size + _chunk(accelerators, size)
+
+
+def tree_bytes(accelerators: int, size: int) -> int:
+    return round(tree_load(accelerators) * size)
+
+
+def _chunk(accelerators: int, size: int) -> int:
+    return -(-size // accelerators)
+
+
+def direct_bytes(fabric: Fabric, given: Parameters, size: int) -> int:
+    """Of the exchange that is faster."""
+    n = fabric.accelerators
+    one_is_faster = oneshot(fabric, given, size) < twoshot(fabric, given, size)
+    return oneshot_bytes(n, size) if one_is_faster else ring_bytes(n, size)
+
+
+Bytes = Callable[[Fabric, Parameters, int], int]
+
+
+def _by_number(count: Callable[[int, int], int]) -> Bytes:
+    """``count`` takes the number of accelerators and the size."""
+    return lambda fabric, _, size: count(fabric.accelerators, size)
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """An algorithm: time in seconds of a message of so many bytes per accelerator, and what of it
+    the busiest link carries in one direction, headers aside."""
+
+    seconds: Callable[[Fabric, Parameters, int], float]
+    link_bytes: Bytes
+
+
+BASELINES = {
+    "ring": Baseline(ring, _by_number(ring_bytes)),
+    "direct": Baseline(direct, direct_bytes),
+    "oneshot": Baseline(oneshot, _by_number(oneshot_bytes)),
+    "twoshot": Baseline(twoshot, _by_number(ring_bytes)),
+    "nvls": Baseline(nvls, _by_number(nvls_bytes)),
+    "tree": Baseline(tree, _by_number(tree_bytes)),
+    "dma-ring": Baseline(dma_ring, _by_number(ring_bytes)),
 }
+"""Adding one here adds it to every command that compares."""

@@ -19,8 +19,8 @@ from hw.spec.dma import Compare, SignalKind
 from hw.spec.formats.data_type import DataType
 from hw.spec.instruction import ReduceOp
 from hw.spec.status import Status, first_failure
+from models.baselines.algorithms import ring_bytes
 from models.formats.floating import reduce
-from models.wire import busiest_link_bytes
 from scin.collectives.dma_plans import LINE_BYTES, Layout
 from scin.collectives.dma_runner import SETTLE_CYCLES, STATE_EVERY, DmaRunner
 from scin.errors import CapacityError
@@ -163,7 +163,7 @@ class RingRunner:
             count=ring.count,
             cycles=cycles,
             time_s=cycles / (config.isa.clock_MHz * 1e6),
-            wire_bytes=busiest_link_bytes("allreduce", ALGORITHM, ring.endpoints, size),
+            wire_bytes=ring_bytes(ring.endpoints, size),
             link_GBps=config.link.gigabytes_per_second,
             wrong=wrong,
             status=status.name,

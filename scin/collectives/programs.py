@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -10,16 +11,8 @@ from hw.spec.config import Config
 from hw.spec.formats import block_format, is_block_scaled
 from hw.spec.formats.block import BlockFormat
 from hw.spec.instruction import DataType, Opcode, ReduceOp
+from models.collective import collective
 from scin.host.driver import Instruction
-
-ROOT = 0
-OPERATIONS = ("allreduce", "reduce", "broadcast", "allgather", "reducescatter")
-
-
-def reduces(operation: str) -> bool:
-    """Whether elements are combined; the others copy, and have no use for an operator."""
-    return operation not in ("broadcast", "allgather")
-
 
 Pieces = list[tuple[int, int]]
 
@@ -60,67 +53,38 @@ def build(
     """Program of ``operation`` on ``size`` bytes: per endpoint, or for all-gather and
     reduce-scatter of the whole vector, as nccl-tests counts. Of a block-scaled type these are
     the bytes of elements, whole blocks of them; the scales lie behind."""
+    item = collective(operation)
     endpoints = config.system.endpoints
-    everyone = (1 << endpoints) - 1
-    flit = config.fabric.flit_bytes
-
-    def instruction(
-        number: int, length: int, offset: int, sources: int, targets: int, op: ReduceOp
-    ) -> Instruction:
-        return {
+    chunks = item.chunks(endpoints)
+    length = size // len(chunks)
+    stride = -(-length // config.fabric.flit_bytes) * config.fabric.flit_bytes
+    program: list[Instruction] = [
+        {
             "opcode": Opcode.COLLECTIVE,
             "data_type": data_type,
-            "reduce_op": op,
+            "reduce_op": ReduceOp.BYPASS if item.copies else reduce_op,
             "sync_id": sync_id,
             "identifier": number,
-            "participants": everyone,
+            "participants": (1 << endpoints) - 1,
             "sources": sources,
-            "destinations": targets,
+            "destinations": destinations,
             "length": length,
-            "addresses": [base + offset] * endpoints,
+            "addresses": [base + number * stride] * endpoints,
         }
+        for number, (sources, destinations) in enumerate(chunks)
+    ]
+    pieces = [(base + number * stride, length) for number in range(len(chunks))]
 
-    if operation in ("allgather", "reducescatter"):
-        chunk = size // endpoints
-        stride = -(-chunk // flit) * flit
-        pieces = [(base + rank * stride, chunk) for rank in range(endpoints)]
-        own = [[piece] for piece in pieces]
-        whole = [pieces] * endpoints
-        gather = operation == "allgather"
-        program = [
-            instruction(
-                rank,
-                chunk,
-                rank * stride,
-                1 << rank if gather else everyone,
-                everyone if gather else 1 << rank,
-                ReduceOp.BYPASS if gather else reduce_op,
-            )
-            for rank in range(endpoints)
-        ]
-        layout = Layout(
-            inputs=own if gather else whole,
-            outputs=whole if gather else own,
-            footprint=endpoints * stride,
-        )
-    elif operation in ("allreduce", "reduce", "broadcast"):
-        whole = [[(base, size)]] * endpoints
-        nothing: Pieces = []
-        only_root = [whole[i] if i == ROOT else nothing for i in range(endpoints)]
-        root = 1 << ROOT
-        sources, targets, op = {
-            "allreduce": (everyone, everyone, reduce_op),
-            "reduce": (everyone, root, reduce_op),
-            "broadcast": (root, everyone, ReduceOp.BYPASS),
-        }[operation]
-        program = [instruction(0, size, 0, sources, targets, op)]
-        layout = Layout(
-            inputs=only_root if operation == "broadcast" else whole,
-            outputs=only_root if operation == "reduce" else whole,
-            footprint=-(-size // flit) * flit,
-        )
-    else:
-        raise ValueError(f"operation {operation!r}: must be one of {', '.join(OPERATIONS)}")
+    def of_ranks(masks: Iterable[int]) -> list[Pieces]:
+        """For every rank, the pieces whose mask has its bit."""
+        marked = list(zip(pieces, masks, strict=True))
+        return [[piece for piece, mask in marked if mask >> i & 1] for i in range(endpoints)]
+
+    layout = Layout(
+        inputs=of_ranks(sources for sources, _ in chunks),
+        outputs=of_ranks(destinations for _, destinations in chunks),
+        footprint=len(chunks) * stride,
+    )
     if synchronise:
         program[0]["barrier"] = 1
         program[-1]["notify"] = 1

@@ -18,6 +18,7 @@ from models.accuracy.quantized_allreduce import (
     quantize_ranks,
     to_blocks,
 )
+from models.collective import collective
 from models.formats.packing import pack_elements, pack_scales, unpack_elements, unpack_scales
 from models.formats.registry import golden_format
 from models.formats.tensor_values import finite_maximum, nearest_bits, values_of
@@ -25,9 +26,6 @@ from models.wire import busiest_link_bytes
 from scin.collectives.runner import Runner
 from scin.report.measurement import Measurement
 from scin.report.predicted import wire_format
-
-OPERATIONS = ("allreduce", "reduce", "reducescatter")
-"""Collectives that add; the others copy bytes and have no use for scales."""
 
 TENSOR_TYPES = (DataType.FP16, DataType.BF16)
 """What can be quantized, and comes out."""
@@ -48,7 +46,7 @@ def padded_elements(config: Config, operation: str, data_type: DataType, count: 
 
 
 def _shards(config: Config, operation: str) -> int:
-    return config.system.endpoints if operation == "reducescatter" else 1
+    return collective(operation).shards(config.system.endpoints)
 
 
 def element_bytes(config: Config, operation: str, data_type: DataType, count: int) -> int:

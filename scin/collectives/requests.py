@@ -8,9 +8,8 @@ from hw.spec.config import Config
 from hw.spec.formats import is_block_scaled
 from hw.spec.formats.data_type import DataType
 from hw.spec.instruction import ReduceOp
-from scin.collectives.programs import OPERATIONS
+from models.collective import collective, collectives
 from scin.collectives.runner import BYTES
-from scin.collectives.untyped import OPERATIONS as UNTYPED_OPERATIONS
 from scin.errors import InputError
 
 ELEMENT_BYTES = 2
@@ -34,8 +33,9 @@ COPIED_TYPES = ("uint8", "int32", "uint32", "int64", "uint64", "float", "double"
 
 
 def check_operation(text: str) -> str:
-    if text not in OPERATIONS:
-        raise InputError(f"operation {text!r}: supported here are {', '.join(OPERATIONS)}")
+    known = collectives()
+    if text not in known:
+        raise InputError(f"operation {text!r}: supported here are {', '.join(known)}")
     return text
 
 
@@ -52,11 +52,12 @@ def parse_data_type(text: str) -> DataType:
 def choose_data_type(operation: str, dtype: str | None, *, given: bool) -> DataType | None:
     """What ``dtype`` names, None for bytes. Without it FP16, but collectives that only copy take
     tensors that are ``given``, and not drawn at random, as they are."""
-    copies = operation in UNTYPED_OPERATIONS
+    copies = collective(operation).copies
     if dtype == BYTES and not copies:
+        copying = [name for name, item in collectives().items() if item.copies]
         raise InputError(
             f"operation {operation!r} with dtype {BYTES}: supported are "
-            f"{', '.join(UNTYPED_OPERATIONS)}, which only copy"
+            f"{', '.join(copying)}, which only copy"
         )
     if dtype == BYTES or (dtype is None and copies and given):
         return None

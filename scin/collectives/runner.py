@@ -12,10 +12,11 @@ from hw.spec.formats import block_format, element_bits
 from hw.spec.formats.data_type import DataType
 from hw.spec.instruction import Opcode, ReduceOp
 from hw.spec.status import Status, first_failure
+from models.collective import ROOT, collective
 from models.endpoint.endpoint import EndpointModel, Window
 from models.isa.isa import execute_program
 from models.wire import busiest_link_bytes
-from scin.collectives.programs import ROOT, Program, build, collect, place, reduces
+from scin.collectives.programs import Program, build, collect, place
 from scin.errors import CapacityError
 from scin.host.driver import Driver, Instruction, Record
 from scin.host.memory import machine_bytes
@@ -42,7 +43,7 @@ way."""
 
 def message_bytes(config: Config, operation: str, inputs: list[np.ndarray]) -> int:
     """Size of a collective as nccl-tests counts it: of the whole vector for all-gather."""
-    pieces = config.system.endpoints if operation == "allgather" else 1
+    pieces = collective(operation).vectors_brought(config.system.endpoints)
     return inputs[ROOT].nbytes * pieces
 
 
@@ -311,7 +312,7 @@ def _described(
         algo=algo,
         backend="golden",
         dtype=BYTES if untyped else data_type.name.lower(),
-        redop=reduce_op.name.lower() if reduces(operation) else None,
+        redop=None if collective(operation).copies else reduce_op.name.lower(),
         endpoints=endpoints,
         size_bytes=size,
         count=size if untyped else 8 * size // element_bits(config, data_type),

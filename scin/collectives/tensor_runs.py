@@ -8,7 +8,7 @@ from hw.spec.config import Config
 from hw.spec.formats import element_bits, is_block_scaled
 from hw.spec.formats.data_type import DataType
 from hw.spec.instruction import ReduceOp
-from scin.collectives.quantized import OPERATIONS as QUANTIZED_OPERATIONS
+from models.collective import collective, collectives
 from scin.collectives.quantized import element_bytes, run_quantized
 from scin.collectives.requests import check_average
 from scin.collectives.runner import Runner, check_capacity
@@ -16,8 +16,6 @@ from scin.collectives.tensors import Tensors
 from scin.collectives.untyped import run_untyped
 from scin.errors import InputError
 from scin.report.measurement import Measurement
-
-WHOLE_VECTOR = ("allgather", "reducescatter")
 
 
 def run_tensors(
@@ -59,10 +57,10 @@ def check_quantized(
     if name not in config.isa.block_formats:
         built = ", ".join(config.isa.block_formats) or "none"
         raise InputError(f"dtype {name}: not among isa.block_formats of {config.name}: {built}")
-    if operation not in QUANTIZED_OPERATIONS:
+    if collective(operation).copies:
+        adding = [name for name, item in collectives().items() if not item.copies]
         raise InputError(
-            f"operation {operation!r} with dtype {name}: supported are "
-            f"{', '.join(QUANTIZED_OPERATIONS)}"
+            f"operation {operation!r} with dtype {name}: supported are {', '.join(adding)}"
         )
     if reduce_op != ReduceOp.SUM:
         raise InputError(f"redop {reduce_op.name.lower()} with dtype {name}: must be sum")
@@ -87,14 +85,14 @@ def check_count(config: Config, operation: str, data_type: DataType | None, coun
 
 
 def check_shards(config: Config, operation: str, tensors: Tensors) -> None:
-    """Raise :class:`InputError` if a reduce-scatter cannot give every endpoint equally much."""
-    if operation == "reducescatter":
+    """Raise :class:`InputError` if shards cannot be equally large."""
+    if collective(operation).shards(config.system.endpoints) > 1:
         element_count(config, operation, tensors.content[0].nbytes, tensors.tensor_type)
 
 
 def collective_bytes(config: Config, operation: str, data_type: DataType | None, count: int) -> int:
     """Size of a collective of ``count`` elements per endpoint, as nccl-tests counts it."""
-    pieces = config.system.endpoints if operation == "allgather" else 1
+    pieces = collective(operation).vectors_brought(config.system.endpoints)
     if data_type is None:
         return count * pieces
     if is_block_scaled(data_type):
@@ -105,14 +103,14 @@ def collective_bytes(config: Config, operation: str, data_type: DataType | None,
 def element_count(config: Config, operation: str, size: int, data_type: DataType | None) -> int:
     """Elements (None: bytes) per endpoint of a collective of ``size`` bytes, as nccl-tests
     counts."""
-    endpoints = config.system.endpoints
+    item, endpoints = collective(operation), config.system.endpoints
     if data_type is None:
         element, what = 1, "a byte"
     else:
         element, what = element_bits(config, data_type) // 8, "the element size"
     unit = element
-    if operation in WHOLE_VECTOR:
+    if item.whole_vector:
         unit, what = unit * endpoints, f"endpoints x {what}"
     if size <= 0 or size % unit:
         raise InputError(f"size {size}: must be a positive multiple of {unit} B, {what}")
-    return size // element // (endpoints if operation == "allgather" else 1)
+    return size // element // item.vectors_brought(endpoints)

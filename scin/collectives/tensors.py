@@ -16,7 +16,7 @@ import numpy as np
 from hw.spec.formats import is_block_scaled
 from hw.spec.formats.data_type import DataType
 from hw.spec.input_file import check_input
-from scin.collectives.programs import ROOT
+from models.collective import collective
 from scin.errors import InputError
 from scin.report.files import make_folder, write_file
 
@@ -197,9 +197,10 @@ def random_bytes(count: int, endpoints: int, seed: int) -> list[np.ndarray]:
 
 
 def output_shape(operation: str, shape: tuple[int, ...], endpoints: int) -> tuple[int, ...]:
-    if operation == "allgather":
+    item = collective(operation)
+    if item.vectors_brought(endpoints) > 1:
         return (endpoints, *shape)
-    if operation != "reducescatter":
+    if item.shards(endpoints) == 1:
         return shape
     if shape and shape[0] % endpoints == 0:
         return (shape[0] // endpoints, *shape[1:])
@@ -218,8 +219,7 @@ def tensor_file(endpoint: int) -> str:
 
 def result_files(operation: str, endpoints: int) -> list[str]:
     """Names of the files that hold the result of ``operation``."""
-    holders = [ROOT] if operation == "reduce" else range(endpoints)
-    return [tensor_file(index) for index in holders]
+    return [tensor_file(index) for index in collective(operation).holders(endpoints)]
 
 
 def refuse_older_results(folder: str | Path, files: list[str]) -> None:

@@ -8,11 +8,9 @@ import numpy as np
 
 from hw.spec.formats.data_type import DataType
 from hw.spec.instruction import ReduceOp
+from models.collective import collective
 from scin.collectives.runner import Runner, message_bytes
 from scin.report.measurement import Measurement
-
-OPERATIONS = ("broadcast", "allgather")
-"""Collectives that copy every bit of their source."""
 
 UNIT = 2
 """Bytes: the length of an instruction is a multiple of it."""
@@ -32,13 +30,16 @@ def run_untyped(
     seed: int | None = None,
 ) -> tuple[Measurement, list[np.ndarray]]:
     """``contents``: per endpoint the bytes it brings, any number, all equally many. Returns per
-    endpoint those it gets. An odd number travels with a byte of padding."""
+    endpoint those it gets. An odd number, in all or in each shard, travels with a byte of
+    padding."""
     size = message_bytes(runner.config, operation, contents)
-    count = contents[0].size
+    shards = collective(operation).shards(runner.config.system.endpoints)
+    count = contents[0].size // shards
     padded = padded_bytes(count)
+    around = ((0, 0), (0, padded - count))
     outcome = runner.run(
         operation,
-        [np.pad(part, (0, padded - count)) for part in contents],
+        [np.pad(part.reshape(shards, count), around).ravel() for part in contents],
         DataType.FP16,
         ReduceOp.SUM,
         synchronise=synchronise,

@@ -12,10 +12,10 @@ from rich.progress import Progress
 from rich.table import Table as RichTable
 
 from models.accuracy.accuracy import (
-    ALGORITHMS,
     BLOCKS,
     FORMATS,
     INTEGERS,
+    QUANTIZED_ALGORITHMS,
     RANKS,
     Embedding,
     Sqnr,
@@ -179,7 +179,7 @@ def _sqnr_table(name: str, items: list[Sqnr]) -> RichTable:
     for study, block in dict.fromkeys((item.format, item.block) for item in items):
         cells = []
         for count in ranks:
-            own, *others = (values[study, block, count, algo] for algo in ALGORITHMS)
+            own, *others = (values[study, block, count, algo] for algo in QUANTIZED_ALGORITHMS)
             margins = " ".join(_decibels(own, other) for other in others)
             cells.append(f"{_decibels(own)} {margins}")
         table.add_row(study, str(block), *cells)

@@ -9,7 +9,7 @@ import click
 from hw.spec.config import Config
 from models.baselines.measured import measured
 from models.baselines.parameters import ParameterError, Parameters, parse
-from models.prediction import ALGORITHMS, SCIN, SCIN_INQ, Prediction, predict
+from models.prediction import SCIN, SCIN_INQ, Prediction, known_algorithms, predict
 from scin.collectives.requests import (
     check_half_elements,
     check_wire_type,
@@ -116,7 +116,7 @@ def compare(
 
 
 def parse_algorithms(text: str) -> list[str]:
-    return parse_list("algo", text, ALGORITHMS)
+    return parse_list("algo", text, known_algorithms())
 
 
 def with_plain(algorithms: Sequence[str]) -> list[str]:

@@ -25,7 +25,7 @@ from hw.spec.config import Config, ConfigError, from_dict, load
 from hw.spec.input_file import read_input
 from models.baselines.parameters import Parameters
 from models.cache import REPOSITORY
-from models.prediction import ALGORITHMS, predict
+from models.prediction import known_algorithms, predict
 from models.simulator.timing import Timing
 from scin.collectives.requests import check_half_elements
 from scin.commands.options import (
@@ -116,8 +116,10 @@ def read_space(path: Path) -> Space:
         if not isinstance(tree[name], list) or not tree[name]:
             raise InputError(f"{path}: {name}: must be a list")
     for algorithm in tree["algorithms"]:
-        if algorithm not in ALGORITHMS:
-            raise InputError(f"{path}: algorithm {algorithm!r}: one of {', '.join(ALGORITHMS)}")
+        if algorithm not in known_algorithms():
+            raise InputError(
+                f"{path}: algorithm {algorithm!r}: one of {', '.join(known_algorithms())}"
+            )
     fields, table = {}, tree.get("fields", {})
     if not isinstance(table, dict):
         raise InputError(f"{path}: fields = {table!r}: must be a table of lists")

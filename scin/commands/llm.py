@@ -11,7 +11,7 @@ from models.llm.accelerator import Profile, ProfileError, Roofline
 from models.llm.inference import StepTime, Workload, step_time
 from models.llm.operators import PRECISIONS
 from models.llm.shape import LARGEST, ShapeError, load_shape
-from models.prediction import ALGORITHMS, SCIN, SCIN_INQ
+from models.prediction import SCIN, SCIN_INQ, known_algorithms
 from scin.commands.compare import parse_algorithms, parse_parameters, software_text, with_plain
 from scin.commands.options import Command, common, parse_list, plot_option, refuse_repetition
 from scin.errors import InputError
@@ -91,8 +91,8 @@ def llm(
     refuse_repetition("model", models.split(","))
     baselines = parse_algorithms(against)
     for option, name in (("prefill-algo", prefill_algo), ("decode-algo", decode_algo)):
-        if name not in ALGORITHMS:
-            raise InputError(f"{option} {name!r}: must be one of {', '.join(ALGORITHMS)}")
+        if name not in known_algorithms():
+            raise InputError(f"{option} {name!r}: must be one of {', '.join(known_algorithms())}")
     shown = with_plain([*dict.fromkeys((REFERENCE, *baselines, prefill_algo, decode_algo))])
     parameters = parse_parameters(texts, shown)
     try:

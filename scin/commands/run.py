@@ -16,7 +16,7 @@ from hw.spec.config import Config
 from hw.spec.formats import block_format, is_block_scaled
 from hw.spec.formats.data_type import DataType
 from hw.spec.status import Status
-from scin.collectives.programs import reduces
+from models.collective import collective
 from scin.collectives.requests import check_operation, choose_data_type, parse_reduce_op
 from scin.collectives.runner import CollectiveRunner
 from scin.collectives.steps import measured_steps
@@ -124,7 +124,7 @@ def run(
     check_operation(operation)
     if quiet:
         refuse_options("--quiet prints nothing", "steps")
-    if not reduces(operation):
+    if collective(operation).copies:
         refuse_options(f"{operation} does not reduce", "redop")
     rates = parse_faults(faults)
     check_buildable(config)

@@ -81,17 +81,18 @@ class Study:
     log_y: bool = False
 
 
-def _with(config: Config, section: str, **fields: Any) -> Config:
-    """A changed configuration, checked as any other."""
+def with_fields(config: Config, section: str, **fields: Any) -> Config:
+    """A changed configuration, checked as any other. What a study does to vary a field."""
     tree = config.as_dict()
     name = tree.pop("name")
     tree[section] |= fields
     return from_dict(tree, name=name)
 
 
-def _result(
+def predicted(
     config: Config, algorithm: str, size: int, wire: DataType = DataType.INT8
 ) -> CollectiveResult:
+    """One All-Reduce; ``wire``: what scin-inq quantizes to."""
     return result_of(config, predict(config, algorithm, size, Parameters(), wire))
 
 
@@ -103,9 +104,9 @@ def _ablation(config: Config) -> Iterator[Point]:
     sets |= {f"all but {name.replace('_', ' ')}": on | {name: False} for name in FEATURE_BITS}
     sets |= {"all on": on}
     for name, features in sets.items():
-        changed = _with(config, "isa", **features)
+        changed = with_fields(config, "isa", **features)
         for size in SIZES:
-            yield Point(name, size, _result(changed, SCIN, size))
+            yield Point(name, size, predicted(changed, SCIN, size))
 
 
 def _buffer(config: Config) -> Iterator[Point]:
@@ -115,8 +116,8 @@ def _buffer(config: Config) -> Iterator[Point]:
             per_controller = waves // config.isa.wave_controllers
             if per_controller < 1:
                 continue
-            changed = _with(config, "isa", waves=waves, wave_bytes=wave_bytes)
-            yield Point(f"{wave_bytes} B waves", waves, _result(changed, SCIN, LARGE))
+            changed = with_fields(config, "isa", waves=waves, wave_bytes=wave_bytes)
+            yield Point(f"{wave_bytes} B waves", waves, predicted(changed, SCIN, LARGE))
 
 
 def _latency(config: Config) -> Iterator[Point]:
@@ -125,23 +126,23 @@ def _latency(config: Config) -> Iterator[Point]:
     latencies = dict.fromkeys(max(low, round(each * per_ns)) for each in NANOSECONDS)
     for algorithm in (SCIN, *BASELINES):
         for cycles in latencies:
-            changed = _with(config, "link", latency_cycles=cycles)
-            yield Point(algorithm, cycles / per_ns, _result(changed, algorithm, SMALL))
+            changed = with_fields(config, "link", latency_cycles=cycles)
+            yield Point(algorithm, cycles / per_ns, predicted(changed, algorithm, SMALL))
 
 
 def _accelerators(config: Config) -> Iterator[Point]:
     for algorithm in (SCIN, *BASELINES):
         for count in (2, 4, 8, 16, 32, 72):
-            changed = _with(config, "system", endpoints=count)
-            yield Point(algorithm, count, _result(changed, algorithm, MEDIUM))
+            changed = with_fields(config, "system", endpoints=count)
+            yield Point(algorithm, count, predicted(changed, algorithm, MEDIUM))
 
 
 def _inq(config: Config) -> Iterator[Point]:
     for size in SIZES:
-        yield Point("fp16", size, _result(config, SCIN, size))
+        yield Point("fp16", size, predicted(config, SCIN, size))
     for entry in block_formats(config):
         for size in SIZES:
-            result = _result(config, SCIN_INQ, size, entry.code)
+            result = predicted(config, SCIN_INQ, size, entry.code)
             yield Point(entry.code.name.lower(), size, result)
 
 

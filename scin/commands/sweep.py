@@ -14,11 +14,11 @@ from hw.spec.formats import is_block_scaled
 from hw.spec.formats.data_type import DataType
 from hw.spec.instruction import ReduceOp
 from models.baselines.parameters import Parameters
-from models.prediction import ALGORITHMS, SCIN_INQ, predict
+from models.collective import collective
+from models.prediction import SCIN_INQ, known_algorithms, predict
 from scin.collectives.dma_ring import ALGORITHM as DMA_RING
 from scin.collectives.dma_ring import RingRunner
 from scin.collectives.dma_runner import DmaRunner
-from scin.collectives.programs import reduces
 from scin.collectives.requests import (
     check_average,
     check_operation,
@@ -105,7 +105,7 @@ def sweep(
     """
     check_operation(operation)
     data_type, reduce_op = parse_data_type(dtype), parse_reduce_op(redop)
-    algorithms = parse_list("algo", algo, ALGORITHMS)
+    algorithms = parse_list("algo", algo, known_algorithms())
     backend = _backend(backend, algorithms)
     check_average(config, reduce_op)
     if DMA_RING in algorithms and reduce_op == ReduceOp.AVG:
@@ -189,7 +189,7 @@ def _check(
 ) -> DataType:
     """Whether the types fit the algorithms; what ``scin-inq`` quantizes to."""
     wire_type = parse_data_type(inq_format)
-    if not reduces(operation):
+    if collective(operation).copies:
         refuse_options(f"{operation} does not reduce", "redop")
     if is_block_scaled(data_type):
         name = data_type.name.lower()
