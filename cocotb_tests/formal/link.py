@@ -18,7 +18,7 @@ NUMBER_BITS = 4
 SMALL = LinkParameters(
     flit=data.StructLayout({"number": NUMBER_BITS}),
     replay_flits=2,
-    round_bits=1,
+    epoch_bits=1,
     checksum=None,
     corrects=False,
     repeat_cycles=3,
@@ -67,10 +67,10 @@ class LossyLoop(wiring.Component):
             m.d.comb += [
                 out.heard.eq(into.heard),
                 out.acknowledge.eq(into.far_acknowledge),
-                out.wanted.eq(into.far_wanted),
+                out.nak_epoch.eq(into.far_nak_epoch),
                 out.own_acknowledge.eq(into.acknowledge),
-                out.own_wanted.eq(into.wanted),
-                out.news.eq(into.news),
+                out.own_nak_epoch.eq(into.nak_epoch),
+                out.acknowledgement_pending.eq(into.acknowledgement_pending),
             ]
         if self._broken:
             # The seeded bug: whatever number comes is taken for the next.

@@ -66,10 +66,10 @@ class LinkLayer(wiring.Component):
         m.d.comb += [
             transmitter.heard.eq(receiver.heard),
             transmitter.acknowledge.eq(receiver.far_acknowledge),
-            transmitter.wanted.eq(receiver.far_wanted),
+            transmitter.nak_epoch.eq(receiver.far_nak_epoch),
             transmitter.own_acknowledge.eq(receiver.acknowledge),
-            transmitter.own_wanted.eq(receiver.wanted),
-            transmitter.news.eq(receiver.news),
+            transmitter.own_nak_epoch.eq(receiver.nak_epoch),
+            transmitter.acknowledgement_pending.eq(receiver.acknowledgement_pending),
             self.events.up.eq(receiver.up),
             self.events.replayed.eq(transmitter.replays),
             self.events.damaged.eq(receiver.damaged),

@@ -15,31 +15,33 @@ class LinkReceiver(wiring.Component):
     -----
     i : words in, from the physical layer; always taken
     o : link flits out, each once and in order; must be taken, which credits see to
-    heard, far_acknowledge, far_wanted : out, a word came whole, and these fields of it
-    acknowledge : out, number of the next flit to pass on; ``wanted`` : out, round of the far
-        end that this end waits for; ``news`` : pulse out, one of them changes
+    heard, far_acknowledge, far_nak_epoch : out, a word came whole, and these fields of it
+    acknowledge : out, number of the next flit to pass on
+    nak_epoch : out, the replay epoch of the far end whose words are accepted
+    acknowledgement_pending : pulse out, ``acknowledge`` or ``nak_epoch`` changes
     damaged : pulse out, a word came whose checksum is wrong, after correction: it is forgotten
     corrected : pulse out, a bit of a word was put right
     rejects : pulse out, a number is missing, or comes again: the far end is asked to go back
     up : out, a good word came within ``silence_cycles``
 
-    Words that were sent before the far end went back have an older round, and are forgotten
-    without another complaint. Latency 3 cycles, or 2 without correction; a flit per cycle.
+    Words that were sent before the far end went back have an older replay epoch. They are dropped
+    without another negative acknowledgement (NAK). Latency 3 cycles, or 2 without correction; a
+    flit per cycle.
     """
 
     def __init__(self, parameters: LinkParameters):
         self._parameters = parameters
-        number, turn = parameters.sequence_bits, parameters.round_bits
+        number, epoch = parameters.sequence_bits, parameters.epoch_bits
         super().__init__(
             {
                 "i": In(stream.Signature(parameters.word)),
                 "o": Out(stream.Signature(parameters.flit)),
                 "heard": Out(1),
                 "far_acknowledge": Out(number),
-                "far_wanted": Out(turn),
+                "far_nak_epoch": Out(epoch),
                 "acknowledge": Out(number),
-                "wanted": Out(turn),
-                "news": Out(1),
+                "nak_epoch": Out(epoch),
+                "acknowledgement_pending": Out(1),
                 "damaged": Out(1),
                 "corrected": Out(1),
                 "rejects": Out(1),
@@ -67,18 +69,18 @@ class LinkReceiver(wiring.Component):
             self.damaged.eq(comes & ~whole),
             self.corrected.eq(comes & whole & flipped),
             self.far_acknowledge.eq(word.acknowledge),
-            self.far_wanted.eq(word.wanted),
-            current.eq(self.heard & (word.round == self.wanted)),
+            self.far_nak_epoch.eq(word.nak_epoch),
+            current.eq(self.heard & (word.replay_epoch == self.nak_epoch)),
             follows.eq(word.sequence == self.acknowledge),
             accepts.eq(current & follows & word.valid),
             self.rejects.eq(current & ~follows),
-            self.news.eq(accepts | self.rejects),
+            self.acknowledgement_pending.eq(accepts | self.rejects),
         ]
         m.d.sync += [self.o.valid.eq(accepts), self.o.payload.eq(word.flit)]
         with m.If(accepts):
             m.d.sync += self.acknowledge.eq(self.acknowledge + 1)
         with m.If(self.rejects):
-            m.d.sync += self.wanted.eq(self.wanted + 1)
+            m.d.sync += self.nak_epoch.eq(self.nak_epoch + 1)
 
         silence = Signal(range(parameters.silence_cycles + 1))
         m.d.comb += self.up.eq(silence != parameters.silence_cycles)

@@ -15,30 +15,31 @@ class LinkTransmitter(wiring.Component):
     -----
     i : link flits in
     o : words out, towards the physical layer
-    heard, acknowledge, wanted : in, a good word came from the far end, and its fields
-    own_acknowledge, own_wanted : in, what this end's receiver has to say, see
-        :class:`hw.fabric.link_receiver.LinkReceiver`; ``news`` : pulse in, it has changed
-    replays : pulse out, went back to what is not acknowledged
+    heard, acknowledge, nak_epoch : in, a good word came from the far end, and its fields
+    own_acknowledge, own_nak_epoch : in, fields of the words that are sent, from this end's
+        :class:`hw.fabric.link_receiver.LinkReceiver`
+    acknowledgement_pending : pulse in, one of these fields has changed
+    replays : pulse out, the transmitter went back to the first flit that is not acknowledged
 
-    A flit is written into the replay memory and read from there, now or again. Every word says
-    what this end has received; where no flit is left, a word without one does: once after each
-    news, and every ``repeat_cycles``, so that nothing depends on one word. Latency 3 cycles, a
-    flit per cycle. Nothing is accepted while the memory is full.
+    A flit is written into the replay memory and read from there, for the first time or again.
+    Every word acknowledges what this end has received. While no flit waits, a word without a flit
+    does so: once after ``acknowledgement_pending``, and every ``repeat_cycles``, because a word may
+    be lost. Latency 3 cycles, a flit per cycle. Nothing is accepted while the memory is full.
     """
 
     def __init__(self, parameters: LinkParameters):
         self._parameters = parameters
-        number, turn = parameters.sequence_bits, parameters.round_bits
+        number, epoch = parameters.sequence_bits, parameters.epoch_bits
         super().__init__(
             {
                 "i": In(stream.Signature(parameters.flit)),
                 "o": Out(stream.Signature(parameters.word)),
                 "heard": In(1),
                 "acknowledge": In(number),
-                "wanted": In(turn),
+                "nak_epoch": In(epoch),
                 "own_acknowledge": In(number),
-                "own_wanted": In(turn),
-                "news": In(1),
+                "own_nak_epoch": In(epoch),
+                "acknowledgement_pending": In(1),
                 "replays": Out(1),
             }
         )
@@ -68,15 +69,15 @@ class LinkTransmitter(wiring.Component):
 
         # What the far end has, and whether it asks for it again.
         oldest, ahead = Signal(bits), Signal(bits)
-        turn = Signal(parameters.round_bits)
+        epoch = Signal(parameters.epoch_bits)
         known = (self.acknowledge - tail)[:bits] <= (current - tail)[:bits]
         m.d.comb += [
             oldest.eq(Mux(self.heard & known, self.acknowledge, tail)),
-            self.replays.eq(self.heard & (self.wanted != turn)),
+            self.replays.eq(self.heard & (self.nak_epoch != epoch)),
         ]
         m.d.sync += tail.eq(oldest)
         with m.If(self.replays):
-            m.d.sync += turn.eq(self.wanted)
+            m.d.sync += epoch.eq(self.nak_epoch)
 
         fetched, free, moves, tells = Signal(), Signal(), Signal(), Signal()
         telling, idle = Signal(), Signal(range(parameters.repeat_cycles + 1))
@@ -93,15 +94,15 @@ class LinkTransmitter(wiring.Component):
             m.d.sync += [idle.eq(0), telling.eq(0)]
         with m.Elif(idle != parameters.repeat_cycles):
             m.d.sync += idle.eq(idle + 1)
-        with m.If(self.news):
+        with m.If(self.acknowledgement_pending):
             m.d.sync += telling.eq(1)
 
         word = Signal(parameters.word)
         m.d.comb += [
             word.sequence.eq(current),
-            word.round.eq(turn),
+            word.replay_epoch.eq(epoch),
             word.acknowledge.eq(self.own_acknowledge),
-            word.wanted.eq(self.own_wanted),
+            word.nak_epoch.eq(self.own_nak_epoch),
             word.valid.eq(fetched),
             word.flit.eq(Mux(fetched, read.data.as_value(), 0)),
         ]

@@ -21,7 +21,7 @@ CHECKSUM: Algorithm = CRC32_MEF
 """Koopman's polynomial: finds any five flipped bits of up to 16,360 (Koopman, "32-Bit Cyclic
 Redundancy Codes for Internet Applications", DSN 2002), and any burst of 32."""
 
-ROUND_BITS = 2
+EPOCH_BITS = 2
 LATENCY_CYCLES = 5
 """Of a link layer without correction, both its ends together."""
 CORRECTION_CYCLES = 1
@@ -34,9 +34,9 @@ WORD_DOC = {
     "check": "check bits of a Hamming code over the rest of the word",
     "crc": "of the rest of the word",
     "sequence": "number of the flit; without one, of the next",
-    "round": "how often the sender has gone back, as the receiver counts it",
+    "replay_epoch": "replay epoch: how often the sender has gone back to replay, modulo 4",
     "acknowledge": "number of the flit that this end waits for; all before have arrived",
-    "wanted": "round this end waits for: when it changes the far end goes back to `acknowledge`",
+    "nak_epoch": "replay epoch that this end accepts; when it changes, the far end replays",
     "valid": "there is a flit",
     "flit": "link flit",
 }
@@ -75,7 +75,7 @@ class LinkParameters:
     """A link flit, see :func:`hw.spec.packet.link_flit_layout`."""
     replay_flits: int
     """Flits that are kept until they are acknowledged; a power of two."""
-    round_bits: int = ROUND_BITS
+    epoch_bits: int = EPOCH_BITS
     checksum: Algorithm | None = CHECKSUM
     """None: words are not checked; for proofs of what happens when some are lost."""
     corrects: bool = True
@@ -103,8 +103,8 @@ class LinkParameters:
     @property
     def body_bits(self) -> int:
         """What the CRC covers."""
-        turn = 2 * (self.sequence_bits + self.round_bits)
-        return turn + 1 + self.flit.size
+        numbers = 2 * (self.sequence_bits + self.epoch_bits)
+        return numbers + 1 + self.flit.size
 
     @property
     def word(self) -> data.StructLayout:
@@ -114,9 +114,9 @@ class LinkParameters:
                 "check": check_bits(self.crc_bits + self.body_bits) if self.corrects else 0,
                 "crc": self.crc_bits,
                 "sequence": self.sequence_bits,
-                "round": self.round_bits,
+                "replay_epoch": self.epoch_bits,
                 "acknowledge": self.sequence_bits,
-                "wanted": self.round_bits,
+                "nak_epoch": self.epoch_bits,
                 "valid": 1,
                 "flit": self.flit,
             }

@@ -23,10 +23,10 @@ class LinkModel:
     oldest: int = 0
     """Number of the first of them."""
     sent: int = 0
-    """Of these, how many have been sent in this round."""
-    round: int = 0
+    """Of these, how many have been sent since the last replay began."""
+    replay_epoch: int = 0
     acknowledge: int = 0
-    wanted: int = 0
+    nak_epoch: int = 0
 
     def send(self, flit: int) -> None:
         self.kept.append(flit)
@@ -36,9 +36,9 @@ class LinkModel:
         valid = self.sent < min(len(self.kept), self.parameters.replay_flits)
         fields = {
             "sequence": (self.oldest + self.sent) % self._numbers,
-            "round": self.round,
+            "replay_epoch": self.replay_epoch,
             "acknowledge": self.acknowledge,
-            "wanted": self.wanted,
+            "nak_epoch": self.nak_epoch,
             "valid": valid,
             "flit": self.kept[self.sent] if valid else 0,
         }
@@ -50,11 +50,11 @@ class LinkModel:
         found = unpack(self.parameters.word, word)
         if found["crc"] != self._crc(word >> self._above_crc):
             return None
-        self._release(found["acknowledge"], found["wanted"])
-        if found["round"] != self.wanted:
+        self._release(found["acknowledge"], found["nak_epoch"])
+        if found["replay_epoch"] != self.nak_epoch:
             return None
         if found["sequence"] != self.acknowledge:
-            self.wanted = (self.wanted + 1) % (1 << self.parameters.round_bits)
+            self.nak_epoch = (self.nak_epoch + 1) % (1 << self.parameters.epoch_bits)
             return None
         if not found["valid"]:
             return None
@@ -99,12 +99,12 @@ class LinkModel:
         check: int = self.parameters.word["crc"].offset
         return check_of(word >> check, bits) ^ word & (1 << check) - 1
 
-    def _release(self, acknowledge: int, wanted: int) -> None:
+    def _release(self, acknowledge: int, nak_epoch: int) -> None:
         """Forget what has arrived; go back if the far end asks for it."""
         arrived = (acknowledge - self.oldest) % self._numbers
         if arrived <= self.sent:
             for _ in range(arrived):
                 self.kept.popleft()
             self.oldest, self.sent = acknowledge, self.sent - arrived
-        if wanted != self.round:
-            self.round, self.sent = wanted, 0
+        if nak_epoch != self.replay_epoch:
+            self.replay_epoch, self.sent = nak_epoch, 0
