@@ -85,115 +85,32 @@ class BlockScale(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        width = len(self.highest)
-
         form = [self.format]
         for step in range(1, self.LATENCY):
             form.append(delayed(m, form[-1], 1, f"format_{step}"))
 
-        def per_format(stage, make):
-            for k, entry in enumerate(self._formats):
-                with m.If(form[stage][k]):
-                    m.d.sync += make(entry)
+        # 1 … 3
+        zeros, normal, exponent, shift = self._normalise(m, form)
 
-        # 1: where the highest magnitude begins; the last parts are merged in the next cycle.
-        zeros = Signal(range(width + 1))
-        m.d.comb += zeros.eq(leading_zeros(m, self.highest, "leading", register_at=4))
-        highest = delayed(m, self.highest, 1, "highest")
-        top = delayed(m, self.top, 1, "top")
-
-        # 2: normalise, but not below the lowest exponent.
-        shift = Signal(LANE_SHIFT_BITS)
-        limit = Signal(range(width + (1 << EXPONENT_BITS)))
-        for k, entry in enumerate(self._formats):
-            with m.If(form[1][k]):
-                m.d.comb += limit.eq(top + (self._offset(entry) - entry.scale.lowest_exponent))
-        m.d.sync += shift.eq(Mux(limit < zeros, limit, zeros))
-        highest = delayed(m, highest, 1, "highest_a")
-        top = delayed(m, top, 1, "top_a")
-
-        # 3
-        normal = Signal(width)
-        exponent = Signal(signed(EXPONENT_BITS + 3))
-        m.d.sync += normal.eq(highest << shift)
-        per_format(2, lambda entry: exponent.eq(top + self._offset(entry) - shift))
-        shift = delayed(m, shift, 1, "shift")
-
-        # 4: as many bits as significand and divisor need, rounded up; or what was cut off.
-        kept = Signal(max(_kept_bits(entry) for entry in self._formats) + 1)
-        below = Signal()
-
-        def keep(entry):
-            dropped = width - _kept_bits(entry)
-            rest = normal[:dropped].any()
-            if entry.scale.nearest:
-                return [kept.eq(normal[dropped:]), below.eq(rest)]
-            return kept.eq(normal[dropped:] + rest)
-
-        per_format(3, keep)
+        # 4
+        kept, below = self._cut(m, form[3], normal)
         exponent = delayed(m, exponent, 1, "exponent")
 
-        # 5: divide by the odd part of the largest element, rounded up; or down.
-        significand = Signal(SCALE_BITS + 1)
-        remains = Signal()
-
-        def divide(entry):
-            odd, _ = odd_part(entry.element.limit)
-            bits = _kept_bits(entry) + 2
-            places = bits + odd.bit_length()
-            factor = -(-(1 << places) // odd)
-            if entry.scale.nearest:
-                product = kept[:bits] * Const(factor)
-                # As in the lanes: the fraction of an exact quotient is shorter than the factor.
-                inexact = product[:places] >= factor
-                return [significand.eq(product >> places), remains.eq(below | inexact)]
-            return significand.eq(((kept[:bits] + (odd - 1)) * Const(factor)) >> places)
-
-        per_format(4, divide)
+        # 5
+        significand, remains = self._divide(m, form[4], kept, below)
         exponent = delayed(m, exponent, 1, "exponent_a")
 
-        # 6: a carry out of the significand raises the exponent.
-        raised = Signal(2)
-        rounded = Signal(SCALE_BITS)
-
-        def carry(entry):
-            bits = entry.scale.significand_bits
-            if bits == 1:
-                return [raised.eq(Cat(significand == 2, significand > 2)), rounded.eq(1)]
-            if entry.scale.nearest:
-                long, near = nearest(significand, remains, bits)
-                carried = near >> bits != 0
-                half = Const(1 << (bits - 1))
-                return [
-                    raised.eq(long + carried),
-                    rounded.eq(Mux(carried, half, Mux(near == 0, 1, near))),
-                ]
-            over = significand >> bits != 0
-            return [raised.eq(over), rounded.eq(Mux(over, (significand + 1) >> 1, significand))]
-
-        per_format(5, carry)
+        # 6
+        raised, rounded = self._round(m, form[5], significand, remains)
         exponent = delayed(m, exponent, 1, "exponent_b")
 
-        # 7: code; normalise what is subnormal, for the division.
-        code = Signal(signed(SCALE_BITS + EXPONENT_BITS))
-        normalised = Signal(SCALE_BITS)
-        lack = Signal(range(SCALE_BITS + 1))
-
-        def encode(entry):
-            padded = rounded << divisor_padding(entry)
-            zeros = leading_zeros(m, padded[:SCALE_BITS], f"padded_{entry.code.name}")
-            return [
-                code.eq(scale_codec(entry.scale).encode(exponent + raised, rounded)),
-                normalised.eq(padded << zeros),
-                lack.eq(zeros),
-            ]
-
-        per_format(6, encode)
+        # 7
+        code, normalised, lack = self._encode(m, form[6], exponent, raised, rounded)
         shift = delayed(m, shift, 4, "shift_a")
         raised = delayed(m, raised, 1, "raised")
         exponent = delayed(m, exponent, 1, "exponent_c")
         bad = delayed(m, self.bad, 7, "bad")
-        none = delayed(m, zeros == width, 6, "none")
+        none = delayed(m, zeros == len(self.highest), 6, "none")
 
         # 8: no more than the largest scale; flaws; the reciprocal.
         m.d.sync += [self.shift.eq(shift + 2 - raised + lack), self.flawed.eq(bad)]
@@ -213,6 +130,117 @@ class BlockScale(wiring.Component):
                     m.d.sync += self.shift.eq(shift + exponent + (2 - scale.highest_exponent))
         self._look_up(m, divisor, form[7])
         return m
+
+    def _per_format(self, m, form, make):
+        """For the format in ``form`` do what ``make`` says."""
+        for k, entry in enumerate(self._formats):
+            with m.If(form[k]):
+                m.d.sync += make(entry)
+
+    def _normalise(self, m, form):
+        """``highest`` shifted to the top, but not below the lowest exponent: zeros above it, and
+        two cycles later the result, its exponent, and by how much it was shifted."""
+        width = len(self.highest)
+
+        # 1: where the highest magnitude begins; the last parts are merged in the next cycle.
+        zeros = Signal(range(width + 1))
+        m.d.comb += zeros.eq(leading_zeros(m, self.highest, "leading", register_at=4))
+        highest = delayed(m, self.highest, 1, "highest")
+        top = delayed(m, self.top, 1, "top")
+
+        # 2: by how much.
+        shift = Signal(LANE_SHIFT_BITS)
+        limit = Signal(range(width + (1 << EXPONENT_BITS)))
+        for k, entry in enumerate(self._formats):
+            with m.If(form[1][k]):
+                m.d.comb += limit.eq(top + (self._offset(entry) - entry.scale.lowest_exponent))
+        m.d.sync += shift.eq(Mux(limit < zeros, limit, zeros))
+        highest = delayed(m, highest, 1, "highest_a")
+        top = delayed(m, top, 1, "top_a")
+
+        # 3
+        normal = Signal(width)
+        exponent = Signal(signed(EXPONENT_BITS + 3))
+        m.d.sync += normal.eq(highest << shift)
+        self._per_format(m, form[2], lambda entry: exponent.eq(top + self._offset(entry) - shift))
+        return zeros, normal, exponent, delayed(m, shift, 1, "shift")
+
+    def _cut(self, m, form, normal):
+        """As many bits as significand and divisor need, rounded up; or with what was cut off."""
+        kept = Signal(max(_kept_bits(entry) for entry in self._formats) + 1)
+        below = Signal()
+
+        def keep(entry):
+            dropped = len(normal) - _kept_bits(entry)
+            rest = normal[:dropped].any()
+            if entry.scale.nearest:
+                return [kept.eq(normal[dropped:]), below.eq(rest)]
+            return kept.eq(normal[dropped:] + rest)
+
+        self._per_format(m, form, keep)
+        return kept, below
+
+    def _divide(self, m, form, kept, below):
+        """By the odd part of the largest element, rounded up; or down, with what remains."""
+        significand = Signal(SCALE_BITS + 1)
+        remains = Signal()
+
+        def divide(entry):
+            odd, _ = odd_part(entry.element.limit)
+            bits = _kept_bits(entry) + 2
+            places = bits + odd.bit_length()
+            factor = -(-(1 << places) // odd)
+            if entry.scale.nearest:
+                product = kept[:bits] * Const(factor)
+                # As in the lanes: the fraction of an exact quotient is shorter than the factor.
+                inexact = product[:places] >= factor
+                return [significand.eq(product >> places), remains.eq(below | inexact)]
+            return significand.eq(((kept[:bits] + (odd - 1)) * Const(factor)) >> places)
+
+        self._per_format(m, form, divide)
+        return significand, remains
+
+    def _round(self, m, form, significand, remains):
+        """A carry out of the significand raises the exponent."""
+        raised = Signal(2)
+        rounded = Signal(SCALE_BITS)
+
+        def carry(entry):
+            bits = entry.scale.significand_bits
+            if bits == 1:
+                return [raised.eq(Cat(significand == 2, significand > 2)), rounded.eq(1)]
+            if entry.scale.nearest:
+                long, near = nearest(significand, remains, bits)
+                carried = near >> bits != 0
+                half = Const(1 << (bits - 1))
+                return [
+                    raised.eq(long + carried),
+                    rounded.eq(Mux(carried, half, Mux(near == 0, 1, near))),
+                ]
+            over = significand >> bits != 0
+            return [raised.eq(over), rounded.eq(Mux(over, (significand + 1) >> 1, significand))]
+
+        self._per_format(m, form, carry)
+        return raised, rounded
+
+    def _encode(self, m, form, exponent, raised, rounded):
+        """The code, and for the division the significand, normalised where it is subnormal, and
+        by how much."""
+        code = Signal(signed(SCALE_BITS + EXPONENT_BITS))
+        normalised = Signal(SCALE_BITS)
+        lack = Signal(range(SCALE_BITS + 1))
+
+        def encode(entry):
+            padded = rounded << divisor_padding(entry)
+            zeros = leading_zeros(m, padded[:SCALE_BITS], f"padded_{entry.code.name}")
+            return [
+                code.eq(scale_codec(entry.scale).encode(exponent + raised, rounded)),
+                normalised.eq(padded << zeros),
+                lack.eq(zeros),
+            ]
+
+        self._per_format(m, form, encode)
+        return code, normalised, lack
 
     def _offset(self, entry: BlockFormat) -> int:
         """Exponent field of the new scale, less ``top``, where nothing is shifted."""

@@ -1,6 +1,10 @@
 """Wave controller: runs one stream of instructions."""
 
-from amaranth import Array, Module, Mux, Signal
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from amaranth import Array, Module, Mux, Shape, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -18,6 +22,44 @@ from hw.spec.packet import ADDRESS_BITS, LENGTH_BITS, NODE_BITS
 from hw.spec.status import Status
 from hw.stream.connect import connect_stream
 from hw.stream.queue import Queue
+
+
+@dataclass(frozen=True)
+class Contexts:
+    """What is known of each instruction in flight."""
+
+    live: Array
+    issued: Array
+    timed_out: Array
+    status: Array
+    failed: Array
+    culprit: Array
+    info: Array
+    pending: Array
+    times: Array
+    generation: Array
+
+    @classmethod
+    def create(cls, config: Config, generation: Shape) -> Contexts:
+        shapes = {
+            "live": 1,
+            "issued": 1,
+            "timed_out": 1,
+            "status": Status,
+            "failed": 1,
+            "culprit": NODE_BITS,
+            "info": context_layout(config),
+            "pending": range(config.waves_per_controller + 1),
+            "times": times_layout(),
+            "generation": generation,
+        }
+        slots = range(config.isa.instructions_in_flight)
+        return cls(
+            **{
+                name: Array(Signal(shape, name=f"{name}_{k}") for k in slots)
+                for name, shape in shapes.items()
+            }
+        )
 
 
 class WaveController(wiring.Component):
@@ -97,29 +139,21 @@ class WaveController(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        config = self._config
-        slots = config.isa.instructions_in_flight
-        first_context = self._index * slots
-        m.submodules.issue = issue = Issue(config, index=self._index)
-        m.submodules.retire = retire = Retire(config, index=self._index)
+        m.submodules.issue = issue = Issue(self._config, index=self._index)
+        m.submodules.retire = retire = Retire(self._config, index=self._index)
+        contexts = Contexts.create(self._config, self.open_generation.shape())
+        self._connect_issue(m, issue, retire.oldest, contexts)
+        self._note_issue(m, issue, contexts)
+        slot, moved = self._queue_waves(m, issue, contexts)
+        self._note_times(m, issue, contexts.times, slot)
+        self._connect_retire(m, retire, contexts)
+        self._note_errors(m, issue, retire, contexts, moved)
+        return m
 
-        def per_context(shape, name):
-            return Array(Signal(shape, name=f"{name}_{k}") for k in range(slots))
-
-        # What is known of each instruction in flight.
-        live = per_context(1, "live")
-        issued = per_context(1, "issued")
-        timed_out = per_context(1, "timed_out")
-        status = per_context(Status, "status")
-        failed = per_context(1, "failed")
-        culprit = per_context(NODE_BITS, "culprit")
-        info = per_context(context_layout(config), "info")
-        pending = per_context(range(config.waves_per_controller + 1), "pending")
-        times = per_context(times_layout(), "times")
-        generation = per_context(self.open_generation.shape(), "generation")
-        oldest = retire.oldest
-
-        # From the instruction to its waves.
+    def _connect_issue(self, m, issue, oldest, contexts):
+        """From the instruction to its waves."""
+        live, failed, generation = contexts.live, contexts.failed, contexts.generation
+        first_context = self._index * self._config.isa.instructions_in_flight
         connect_stream(m, self.instruction, issue.instruction)
         connect_stream(m, issue.read, self.read)
         wiring.connect(m, issue.barrier, wiring.flipped(self.barrier))
@@ -135,21 +169,26 @@ class WaveController(wiring.Component):
             self.addresses.eq(issue.current.addresses),
             self.scale_addresses.eq(issue.scales.addresses),
         ]
+
+    def _note_issue(self, m, issue, contexts):
+        """A context begins with its instruction; it is told how the issue ends."""
+        status, culprit, info = contexts.status, contexts.culprit, contexts.info
+        times, generation = contexts.times, contexts.generation
         with m.If(issue.begin):
             new = issue.newest
             m.d.sync += [
-                live[new].eq(1),
-                issued[new].eq(0),
-                timed_out[new].eq(0),
+                contexts.live[new].eq(1),
+                contexts.issued[new].eq(0),
+                contexts.timed_out[new].eq(0),
                 status[new].eq(Status.OK),
                 culprit[new].eq(0),
-                pending[new].eq(0),
+                contexts.pending[new].eq(0),
                 times[new].eq(0),
                 times[new].fetched.eq(self.cycles),
                 generation[new].eq(generation[new] + 1),
                 *(
                     info[new][name].eq(self.instruction.payload[name])
-                    for name, _ in context_layout(config)
+                    for name, _ in context_layout(self._config)
                 ),
             ]
         with m.If(issue.rejected):
@@ -159,9 +198,14 @@ class WaveController(wiring.Component):
         with m.If(issue.withheld):
             m.d.sync += info[issue.context].notify.eq(0)
         with m.If(issue.finished):
-            m.d.sync += issued[issue.context].eq(1)
+            m.d.sync += contexts.issued[issue.context].eq(1)
 
-        # The oldest wave, for the scheduler.
+    def _queue_waves(self, m, issue, contexts):
+        """The waves, the oldest first, for the scheduler. Returns the slot of the oldest, and
+        whether a wave came or went."""
+        config = self._config
+        slots = config.isa.instructions_in_flight
+        live, status, failed = contexts.live, contexts.status, contexts.failed
         m.submodules.queue = queue = Queue(
             _queued_layout(config), depth=max(2, config.waves_per_controller)
         )
@@ -184,30 +228,40 @@ class WaveController(wiring.Component):
             queue.i.payload.length.eq(self.read.payload.length),
             queue.o.ready.eq(self.wave.ready),
             self.wave.valid.eq(queue.o.valid),
-            self.wave.payload.context.eq(head.slot + first_context),
-            self.wave.payload.entry.eq(head.entry),
-            self.wave.payload.generation.eq(generation[head.slot]),
-            self.wave.payload.offset.eq(head.offset),
-            self.wave.payload.length.eq(head.length),
-            self.wave.payload.failed.eq(failed[head.slot]),
-            self.wave_timed_out.eq(timed_out[head.slot]),
-            *(
-                self.wave.payload[name].eq(info[head.slot][name])
-                for name in ("sources", "destinations", "data_type", "reduce_op", "quantize")
-            ),
         ]
+        self._describe_wave(m, head, contexts)
+        pending, timed_out = contexts.pending, contexts.timed_out
         for k in range(slots):
             more = wave_issued & (issue.context == k)
             less = wave_freed & (freed_slot == k)
             with m.If(more | less):
                 m.d.sync += pending[k].eq(pending[k] + more - less)
             m.d.comb += self.abandon[k].eq(timed_out[k] & live[k])
+        return head.slot, wave_issued | wave_freed
 
-        # When things happened.
+    def _describe_wave(self, m, head, contexts):
+        """The oldest wave, with what is known of its instruction."""
+        first_context = self._index * self._config.isa.instructions_in_flight
+        m.d.comb += [
+            self.wave.payload.context.eq(head.slot + first_context),
+            self.wave.payload.entry.eq(head.entry),
+            self.wave.payload.generation.eq(contexts.generation[head.slot]),
+            self.wave.payload.offset.eq(head.offset),
+            self.wave.payload.length.eq(head.length),
+            self.wave.payload.failed.eq(contexts.failed[head.slot]),
+            self.wave_timed_out.eq(contexts.timed_out[head.slot]),
+            *(
+                self.wave.payload[name].eq(contexts.info[head.slot][name])
+                for name in ("sources", "destinations", "data_type", "reduce_op", "quantize")
+            ),
+        ]
+
+    def _note_times(self, m, issue, times, slot):
+        """When things happened."""
         for event, context, name in (
             (issue.passed_barrier, issue.context, "barrier_met"),
             (issue.first_wave, issue.context, "first_read"),
-            (self.started, head.slot, "last_write"),
+            (self.started, slot, "last_write"),
             (self.answered, self.answered_context, "last_response"),
         ):
             with m.If(event):
@@ -216,30 +270,29 @@ class WaveController(wiring.Component):
             waited = times[issue.context].table_wait
             m.d.sync += waited.eq(waited + ~waited.all())
 
-        # From the last wave to the report.
+    def _connect_retire(self, m, retire, contexts):
+        """From the last wave to the report."""
+        live, issued, pending = contexts.live, contexts.issued, contexts.pending
+        timed_out, oldest = contexts.timed_out, retire.oldest
         connect_stream(m, retire.notify, self.notify)
         connect_stream(m, retire.completion, self.completion)
         m.d.comb += [
             self.oldest.eq(oldest),
             retire.drained.eq(live[oldest] & issued[oldest] & (pending[oldest] == 0)),
             retire.answered.eq(~self.outstanding.bit_select(oldest, 1) | timed_out[oldest]),
-            retire.context.eq(info[oldest]),
-            retire.times.eq(times[oldest]),
-            retire.status.eq(status[oldest]),
-            retire.culprit.eq(culprit[oldest]),
+            retire.context.eq(contexts.info[oldest]),
+            retire.times.eq(contexts.times[oldest]),
+            retire.status.eq(contexts.status[oldest]),
+            retire.culprit.eq(contexts.culprit[oldest]),
             retire.fused_notify.eq(self.fused_notify),
             retire.cycles.eq(self.cycles),
         ]
         with m.If(retire.retired):
             m.d.sync += live[oldest].eq(0)
 
-        moved = wave_issued | wave_freed
-        self._note_errors(m, issue, retire, live, status, culprit, timed_out, moved)
-        return m
-
-    def _note_errors(self, m, issue, retire, live, status, culprit, timed_out, moved):
+    def _note_errors(self, m, issue, retire, contexts, moved):
         """The first error of an instruction counts."""
-        oldest = self.oldest
+        live, status, oldest = contexts.live, contexts.status, self.oldest
         m.submodules.watchdog = watchdog = Watchdog()
         m.d.comb += [
             watchdog.running.eq(live[oldest] & ~retire.reporting),
@@ -250,7 +303,7 @@ class WaveController(wiring.Component):
         ]
 
         def note(context, error, endpoint):
-            m.d.sync += [status[context].eq(error), culprit[context].eq(endpoint)]
+            m.d.sync += [status[context].eq(error), contexts.culprit[context].eq(endpoint)]
 
         with m.If(self.fault.valid & (status[self.fault_context] == Status.OK)):
             note(self.fault_context, self.fault.status, self.fault.endpoint)
@@ -265,7 +318,7 @@ class WaveController(wiring.Component):
                 late = Mux(unpaired, Status.MISSING_SCALES, Status.TIMEOUT)
                 note(oldest, late, Mux(unpaired, 0, lowest_index(waiting)))
         with m.If(watchdog.expired & live[oldest]):
-            m.d.sync += timed_out[oldest].eq(1)
+            m.d.sync += contexts.timed_out[oldest].eq(1)
 
 
 def _queued_layout(config: Config) -> data.StructLayout:

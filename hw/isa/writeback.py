@@ -61,21 +61,8 @@ class Writeback(wiring.Component):
         m = Module()
         config = self._config
         limit = config.fabric.max_payload_bytes
-        depth = config.isa.writeback_flits
         m.submodules.jobs = jobs = Queue(write_job_layout(config), depth=WRITEBACK_JOBS)
-        m.submodules.rows = rows = Queue(config.flit_bits, depth=depth)
-        room = Signal(range(depth + 1), init=depth)
-        taken = rows.o.valid & rows.o.ready
-        m.d.sync += room.eq(room + taken - self.reserve)
-        m.d.comb += [
-            jobs.i.payload.eq(self.job.payload),
-            jobs.i.valid.eq(self.job.valid),
-            self.job.ready.eq(jobs.i.ready),
-            rows.i.payload.eq(self.row),
-            rows.i.valid.eq(self.row_valid),
-            self.has_room.eq(room >= longest_run(config) // config.isa.cycles_per_row),
-            self.lookup.eq(jobs.o.payload.context),
-        ]
+        rows = self._keep_rows(m, jobs)
 
         job = Signal(write_job_layout(config))
         pending = Signal()
@@ -84,7 +71,6 @@ class Writeback(wiring.Component):
         payload_left = Signal(LENGTH_BITS)
         length = Signal(LENGTH_BITS)
         final = Signal()
-        tag = write_tag_layout(config)
         header_done = Signal()
         m.d.comb += [
             final.eq(remaining <= limit),
@@ -108,25 +94,7 @@ class Writeback(wiring.Component):
             m.d.comb += [
                 self.o.valid.eq(pending),
                 header_done.eq(pending & self.o.ready),
-                *drive_header(
-                    self.o.payload,
-                    last=job.notify,
-                    inc=1,
-                    message_class=MessageClass.WRITE_REQUEST,
-                    operation=Mux(job.notify, Operation.WRITE_NOTIFY, Operation.WRITE),
-                    acknowledge=~job.notify & (~self.coalesce | (final & ~job.more)),
-                    status=job.status,
-                    source=self._port,
-                    tenant=job.context >> ceil_log2(config.isa.instructions_in_flight),
-                    destination=self._port,
-                    tag=Mux(
-                        job.notify,
-                        job.identifier,
-                        job.context | (job.generation << tag["context"].width),
-                    ),
-                    length=Mux(job.notify, job.round, length),
-                    address=address,
-                ),
+                *self._header(job, final, length, address),
             ]
             with m.If(header_done):
                 m.d.sync += payload_left.eq(length)
@@ -142,3 +110,45 @@ class Writeback(wiring.Component):
             with m.If(self.o.valid & self.o.ready):
                 m.d.sync += payload_left.eq(Mux(end, 0, payload_left - config.fabric.flit_bytes))
         return m
+
+    def _keep_rows(self, m, jobs):
+        """Reduced rows until their packet leaves, and the jobs that say what becomes of them."""
+        config = self._config
+        depth = config.isa.writeback_flits
+        m.submodules.rows = rows = Queue(config.flit_bits, depth=depth)
+        room = Signal(range(depth + 1), init=depth)
+        taken = rows.o.valid & rows.o.ready
+        m.d.sync += room.eq(room + taken - self.reserve)
+        m.d.comb += [
+            jobs.i.payload.eq(self.job.payload),
+            jobs.i.valid.eq(self.job.valid),
+            self.job.ready.eq(jobs.i.ready),
+            rows.i.payload.eq(self.row),
+            rows.i.valid.eq(self.row_valid),
+            self.has_room.eq(room >= longest_run(config) // config.isa.cycles_per_row),
+            self.lookup.eq(jobs.o.payload.context),
+        ]
+        return rows
+
+    def _header(self, job, final, length, address):
+        """Of the next packet of ``job``, whose ``final`` one may ask for the response to all."""
+        tag = write_tag_layout(self._config)
+        return drive_header(
+            self.o.payload,
+            last=job.notify,
+            inc=1,
+            message_class=MessageClass.WRITE_REQUEST,
+            operation=Mux(job.notify, Operation.WRITE_NOTIFY, Operation.WRITE),
+            acknowledge=~job.notify & (~self.coalesce | (final & ~job.more)),
+            status=job.status,
+            source=self._port,
+            tenant=job.context >> ceil_log2(self._config.isa.instructions_in_flight),
+            destination=self._port,
+            tag=Mux(
+                job.notify,
+                job.identifier,
+                job.context | (job.generation << tag["context"].width),
+            ),
+            length=Mux(job.notify, job.round, length),
+            address=address,
+        )
