@@ -93,26 +93,33 @@ class HostDecoder(wiring.Component):
                     ]
                     m.next = "registers"
             with m.State("registers"):
-                for name in ("aw", "w", "ar"):
-                    with m.If(getattr(registers, f"{name}ready")):
-                        m.d.sync += getattr(registers, f"{name}valid").eq(0)
-                with m.If(registers.bvalid):
-                    m.d.sync += response.eq(registers.bresp)
-                    m.next = "answer"
-                with m.If(registers.rvalid):
-                    m.d.sync += [response.eq(registers.rresp), value.eq(registers.rdata)]
-                    m.next = "answer"
+                self._await_registers(m, response, value)
             with m.State("memory"):
-                for index, port in enumerate(self.memory):
-                    m.d.comb += port.valid.eq(which == index)
-                    with m.If((which == index) & port.done):
-                        m.d.sync += [
-                            response.eq(Mux(port.error, AxiResponse.DECERR, AxiResponse.OKAY)),
-                            value.eq(port.read_data),
-                        ]
-                        m.next = "answer"
+                self._await_memory(m, which, response, value)
             with m.State("answer"):
                 m.d.comb += [axi.bvalid.eq(write), axi.rvalid.eq(~write)]
                 with m.If((axi.bvalid & axi.bready) | (axi.rvalid & axi.rready)):
                     m.next = "idle"
         return m
+
+    def _await_registers(self, m, response, value):
+        registers = self.registers
+        for name in ("aw", "w", "ar"):
+            with m.If(getattr(registers, f"{name}ready")):
+                m.d.sync += getattr(registers, f"{name}valid").eq(0)
+        with m.If(registers.bvalid):
+            m.d.sync += response.eq(registers.bresp)
+            m.next = "answer"
+        with m.If(registers.rvalid):
+            m.d.sync += [response.eq(registers.rresp), value.eq(registers.rdata)]
+            m.next = "answer"
+
+    def _await_memory(self, m, which, response, value):
+        for index, port in enumerate(self.memory):
+            m.d.comb += port.valid.eq(which == index)
+            with m.If((which == index) & port.done):
+                m.d.sync += [
+                    response.eq(Mux(port.error, AxiResponse.DECERR, AxiResponse.OKAY)),
+                    value.eq(port.read_data),
+                ]
+                m.next = "answer"

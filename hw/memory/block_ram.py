@@ -1,6 +1,8 @@
 """Memory of an endpoint in block RAM, behind its AXI4 port and a port of the host's."""
 
-from amaranth import Module, Mux, Signal
+from dataclasses import dataclass
+
+from amaranth import Module, Mux, Signal, Value
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import exact_log2
@@ -31,6 +33,16 @@ class HostMemorySignature(wiring.Signature):
         )
 
 
+@dataclass(frozen=True)
+class HostAccess:
+    """Where it is, the row and the word in it; whether it ``writes`` or ``reads`` in this cycle."""
+
+    row: Value
+    word: Value
+    writes: Signal
+    reads: Signal
+
+
 class BlockRam(wiring.Component):
     """``endpoint.memory_bytes`` of synchronous memory.
 
@@ -48,7 +60,7 @@ class BlockRam(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        config, axi, host = self._config, self.axi, self.host
+        config, host = self._config, self.host
         flit = config.fabric.flit_bytes
         rows = config.endpoint.memory_bytes // flit
         shift = exact_log2(flit)
@@ -60,18 +72,51 @@ class BlockRam(wiring.Component):
         host_row = host.address >> word_shift
         host_word = host.address[:word_shift]
         host_writes, host_reads = Signal(), Signal()
+        access = HostAccess(host_row, host_word, host_writes, host_reads)
+        busy, fetched, draining = self._read_bursts(m, read, access)
+        self._write_bursts(m, write, access)
 
-        # Reads: a row is fetched, then kept in a register, so that no logic follows the memory.
+        # A host's read must not overwrite a row that was fetched and not taken yet: it waits
+        # until none is, and no burst begins meanwhile.
+        kept = Signal(config.flit_bits)
+        m.d.comb += host.read_data.eq(kept.word_select(host_word, HOST_WORD_BITS))
+        with m.FSM(name="host"):
+            with m.State("idle"):
+                with m.If(host.valid & host.write):
+                    m.d.comb += host_writes.eq(1)
+                    m.next = "done"
+                with m.Elif(host.valid):
+                    m.next = "drain"
+            with m.State("drain"):
+                m.d.comb += draining.eq(1)
+                with m.If(~busy & ~fetched):
+                    m.d.comb += host_reads.eq(1)
+                    m.next = "fetch"
+            with m.State("fetch"):
+                m.d.sync += kept.eq(read.data)
+                m.next = "done"
+            with m.State("done"):
+                m.d.comb += [host.done.eq(1), host.error.eq(host_row >= rows)]
+                m.next = "idle"
+        return m
+
+    def _read_bursts(self, m, read, access):
+        """A row is fetched, then kept in a register, so that no logic follows the memory.
+        Returns whether a burst is under way, whether a row was fetched; and ``draining``, which
+        lets no burst begin."""
+        config, axi = self._config, self.axi
+        rows = config.endpoint.memory_bytes // config.fabric.flit_bytes
+        shift = exact_log2(config.fabric.flit_bytes)
         busy, fetched = Signal(), Signal()
         row, beats = Signal(axi.araddr.shape()), Signal(9)
         identifier, bad = Signal(id_bits(config)), Signal()
         fetched_id, fetched_last, fetched_bad = Signal.like(identifier), Signal(), Signal()
         advance, draining = Signal(), Signal()
         m.d.comb += [
-            advance.eq((~axi.rvalid | axi.rready) & ~host_reads),
+            advance.eq((~axi.rvalid | axi.rready) & ~access.reads),
             axi.arready.eq(~busy & ~draining),
-            read.en.eq(advance | host_reads),
-            read.addr.eq(Mux(host_reads, host_row, row)),
+            read.en.eq(advance | access.reads),
+            read.addr.eq(Mux(access.reads, access.row, row)),
         ]
         with m.If(axi.arvalid & axi.arready):
             m.d.sync += [
@@ -99,19 +144,24 @@ class BlockRam(wiring.Component):
                 m.d.sync += [row.eq(row + 1), beats.eq(beats - 1)]
                 with m.If(beats == 0):
                     m.d.sync += busy.eq(0)
+        return busy, fetched, draining
 
-        # Writes.
-        filling, write_row, write_bad = Signal(), Signal.like(row), Signal()
+    def _write_bursts(self, m, write, access):
+        """They wait while the host writes."""
+        axi, flit = self.axi, self._config.fabric.flit_bytes
+        rows = self._config.endpoint.memory_bytes // flit
+        shift = exact_log2(flit)
+        filling, write_row, write_bad = Signal(), Signal.like(axi.awaddr), Signal()
         takes = Signal()
         m.d.comb += [
             axi.awready.eq(~filling & ~axi.bvalid),
-            axi.wready.eq(filling & ~host_writes),
+            axi.wready.eq(filling & ~access.writes),
             takes.eq(axi.wvalid & axi.wready),
-            write.addr.eq(Mux(host_writes, host_row, write_row)),
-            write.data.eq(Mux(host_writes, host.write_data.replicate(flit // 4), axi.wdata)),
+            write.addr.eq(Mux(access.writes, access.row, write_row)),
+            write.data.eq(Mux(access.writes, self.host.write_data.replicate(flit // 4), axi.wdata)),
         ]
-        with m.If(host_writes):
-            m.d.comb += write.en.eq(Mux(host_row < rows, 0b1111 << (host_word << 2), 0))
+        with m.If(access.writes):
+            m.d.comb += write.en.eq(Mux(access.row < rows, 0b1111 << (access.word << 2), 0))
         with m.Elif(takes & ~write_bad):
             m.d.comb += write.en.eq(axi.wstrb)
         with m.If(axi.bready):
@@ -131,27 +181,3 @@ class BlockRam(wiring.Component):
                     axi.bvalid.eq(1),
                     axi.bresp.eq(Mux(write_bad, SLVERR, OKAY)),
                 ]
-
-        # A host's read must not overwrite a row that was fetched and not taken yet: it waits
-        # until none is, and no burst begins meanwhile.
-        kept = Signal(config.flit_bits)
-        m.d.comb += host.read_data.eq(kept.word_select(host_word, HOST_WORD_BITS))
-        with m.FSM(name="host"):
-            with m.State("idle"):
-                with m.If(host.valid & host.write):
-                    m.d.comb += host_writes.eq(1)
-                    m.next = "done"
-                with m.Elif(host.valid):
-                    m.next = "drain"
-            with m.State("drain"):
-                m.d.comb += draining.eq(1)
-                with m.If(~busy & ~fetched):
-                    m.d.comb += host_reads.eq(1)
-                    m.next = "fetch"
-            with m.State("fetch"):
-                m.d.sync += kept.eq(read.data)
-                m.next = "done"
-            with m.State("done"):
-                m.d.comb += [host.done.eq(1), host.error.eq(host_row >= rows)]
-                m.next = "idle"
-        return m

@@ -70,16 +70,17 @@ class Training(wiring.Component):
         end = [Signal(range(STEPS + 1), name=f"end_{lane}") for lane in lanes]
         longer = [Signal(range(STEPS + 2), name=f"longer_{lane}") for lane in lanes]
         high = Signal()
-        m.d.sync += high.eq(~high)
-        m.d.sync += [longer[lane].eq(Mux(self.lane_good[lane], run[lane] + 1, 0)) for lane in lanes]
+        m.d.sync += [
+            high.eq(~high),
+            *(longer[lane].eq(Mux(self.lane_good[lane], run[lane] + 1, 0)) for lane in lanes),
+        ]
 
         def start():
             m.d.sync += [self.delay_load.eq(1), step.eq(0), wait.eq(0), moves.eq(0)]
             m.d.sync += [signal.eq(0) for lane in lanes for signal in (run[lane], self.eye[lane])]
             m.next = "sweep"
 
-        m.d.sync += self.delay_load.eq(0)
-        m.d.sync += self.delay_move.eq(0)
+        m.d.sync += [self.delay_load.eq(0), self.delay_move.eq(0)]
         with m.FSM():
             with m.State("sweep"):
                 m.d.comb += self.state.eq(TrainingState.SWEEPING)
@@ -98,26 +99,14 @@ class Training(wiring.Component):
                 m.next = "sweep"
                 with m.If(step == STEPS):
                     m.d.sync += [self.delay_load.eq(1), wait.eq(0)]
-                    # The middle of the run that ends before step `end`.
-                    m.d.sync += [
-                        left[lane].eq(((end[lane] << 1) - self.eye[lane]) * (TAPS_PER_STEP // 2))
-                        for lane in lanes
-                    ]
+                    self._aim(m, left, end)
                     m.next = "place"
                 with m.Else():
                     m.d.sync += [step.eq(step + 1), wait.eq(0), moves.eq(TAPS_PER_STEP)]
-                    for lane in lanes:
-                        m.d.sync += run[lane].eq(longer[lane])
-                        with m.If(longer[lane] > self.eye[lane]):
-                            m.d.sync += [self.eye[lane].eq(longer[lane]), end[lane].eq(step + 1)]
+                    self._note_step(m, step, run, longer, end)
             with m.State("place"):
                 m.d.comb += self.state.eq(TrainingState.PLACING)
-                for lane in lanes:
-                    with m.If(high & (left[lane] != 0)):
-                        m.d.sync += [
-                            self.delay_move[lane].eq(1),
-                            left[lane].eq(left[lane] - 1),
-                        ]
+                self._move_each(m, high, left)
                 with m.If(wait != 1):
                     m.d.sync += wait.eq(1)
                 with m.Elif(sum(amount.any() for amount in left) == 0):
@@ -136,3 +125,25 @@ class Training(wiring.Component):
                 with m.If(~self.aligned | ~self.alive):
                     start()
         return m
+
+    def _note_step(self, m, step, run, longer, end):
+        """The runs of good settings, and of the longest where it ends."""
+        for lane in range(self._lanes):
+            m.d.sync += run[lane].eq(longer[lane])
+            with m.If(longer[lane] > self.eye[lane]):
+                m.d.sync += [self.eye[lane].eq(longer[lane]), end[lane].eq(step + 1)]
+
+    def _aim(self, m, left, end):
+        """At the middle of the run that ends before step ``end``."""
+        m.d.sync += [
+            left[lane].eq(((end[lane] << 1) - self.eye[lane]) * (TAPS_PER_STEP // 2))
+            for lane in range(self._lanes)
+        ]
+
+    def _move_each(self, m, high, left):
+        for lane in range(self._lanes):
+            with m.If(high & (left[lane] != 0)):
+                m.d.sync += [
+                    self.delay_move[lane].eq(1),
+                    left[lane].eq(left[lane] - 1),
+                ]
