@@ -28,16 +28,43 @@ class CommandCheck(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        command, endpoints = self.command, self._config.system.endpoints
-        opcode = command.opcode
+        command, opcode = self.command, self.command.opcode
         copies = Signal()
         m.d.comb += copies.eq(opcode.matches(*COPIES))
+        absent = self._absent(copies)
+        skewed = self._skewed(copies)
+        outside, overlapping = self._compare_ranges(m, copies)
+        unknown = (
+            ~opcode.matches(*DmaOpcode)
+            | (copies & (command.signal_kind > max(SignalKind)))
+            | ((opcode == DmaOpcode.POLL) & (command.compare > max(Compare)))
+        )
+        with m.If(unknown):
+            m.d.comb += self.status.eq(Status.BAD_OPCODE)
+        with m.Elif((opcode == DmaOpcode.MULTICAST) & (command.targets == 0)):
+            m.d.comb += self.status.eq(Status.EMPTY_MASK)
+        with m.Elif(absent):
+            m.d.comb += self.status.eq(Status.BAD_MASK)
+        with m.Elif(copies & (command.length == 0)):
+            m.d.comb += self.status.eq(Status.BAD_LENGTH)
+        with m.Elif(skewed):
+            m.d.comb += self.status.eq(Status.MISALIGNED)
+        with m.Elif(overlapping):
+            m.d.comb += self.status.eq(Status.OVERLAP)
+        with m.Elif(outside):
+            m.d.comb += self.status.eq(Status.WINDOW_VIOLATION)
+        return m
+
+    def _absent(self, copies):
+        """Does it name an endpoint that is not there, or may not be its own?"""
+        command, endpoints = self.command, self._config.system.endpoints
+        opcode = command.opcode
         signals = copies & (command.signal_kind != SignalKind.NONE)
         uses_source = copies | (opcode == DmaOpcode.POLL)
         uses_destination = (copies & (opcode != DmaOpcode.MULTICAST)) | opcode.matches(
             DmaOpcode.ATOMIC_ADD, DmaOpcode.FENCE, DmaOpcode.TIMESTAMP
         )
-        absent = (
+        return (
             (uses_source & (command.source_node >= endpoints))
             | (uses_destination & (command.destination_node >= endpoints))
             | ((opcode == DmaOpcode.BROADCAST) & (command.second_node >= endpoints))
@@ -45,8 +72,12 @@ class CommandCheck(wiring.Component):
             | ((opcode == DmaOpcode.MULTICAST) & (command.targets >> endpoints).any())
             | ((opcode == DmaOpcode.POLL) & (command.source_node != self._identity))
         )
+
+    def _skewed(self, copies):
+        """Is a word that it reads or writes not at a multiple of its size?"""
+        command, opcode = self.command, self.command.opcode
         words = opcode.matches(DmaOpcode.ATOMIC_ADD, DmaOpcode.TIMESTAMP)
-        skewed = (
+        return (
             (words & (command.destination % 8 != 0))
             | ((opcode == DmaOpcode.FENCE) & (command.destination % 4 != 0))
             | ((opcode == DmaOpcode.POLL) & (command.source % 8 != 0))
@@ -54,6 +85,9 @@ class CommandCheck(wiring.Component):
             | (copies & (command.signal_kind == SignalKind.WRITE) & (command.signal % 4 != 0))
         )
 
+    def _compare_ranges(self, m, copies):
+        """Does a copy pass the last address, and do its source and destinations overlap?"""
+        command, opcode = self.command, self.command.opcode
         ends = {
             name: Signal(ADDRESS_BITS + 1, name=f"{name}_end")
             for name in ("source", "destination", "second")
@@ -90,24 +124,4 @@ class CommandCheck(wiring.Component):
             | ((opcode == DmaOpcode.BROADCAST) & beyond("second"))
         )
         overlapping = copies & (opcode != DmaOpcode.COPY) & (first | second)
-
-        unknown = (
-            ~opcode.matches(*DmaOpcode)
-            | (copies & (command.signal_kind > max(SignalKind)))
-            | ((opcode == DmaOpcode.POLL) & (command.compare > max(Compare)))
-        )
-        with m.If(unknown):
-            m.d.comb += self.status.eq(Status.BAD_OPCODE)
-        with m.Elif((opcode == DmaOpcode.MULTICAST) & (command.targets == 0)):
-            m.d.comb += self.status.eq(Status.EMPTY_MASK)
-        with m.Elif(absent):
-            m.d.comb += self.status.eq(Status.BAD_MASK)
-        with m.Elif(copies & (command.length == 0)):
-            m.d.comb += self.status.eq(Status.BAD_LENGTH)
-        with m.Elif(skewed):
-            m.d.comb += self.status.eq(Status.MISALIGNED)
-        with m.Elif(overlapping):
-            m.d.comb += self.status.eq(Status.OVERLAP)
-        with m.Elif(outside):
-            m.d.comb += self.status.eq(Status.WINDOW_VIOLATION)
-        return m
+        return outside, overlapping

@@ -71,22 +71,7 @@ class EngineRegisters(wiring.Component):
         # With ``fabric.registered`` the engine's state shows, and events are noted, a cycle later.
         extra = int(self._config.fabric.registered)
         written, control = self.bus.write_data, self.control
-        # What was just written takes some cycles to show in the engine's state.
-        settling = Signal(range(SETTLE_CYCLES + 2))
-        rung, changed = Signal(), Signal()
-        m.d.comb += [
-            rung.eq(control.ring | control.inline_valid),
-            changed.eq(rung | control.reset),
-        ]
-        with m.If(changed):
-            m.d.sync += settling.eq(SETTLE_CYCLES + extra)
-        with m.Elif(settling != 0):
-            m.d.sync += settling.eq(settling - 1)
-        engine_state = Signal.like(control.state)
-        m.d["sync" if extra else "comb"] += engine_state.eq(control.state)
-        state = Mux(changed | (settling != 0), EngineState.RUNNING, engine_state)
-        registers.read_fields("STATE", state=state, status=control.status)
-        registers.read("FAILED", control.number)
+        rung, engine_state = self._show_state(m, registers, extra)
         m.d.comb += [
             control.ring_base.eq(registers.address("RING_BASE")),
             control.ring_size.eq(registers.storage("RING_SIZE")),
@@ -112,17 +97,53 @@ class EngineRegisters(wiring.Component):
         registers.read("COMPLETED", control.completed)
 
         if self._config.dma.inline_doorbell:
-            words = [Signal(32, name=f"inline_{index}") for index in range(ENGINE["INLINE"].count)]
-            for index, word in enumerate(words):
-                last = index == len(words) - 1
-                stored = registers.written("INLINE", index, accepts=listens if last else 1)
-                with m.If(stored):
-                    m.d.sync += word.eq(written)
-                if last:
-                    m.d.sync += control.inline_valid.eq(stored)
-            m.d.comb += control.inline.eq(Cat(*words))
+            self._take_inline(m, registers, listens)
+        self._keep_moments(m, registers, rung, extra)
+        busy = Signal(COUNTER_BITS)
+        with m.If(control.cleared):
+            m.d.sync += busy.eq(0)
+        with m.Elif(control.busy):
+            m.d.sync += busy.eq(busy + 1)
+        registers.counter("BUSY_CYCLES", busy)
+        return m
 
-        # Once per doorbell.
+    def _show_state(self, m, registers, extra):
+        """What was just written takes some cycles to show in the engine's state. Returns whether
+        a doorbell was rung, and that state."""
+        control = self.control
+        settling = Signal(range(SETTLE_CYCLES + 2))
+        rung, changed = Signal(), Signal()
+        m.d.comb += [
+            rung.eq(control.ring | control.inline_valid),
+            changed.eq(rung | control.reset),
+        ]
+        with m.If(changed):
+            m.d.sync += settling.eq(SETTLE_CYCLES + extra)
+        with m.Elif(settling != 0):
+            m.d.sync += settling.eq(settling - 1)
+        engine_state = Signal.like(control.state)
+        m.d["sync" if extra else "comb"] += engine_state.eq(control.state)
+        state = Mux(changed | (settling != 0), EngineState.RUNNING, engine_state)
+        registers.read_fields("STATE", state=state, status=control.status)
+        registers.read("FAILED", control.number)
+        return rung, engine_state
+
+    def _take_inline(self, m, registers, listens):
+        """A command is there with its last word."""
+        written, control = self.bus.write_data, self.control
+        words = [Signal(32, name=f"inline_{index}") for index in range(ENGINE["INLINE"].count)]
+        for index, word in enumerate(words):
+            last = index == len(words) - 1
+            stored = registers.written("INLINE", index, accepts=listens if last else 1)
+            with m.If(stored):
+                m.d.sync += word.eq(written)
+            if last:
+                m.d.sync += control.inline_valid.eq(stored)
+        m.d.comb += control.inline.eq(Cat(*words))
+
+    def _keep_moments(self, m, registers, rung, extra):
+        """Some of them once per doorbell."""
+        control = self.control
         fresh = Signal(len(MOMENTS))
         for index, name in enumerate(MOMENTS):
             event = Signal(name=f"{name}_event")
@@ -139,10 +160,3 @@ class EngineRegisters(wiring.Component):
             moment = Signal(MOMENT_BITS, name=f"{name}_at")
             m.d.sync += moment.eq(Mux(taken, self.cycles, moment))
             registers.read(f"{name.upper()}_AT", moment)
-        busy = Signal(COUNTER_BITS)
-        with m.If(control.cleared):
-            m.d.sync += busy.eq(0)
-        with m.Elif(control.busy):
-            m.d.sync += busy.eq(busy + 1)
-        registers.counter("BUSY_CYCLES", busy)
-        return m

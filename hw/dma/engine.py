@@ -1,5 +1,7 @@
 """A DMA engine: commands in, data moved, signals given. Wiring, in the order of a command."""
 
+from dataclasses import dataclass
+
 from amaranth import Const, Module, Signal
 from amaranth.hdl import ValueLike
 from amaranth.lib import data, stream, wiring
@@ -24,6 +26,20 @@ from hw.spec.config import Config
 from hw.spec.packet import WORD_BITS, flit_layout
 from hw.stream.connect import connect_stream, register_stage
 from hw.stream.queue import Buffer, LightRegister, Queue
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Those that a command passes through, in this order."""
+
+    ring: Ring
+    sequencer: Sequencer
+    segmenter: Segmenter
+    local: MemoryReader
+    read_buffer: ReadBuffer
+    jobs: Queue
+    realign: Realign
+    writer: Writer
 
 
 class Engine(wiring.Component):
@@ -79,8 +95,32 @@ class Engine(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        config, names = self._config, {"identity": self._identity, "engine": self._engine}
-        # Registered like everything that enters, see :meth:`_ports`.
+        registers, clock = self._hold_control(m)
+        parts = self._parts(m)
+        between = self._connect_streams(m, parts)
+        windows = self._ports(m, parts.local, parts.read_buffer, parts.writer)
+
+        m.submodules.outcome = outcome = Outcome(self._config)
+        stopped, drained, quiet = Signal(), Signal(), Signal()
+        self._notice_rest(m, parts, between, drained, quiet)
+        m.d.comb += stopped.eq(outcome.failed | outcome.resetting)
+        self._connect_commands(m, parts, registers, outcome, stopped, drained)
+        m.d.comb += [
+            parts.segmenter.windows.eq(windows),
+            parts.segmenter.clock.eq(clock),
+            parts.segmenter.word_done.eq(parts.writer.word_done),
+            parts.segmenter.stop.eq(stopped | outcome.abort),
+        ]
+        self._connect_data(m, parts)
+        m.d.comb += parts.writer.halt.eq(stopped)
+        self._connect_packets(m, parts, registers, outcome)
+        self._connect_outcome(m, parts, registers, outcome, quiet)
+        self._report(m, parts, registers, outcome)
+        return m
+
+    def _hold_control(self, m):
+        """What the registers say and the clock, registered like everything that enters, see
+        :meth:`_ports`."""
         registers = Control().flip().create(path=("control_held",))
         for name, member in registers.signature.members.items():
             if member.flow == In:
@@ -89,6 +129,10 @@ class Engine(wiring.Component):
                 m.d.comb += getattr(self.control, name).eq(getattr(registers, name))
         clock = Signal.like(self.clock)
         m.d.sync += clock.eq(self.clock)
+        return registers, clock
+
+    def _parts(self, m):
+        config, names = self._config, {"identity": self._identity, "engine": self._engine}
         m.submodules.ring = ring = Ring(config)
         m.submodules.sequencer = sequencer = Sequencer(config, identity=self._identity)
         m.submodules.segmenter = segmenter = Segmenter(config, identity=self._identity)
@@ -97,111 +141,36 @@ class Engine(wiring.Component):
         m.submodules.jobs = jobs = Queue(write_job_layout(config), depth=2 * config.dma.segments)
         m.submodules.realign = realign = Realign(config)
         m.submodules.writer = writer = Writer(config, **names)
+        return Parts(ring, sequencer, segmenter, local, read_buffer, jobs, realign, writer)
 
+    def _connect_streams(self, m, parts):
+        """Commands, segments, jobs and rows. Tells whether a packet is between two parts."""
         for source, sink in (
-            (local.command_beat, ring.beat),
-            (ring.o, sequencer.i),
-            (sequencer.poll, local.poll),
-            (sequencer.o, segmenter.i),
-            (segmenter.read, read_buffer.i),
-            (local.segment_beat, read_buffer.beat),
-            (segmenter.job, jobs.i),
-            (jobs.o, realign.i),
+            (parts.local.command_beat, parts.ring.beat),
+            (parts.ring.o, parts.sequencer.i),
+            (parts.sequencer.poll, parts.local.poll),
+            (parts.sequencer.o, parts.segmenter.i),
+            (parts.segmenter.read, parts.read_buffer.i),
+            (parts.local.segment_beat, parts.read_buffer.beat),
+            (parts.segmenter.job, parts.jobs.i),
+            (parts.jobs.o, parts.realign.i),
         ):
             connect_stream(m, source, sink)
-        rows, fetches, packets = realign.o, ring.burst, realign.packet
-        segments = read_buffer.burst
+        rows, fetches, packets = parts.realign.o, parts.ring.burst, parts.realign.packet
+        segments = parts.read_buffer.burst
         between = Const(0)
-        if config.fabric.registered:
+        if self._config.fabric.registered:
             fetches = register_stage(m, "fetch_buffer", fetches, Buffer)
             segments = register_stage(m, "segment_buffer", segments, LightRegister)
             # Its packet stays in front of the writer until the last row is through.
             rows = register_stage(m, "row_buffer", rows, Buffer)
             packets = register_stage(m, "packet_buffer", packets, LightRegister)
             between = packets.valid
-        connect_stream(m, rows, writer.row)
-        connect_stream(m, packets, writer.packet)
-        connect_stream(m, fetches, local.command)
-        connect_stream(m, segments, local.segment)
-        windows = self._ports(m, local, read_buffer, writer)
-
-        m.submodules.outcome = outcome = Outcome(config)
-        stopped, drained, quiet = Signal(), Signal(), Signal()
-        idle = (
-            ~segmenter.busy & read_buffer.empty & (jobs.level == 0) & realign.empty & writer.empty
-        )
-        idle &= ~between
-        if config.fabric.registered:
-            # Both are a cycle late. The sequencer looks some cycles after it gave the segmenter
-            # something; for every other part the two together must have been idle.
-            was_quiet = Signal()
-            m.d.sync += [drained.eq(idle), was_quiet.eq(idle & ~sequencer.busy)]
-            m.d.comb += quiet.eq(was_quiet & ~sequencer.busy)
-        else:
-            m.d.comb += [drained.eq(idle), quiet.eq(idle & ~sequencer.busy)]
-        m.d.comb += [
-            stopped.eq(outcome.failed | outcome.resetting),
-            ring.base.eq(registers.ring_base),
-            ring.size.eq(registers.ring_size),
-            ring.doorbell.eq(registers.doorbell),
-            ring.ring.eq(registers.ring),
-            ring.inline.eq(registers.inline),
-            ring.inline_valid.eq(registers.inline_valid),
-            ring.halt.eq(stopped),
-            ring.flush.eq(outcome.resetting),
-            sequencer.word.eq(local.word),
-            sequencer.word_valid.eq(local.word_valid),
-            sequencer.word_error.eq(local.word_error),
-            sequencer.drained.eq(drained),
-            sequencer.halt.eq(stopped),
-            sequencer.flush.eq(outcome.flush),
-            segmenter.windows.eq(windows),
-            segmenter.clock.eq(clock),
-            segmenter.word_done.eq(writer.word_done),
-            segmenter.stop.eq(stopped | outcome.abort),
-            read_buffer.beat_segment.eq(local.beat_segment),
-            read_buffer.beat_last.eq(local.beat_last),
-            read_buffer.row.eq(realign.row),
-            read_buffer.read_row.eq(realign.read_row),
-            realign.read_data.eq(read_buffer.read_data),
-            realign.complete.eq(read_buffer.complete),
-            realign.failed.eq(read_buffer.failed),
-            *(into.eq(out) for into, out in zip(realign.arrived, read_buffer.arrived, strict=True)),
-            read_buffer.release.eq(realign.release),
-            read_buffer.released.eq(realign.released),
-            writer.word.eq(segmenter.word),
-            writer.halt.eq(stopped),
-            *(part.generation.eq(outcome.generation) for part in (read_buffer, writer)),
-            *(part.tenant.eq(registers.tenant) for part in (segmenter, read_buffer, writer)),
-            *(part.abort.eq(outcome.abort) for part in (read_buffer, writer)),
-            *(
-                sink.eq(part.failure)
-                for sink, part in zip(outcome.failure, (read_buffer, realign, writer), strict=True)
-            ),
-            outcome.sequencer_failure.eq(sequencer.failure),
-            outcome.sequencer_number.eq(sequencer.number),
-            outcome.ring_failure.eq(ring.failure),
-            outcome.begun.eq(sequencer.started),
-            outcome.quiet.eq(quiet),
-            outcome.waiting.eq(read_buffer.waiting | writer.waiting),
-            outcome.moved.eq(read_buffer.moved | writer.moved),
-            outcome.fetching.eq(~ring.idle),
-            outcome.announced.eq(ring.fetched != registers.doorbell),
-            outcome.reset.eq(registers.reset),
-            outcome.timeout.eq(registers.timeout),
-            outcome.rung.eq(registers.doorbell != 0),
-            registers.fetched_count.eq(ring.fetched),
-            registers.busy.eq(writer.busy),
-            registers.cleared.eq(outcome.flush),
-            *(
-                getattr(registers, name).eq(getattr(outcome, name))
-                for name in ("state", "status", "number", "started", "completed")
-            ),
-        ]
-        events = (sequencer.started, read_buffer.asked, writer.acknowledged, writer.signalled)
-        for name, event in zip(MOMENTS[1:], events, strict=True):
-            m.d.comb += getattr(registers, f"{name}_event").eq(event)
-        return m
+        connect_stream(m, rows, parts.writer.row)
+        connect_stream(m, packets, parts.writer.packet)
+        connect_stream(m, fetches, parts.local.command)
+        connect_stream(m, segments, parts.local.segment)
+        return between
 
     def _ports(self, m, local, read_buffer, writer):
         """Everything that enters or leaves the engine passes a register: no path runs through
@@ -243,3 +212,109 @@ class Engine(wiring.Component):
         windows = Signal.like(self.windows)
         m.d.sync += windows.eq(self.windows)
         return windows
+
+    def _notice_rest(self, m, parts, between, drained, quiet):
+        """``drained``: nothing is to be read or written; ``quiet``: no command is looked at
+        either."""
+        sequencer = parts.sequencer
+        idle = (
+            ~parts.segmenter.busy
+            & parts.read_buffer.empty
+            & (parts.jobs.level == 0)
+            & parts.realign.empty
+            & parts.writer.empty
+        )
+        idle &= ~between
+        if self._config.fabric.registered:
+            # Both are a cycle late. The sequencer looks some cycles after it gave the segmenter
+            # something; for every other part the two together must have been idle.
+            was_quiet = Signal()
+            m.d.sync += [drained.eq(idle), was_quiet.eq(idle & ~sequencer.busy)]
+            m.d.comb += quiet.eq(was_quiet & ~sequencer.busy)
+        else:
+            m.d.comb += [drained.eq(idle), quiet.eq(idle & ~sequencer.busy)]
+
+    def _connect_commands(self, m, parts, registers, outcome, stopped, drained):
+        """Where they are taken in, and begun."""
+        ring, sequencer, local = parts.ring, parts.sequencer, parts.local
+        m.d.comb += [
+            ring.base.eq(registers.ring_base),
+            ring.size.eq(registers.ring_size),
+            ring.doorbell.eq(registers.doorbell),
+            ring.ring.eq(registers.ring),
+            ring.inline.eq(registers.inline),
+            ring.inline_valid.eq(registers.inline_valid),
+            ring.halt.eq(stopped),
+            ring.flush.eq(outcome.resetting),
+            sequencer.word.eq(local.word),
+            sequencer.word_valid.eq(local.word_valid),
+            sequencer.word_error.eq(local.word_error),
+            sequencer.drained.eq(drained),
+            sequencer.halt.eq(stopped),
+            sequencer.flush.eq(outcome.flush),
+        ]
+
+    def _connect_data(self, m, parts):
+        """From memories through the buffer and realignment to the writer."""
+        local, read_buffer, realign = parts.local, parts.read_buffer, parts.realign
+        m.d.comb += [
+            read_buffer.beat_segment.eq(local.beat_segment),
+            read_buffer.beat_last.eq(local.beat_last),
+            read_buffer.row.eq(realign.row),
+            read_buffer.read_row.eq(realign.read_row),
+            realign.read_data.eq(read_buffer.read_data),
+            realign.complete.eq(read_buffer.complete),
+            realign.failed.eq(read_buffer.failed),
+            *(into.eq(out) for into, out in zip(realign.arrived, read_buffer.arrived, strict=True)),
+            read_buffer.release.eq(realign.release),
+            read_buffer.released.eq(realign.released),
+            parts.writer.word.eq(parts.segmenter.word),
+        ]
+
+    def _connect_packets(self, m, parts, registers, outcome):
+        """What those who send some are told of them."""
+        segmenter, read_buffer, writer = parts.segmenter, parts.read_buffer, parts.writer
+        m.d.comb += [
+            *(part.generation.eq(outcome.generation) for part in (read_buffer, writer)),
+            *(part.tenant.eq(registers.tenant) for part in (segmenter, read_buffer, writer)),
+            *(part.abort.eq(outcome.abort) for part in (read_buffer, writer)),
+        ]
+
+    def _connect_outcome(self, m, parts, registers, outcome, quiet):
+        """Failures, and all that tells when the engine may halt or is reset."""
+        ring, sequencer, realign = parts.ring, parts.sequencer, parts.realign
+        read_buffer, writer = parts.read_buffer, parts.writer
+        m.d.comb += [
+            *(
+                sink.eq(part.failure)
+                for sink, part in zip(outcome.failure, (read_buffer, realign, writer), strict=True)
+            ),
+            outcome.sequencer_failure.eq(sequencer.failure),
+            outcome.sequencer_number.eq(sequencer.number),
+            outcome.ring_failure.eq(ring.failure),
+            outcome.begun.eq(sequencer.started),
+            outcome.quiet.eq(quiet),
+            outcome.waiting.eq(read_buffer.waiting | writer.waiting),
+            outcome.moved.eq(read_buffer.moved | writer.moved),
+            outcome.fetching.eq(~ring.idle),
+            outcome.announced.eq(ring.fetched != registers.doorbell),
+            outcome.reset.eq(registers.reset),
+            outcome.timeout.eq(registers.timeout),
+            outcome.rung.eq(registers.doorbell != 0),
+        ]
+
+    def _report(self, m, parts, registers, outcome):
+        """To the registers."""
+        read_buffer, writer = parts.read_buffer, parts.writer
+        m.d.comb += [
+            registers.fetched_count.eq(parts.ring.fetched),
+            registers.busy.eq(writer.busy),
+            registers.cleared.eq(outcome.flush),
+            *(
+                getattr(registers, name).eq(getattr(outcome, name))
+                for name in ("state", "status", "number", "started", "completed")
+            ),
+        ]
+        events = (parts.sequencer.started, read_buffer.asked, writer.acknowledged, writer.signalled)
+        for name, event in zip(MOMENTS[1:], events, strict=True):
+            m.d.comb += getattr(registers, f"{name}_event").eq(event)

@@ -63,8 +63,38 @@ class Hazard(wiring.Component):
             )
         m.d.comb += self.conflict.eq(found & ~self.drained)
 
-        # The destinations, one per cycle.
         step = Signal(2)
+        writes, taking, address, end, mask = self._destination(m, step, swaps, copies)
+        with m.If(self.add | (step != 0)):
+            m.d.sync += step.eq(Mux(step == 2, 0, step + 1))
+        fresh = Signal()
+        m.d.comb += fresh.eq(self.add & self.drained)
+        if self._config.fabric.registered:
+            # A destination is taken in a cycle after its turn.
+            late = [
+                Signal.like(s, name=f"late_{s.name}") for s in (writes, address, end, mask, fresh)
+            ]
+            m.d.sync += [
+                b.eq(a) for a, b in zip((writes, address, end, mask, fresh), late, strict=True)
+            ]
+            m.d.comb += taking.eq(late[0])
+            writes, address, end, mask, fresh = late
+        alone = empty | fresh
+        with m.If(writes):
+            m.d.sync += [
+                empty.eq(0),
+                low.eq(Mux(alone | (address < low), address, low)),
+                high.eq(Mux(alone | (end > high), end, high)),
+                nodes.eq(Mux(alone, 0, nodes) | mask),
+            ]
+        with m.Elif(self.drained & (step == 0)):
+            m.d.sync += [empty.eq(1), nodes.eq(0)]
+        return m
+
+    def _destination(self, m, step, swaps, copies):
+        """One per cycle. Returns whether the command has it, ``taking`` (a cycle late, where it is
+        taken in then), its address, its end, its endpoints."""
+        command = self.command
         address, length = Signal(ADDRESS_BITS), Signal(33)
         writes, taking = Signal(), Signal()
         mask = Signal(MAX_ENDPOINTS)
@@ -98,28 +128,4 @@ class Hazard(wiring.Component):
                     length.eq(WORD_BYTES),
                     mask.eq(1 << command.signal_node),
                 ]
-        with m.If(self.add | (step != 0)):
-            m.d.sync += step.eq(Mux(step == 2, 0, step + 1))
-        fresh = Signal()
-        m.d.comb += fresh.eq(self.add & self.drained)
-        if self._config.fabric.registered:
-            # A destination is taken in a cycle after its turn.
-            late = [
-                Signal.like(s, name=f"late_{s.name}") for s in (writes, address, end, mask, fresh)
-            ]
-            m.d.sync += [
-                b.eq(a) for a, b in zip((writes, address, end, mask, fresh), late, strict=True)
-            ]
-            m.d.comb += taking.eq(late[0])
-            writes, address, end, mask, fresh = late
-        alone = empty | fresh
-        with m.If(writes):
-            m.d.sync += [
-                empty.eq(0),
-                low.eq(Mux(alone | (address < low), address, low)),
-                high.eq(Mux(alone | (end > high), end, high)),
-                nodes.eq(Mux(alone, 0, nodes) | mask),
-            ]
-        with m.Elif(self.drained & (step == 0)):
-            m.d.sync += [empty.eq(1), nodes.eq(0)]
-        return m
+        return writes, taking, address, end, mask

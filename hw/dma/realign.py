@@ -1,5 +1,7 @@
 """Turns segments as they were read into rows as they will be written."""
 
+from dataclasses import dataclass
+
 from amaranth import Array, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
@@ -19,6 +21,23 @@ def row_layout(config: Config) -> data.StructLayout:
     return data.StructLayout(
         {"data": config.flit_bits, "strobe": config.fabric.flit_bytes, "last": 1}
     )
+
+
+@dataclass(frozen=True)
+class Look:
+    """What a job sees of its segment, once it has ``looked``: the rows that ``arrived``, whether it
+    is ``complete``; the job is ``ready`` to be written, or ``dead``: not to be.
+
+    To be driven: ``finished``, the job leaves; ``pair_failed``, the first one of a swap was dead.
+    """
+
+    arrived: Signal
+    complete: Signal
+    ready: Signal
+    dead: Signal
+    finished: Signal
+    pair_failed: Signal
+    looked: Signal
 
 
 class Realign(wiring.Component):
@@ -79,29 +98,8 @@ class Realign(wiring.Component):
             packets.i.payload.eq(job),
         ]
 
-        some = Array(self.arrived)[job.segment]
-        partner = (job.segment + 1)[: segment_bits(config)]
-        whole, failed = (self.complete >> job.segment)[0], (self.failed >> job.segment)[0]
-        partner_complete = (self.complete >> partner)[0]
-        pair_failed = Signal()
-        arrived, complete = Signal.like(some), Signal()
-        ready, dead, finished = Signal(), Signal(), Signal()
-        # With ``fabric.registered`` a job looks at its segment a cycle after it has come.
-        m.d["sync" if config.fabric.registered else "comb"] += [
-            arrived.eq(some),
-            complete.eq(whole),
-            ready.eq((whole | ((some != 0) & ~job.whole)) & (~job.paired | partner_complete)),
-            dead.eq(
-                (whole & failed & ((some == 0) | job.whole))
-                | (job.paired & (self.failed >> partner)[0])
-                | (job.follows & pair_failed)
-            ),
-        ]
-        looked = Signal()
-        if config.fabric.registered:
-            m.d.sync += looked.eq(source.valid & ~finished)
-        else:
-            m.d.comb += looked.eq(source.valid)
+        look = self._look(m, source)
+        finished, dead = look.finished, look.dead
 
         # Rows of the destination, counted from the one that holds the segment's first byte.
         start = job.address[:lane]
@@ -121,13 +119,15 @@ class Realign(wiring.Component):
         is_data = job.kind == JobKind.DATA
         skipped = Signal()
         m.d.comb += [
-            skipped.eq(looked & is_data & ready & ~begun & (dead | (job.status != Status.OK))),
+            skipped.eq(
+                look.looked & is_data & look.ready & ~begun & (dead | (job.status != Status.OK))
+            ),
             issue.eq(
-                looked
+                look.looked
                 & is_data
                 & advance
                 & ~skipped
-                & Mux(begun, (count < arrived) | complete, ready & packets.i.ready)
+                & Mux(begun, (count < look.arrived) | look.complete, look.ready & packets.i.ready)
             ),
             finished.eq(Mux(is_data, skipped | (issue & last), source.valid & packets.i.ready)),
             packets.i.valid.eq(Mux(is_data, issue & ~begun, source.valid)),
@@ -140,24 +140,14 @@ class Realign(wiring.Component):
         with m.If(issue):
             m.d.sync += [begun.eq(~last), count.eq(Mux(last, 0, count + 1))]
         with m.If(finished & job.paired):
-            m.d.sync += pair_failed.eq(dead)
+            m.d.sync += look.pair_failed.eq(dead)
         with m.If(skipped & ~dead):
             m.d.comb += [
                 self.failure.status.eq(job.status),
                 self.failure.command.eq(job.command),
             ]
 
-        stage_layout = data.StructLayout(
-            {
-                "valid": 1,
-                "emits": 1,
-                "first": 1,
-                "last": 1,
-                "shift": lane,
-                "start": lane,
-                "end": lane,
-            }
-        )
+        stage_layout = _stage_layout(config)
         issued = Signal(stage_layout)
         m.d.comb += [
             issued.valid.eq(issue),
@@ -199,6 +189,34 @@ class Realign(wiring.Component):
             return measured
         return register_stage(m, "measured", measured, LightRegister)
 
+    def _look(self, m, source):
+        """How far the segment of a job is."""
+        config, job = self._config, source.payload.job
+        some = Array(self.arrived)[job.segment]
+        partner = (job.segment + 1)[: segment_bits(config)]
+        whole, failed = (self.complete >> job.segment)[0], (self.failed >> job.segment)[0]
+        partner_complete = (self.complete >> partner)[0]
+        pair_failed = Signal()
+        arrived, complete = Signal.like(some), Signal()
+        ready, dead, finished = Signal(), Signal(), Signal()
+        # With ``fabric.registered`` a job looks at its segment a cycle after it has come.
+        m.d["sync" if config.fabric.registered else "comb"] += [
+            arrived.eq(some),
+            complete.eq(whole),
+            ready.eq((whole | ((some != 0) & ~job.whole)) & (~job.paired | partner_complete)),
+            dead.eq(
+                (whole & failed & ((some == 0) | job.whole))
+                | (job.paired & (self.failed >> partner)[0])
+                | (job.follows & pair_failed)
+            ),
+        ]
+        looked = Signal()
+        if config.fabric.registered:
+            m.d.sync += looked.eq(source.valid & ~finished)
+        else:
+            m.d.comb += looked.eq(source.valid)
+        return Look(arrived, complete, ready, dead, finished, pair_failed, looked)
+
     def _shift(self, m, stage_layout, issued, advance):
         """Rows from the buffer through rotation; tells whether any is inside."""
         config = self._config
@@ -223,3 +241,19 @@ class Realign(wiring.Component):
             self.o.payload.data.eq((previous & from_previous) | (current & ~from_previous)),
         ]
         return fetched.valid | rotated.valid
+
+
+def _stage_layout(config: Config) -> data.StructLayout:
+    """A row on its way."""
+    lane = exact_log2(config.fabric.flit_bytes)
+    return data.StructLayout(
+        {
+            "valid": 1,
+            "emits": 1,
+            "first": 1,
+            "last": 1,
+            "shift": lane,
+            "start": lane,
+            "end": lane,
+        }
+    )

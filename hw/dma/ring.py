@@ -36,6 +36,7 @@ class Ring(wiring.Component):
 
     def __init__(self, config: Config):
         self._config = config
+        self._beats = COMMAND_BYTES // config.fabric.flit_bytes
         super().__init__(
             {
                 "base": In(ADDRESS_BITS),
@@ -58,13 +59,34 @@ class Ring(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        config = self._config
-        depth = config.dma.prefetch
-        beats = COMMAND_BYTES // config.fabric.flit_bytes
+        depth = self._config.dma.prefetch
         # One place more than there is room for: an item on its way to the output takes two.
         m.submodules.queue = queue = Queue(Command, depth=depth + 1)
         room = Signal(range(depth + 1), init=depth)
         asked = Signal(32)
+        below_size, malformed = self._check(m)
+        wanted, offered = self._ask(m, room, asked, below_size, malformed)
+        parts, bad, whole = self._collect(m)
+        waiting, taken = self._take(m, queue, room, parts, bad, whole)
+
+        left = Signal()
+        m.d.comb += [
+            self.o.valid.eq(queue.o.valid),
+            self.o.payload.eq(queue.o.payload),
+            queue.o.ready.eq(self.o.ready | self.flush),
+            self.idle.eq((asked == self.fetched) & ~whole & ~waiting & ~offered & (room == depth)),
+        ]
+        m.d["sync" if self._config.fabric.registered else "comb"] += left.eq(
+            queue.o.valid & queue.o.ready
+        )
+        m.d.sync += room.eq(room + left + (whole & bad) - wanted - taken)
+        with m.If(self.flush & (asked == self.fetched) & ~whole & ~offered):
+            m.d.sync += [asked.eq(0), self.fetched.eq(0)]
+        return m
+
+    def _check(self, m):
+        """What the host says of the ring. Returns its size less one, and whether the ring is
+        malformed."""
         below_size = Signal(32)
         malformed = Signal()
         ahead = Signal(32)
@@ -84,7 +106,11 @@ class Ring(wiring.Component):
             m.d.comb += self.failure.eq(Status.BAD_RING)
         with m.Elif(checked & overrun):
             m.d.comb += self.failure.eq(Status.RING_OVERRUN)
+        return below_size, malformed
 
+    def _ask(self, m, room, asked, below_size, malformed):
+        """For as many commands as there is room for. Returns whether the next one is wanted, and
+        whether its burst has been offered and not taken yet."""
         place = (asked & below_size)[: exact_log2(MAX_RING_COMMANDS)]
         issued, wanted, offered = Signal(), Signal(), Signal()
         m.d.sync += offered.eq(self.burst.valid & ~self.burst.ready)
@@ -100,13 +126,17 @@ class Ring(wiring.Component):
             ),
             self.burst.valid.eq(wanted | offered),
             self.burst.payload.address.eq(self.base + (place << (COMMAND_BYTES.bit_length() - 1))),
-            self.burst.payload.beats.eq(beats),
+            self.burst.payload.beats.eq(self._beats),
             issued.eq(self.burst.valid & self.burst.ready),
         ]
         m.d.sync += asked.eq(asked + issued)
+        return wanted, offered
 
-        # Beats into commands.
-        parts = [Signal(config.flit_bits, name=f"part_{i}") for i in range(beats)]
+    def _collect(self, m):
+        """Beats into commands. Returns the beats of one, whether one of them is an error, and
+        whether all are there."""
+        beats = self._beats
+        parts = [Signal(self._config.flit_bits, name=f"part_{i}") for i in range(beats)]
         count = Signal(range(beats))
         bad, whole = Signal(), Signal()
         m.d.comb += self.beat.ready.eq(1)
@@ -123,8 +153,11 @@ class Ring(wiring.Component):
             m.d.sync += [self.fetched.eq(self.fetched + 1), bad.eq(0)]
             with m.If(bad):
                 m.d.comb += self.failure.eq(Status.POISONED)
+        return parts, bad, whole
 
-        # An inline command waits where it was written while one from memory goes first.
+    def _take(self, m, queue, room, parts, bad, whole):
+        """An inline command waits where it was written while one from memory goes first. Returns
+        whether one waits, and whether one is taken."""
         waiting = Signal()
         push_inline = Signal()
         refused = Signal()
@@ -144,18 +177,4 @@ class Ring(wiring.Component):
             m.d.sync += waiting.eq(1)
         with m.Elif(push_inline):
             m.d.sync += waiting.eq(0)
-
-        left = Signal()
-        m.d.comb += [
-            self.o.valid.eq(queue.o.valid),
-            self.o.payload.eq(queue.o.payload),
-            queue.o.ready.eq(self.o.ready | self.flush),
-            self.idle.eq((asked == self.fetched) & ~whole & ~waiting & ~offered & (room == depth)),
-        ]
-        m.d["sync" if config.fabric.registered else "comb"] += left.eq(
-            queue.o.valid & queue.o.ready
-        )
-        m.d.sync += room.eq(room + left + (whole & bad) - wanted - taken)
-        with m.If(self.flush & (asked == self.fetched) & ~whole & ~offered):
-            m.d.sync += [asked.eq(0), self.fetched.eq(0)]
-        return m
+        return waiting, taken

@@ -1,5 +1,7 @@
 """Cuts a copy into segments: what to read, and what to write where."""
 
+from dataclasses import dataclass
+
 from amaranth import Const, Module, Mux, Signal
 from amaranth.hdl import ValueLike
 from amaranth.lib import data, stream, wiring
@@ -16,6 +18,16 @@ from hw.spec.packet import ADDRESS_BITS, LENGTH_BITS, NODE_BITS, TENANT_BITS, WO
 from hw.spec.status import Status
 from hw.stream.connect import connect_stream
 from hw.stream.queue import LightRegister
+
+
+@dataclass(frozen=True)
+class Turn:
+    """Whose it is: ``issuing``, of a job; ``on_second``, for a segment's second destination;
+    ``on_word``, for a word."""
+
+    on_second: Signal
+    on_word: Signal
+    issuing: Signal
 
 
 class Segmenter(wiring.Component):
@@ -72,24 +84,12 @@ class Segmenter(wiring.Component):
         )
         now, here = self._measure(m, started, remaining, offset)
         on_second, on_word, issuing = Signal(), Signal(), Signal()
+        turn = Turn(on_second, on_word, issuing)
         given, held = self._hand_on(m)
-        two, signals = self._issue(
-            m, given, started, length, (source, destination, second), on_second, on_word, issuing
-        )
+        two, signals = self._issue(m, given, started, length, (source, destination, second), turn)
         issued = Signal()
         m.d.comb += issued.eq(issuing & given.ready)
-
-        word_pending = Signal()
-        operand, stamps = Signal(WORD_BITS), Signal()
-        m.d.comb += self.word.eq(Mux(stamps, self.clock, operand))
-        with m.If(issued & on_word):
-            m.d.sync += [
-                word_pending.eq(1),
-                operand.eq(command.operand),
-                stamps.eq(command.opcode == DmaOpcode.TIMESTAMP),
-            ]
-        with m.Elif(self.word_done):
-            m.d.sync += word_pending.eq(0)
+        word_pending = self._keep_word(m, command, issued, on_word)
 
         with m.FSM() as states:
             with m.State("idle"):
@@ -129,20 +129,7 @@ class Segmenter(wiring.Component):
                 m.next = "first"
                 with m.If(self.stop):
                     m.next = "idle"
-            with m.State("first"), m.If(issued):
-                m.next = "measure"
-                with m.If(two):
-                    m.next = "second"
-                with m.Elif(remaining == 0):
-                    m.next = "idle"
-                    with m.If(signals):
-                        m.next = "word"
-            with m.State("second"), m.If(issued):
-                m.next = "measure"
-                with m.If(remaining == 0):
-                    m.next = "idle"
-                    with m.If(signals):
-                        m.next = "word"
+            self._go_on(m, issued, remaining, two, signals)
             with m.State("word"):
                 with m.If(issued | self.stop):
                     m.next = "idle"
@@ -155,47 +142,6 @@ class Segmenter(wiring.Component):
             ),
         ]
         return m
-
-    def _hand_on(self, m):
-        """A stream that takes a job together with the segment it reads, if it reads one, checks
-        both against the windows and hands them on in the same cycle; and whether one is held."""
-        config = self._config
-        layout = data.StructLayout(
-            {"read": read_layout(config), "job": write_job_layout(config), "reads": 1}
-        )
-        given = stream.Signature(layout).create(path=("given",))
-        checked = stream.Signature(layout).create(path=("checked",))
-        source, taken, held = given, checked, Signal()
-        if config.fabric.registered:
-            m.submodules.given = before = LightRegister(layout)
-            m.submodules.checked = after = LightRegister(layout)
-            connect_stream(m, given, before.i)
-            connect_stream(m, checked, after.i)
-            source, taken = before.o, after.o
-            m.d.comb += held.eq(source.valid | taken.valid)
-        connect_stream(m, source, checked)
-        for name, writes in (("read", 0), ("job", 1)):
-            item = source.payload[name]
-            m.submodules[f"{name}_check"] = check = WindowCheck(config)
-            m.d.comb += [
-                check.windows.eq(self.windows),
-                check.address.eq(item.address),
-                check.length.eq(item.length),
-                check.write.eq(writes),
-                check.requester.source.eq(self._identity),
-                check.requester.tenant.eq(self.tenant),
-            ]
-            with m.If(item.local & ~check.allowed):
-                m.d.comb += checked.payload[name].status.eq(Status.WINDOW_VIOLATION)
-        reads = taken.payload.reads
-        m.d.comb += [
-            self.read.payload.eq(taken.payload.read),
-            self.job.payload.eq(taken.payload.job),
-            self.read.valid.eq(taken.valid & reads & self.job.ready),
-            self.job.valid.eq(taken.valid & (~reads | self.read.ready)),
-            taken.ready.eq(self.job.valid & self.job.ready),
-        ]
-        return given, held
 
     def _measure(self, m, started, remaining, offset):
         """Length of the next segment, and how far into the copy it begins.
@@ -224,11 +170,12 @@ class Segmenter(wiring.Component):
         ]
         return now, here
 
-    def _issue(self, m, given, started, length, addresses, on_second, on_word, issuing):
+    def _issue(self, m, given, started, length, addresses, turn):
         """Drive reads and jobs; tells whether there is a second destination, and a signal."""
         command = started.command
         opcode = command.opcode
         source, destination, second = addresses
+        on_second, on_word = turn.on_second, turn.on_word
         own = Signal.like(command.targets)
         m.d.comb += own.eq(Const(1) << self._identity)
         swaps = opcode == DmaOpcode.SWAP
@@ -246,9 +193,7 @@ class Segmenter(wiring.Component):
             signals.eq(copies & (command.signal_kind != SignalKind.NONE)),
         ]
 
-        self._drive_read(
-            m, given, started, length, (source, destination), on_second, on_word, issuing
-        )
+        self._drive_read(m, given, started, length, (source, destination), turn)
         # What follows the data: a word, or an addition.
         adds = Mux(copies, command.signal_kind == SignalKind.ADD, opcode == DmaOpcode.ATOMIC_ADD)
         wide = adds | (opcode == DmaOpcode.TIMESTAMP)
@@ -295,10 +240,11 @@ class Segmenter(wiring.Component):
         ]
         return two, signals
 
-    def _drive_read(self, m, given, started, length, addresses, on_second, on_word, issuing):
+    def _drive_read(self, m, given, started, length, addresses, turn):
         """The segment of a job; the second destination of a broadcast shares the first one's."""
         config, command, read = self._config, started.command, given.payload.read
         source, destination = addresses
+        on_second, on_word, issuing = turn.on_second, turn.on_word, turn.issuing
         swaps = command.opcode == DmaOpcode.SWAP
         segment = Signal(segment_bits(config))
         previous = Signal.like(segment)
@@ -321,3 +267,76 @@ class Segmenter(wiring.Component):
         ]
         with m.If(issuing & given.ready & reads):
             m.d.sync += [segment.eq(segment + 1), previous.eq(segment)]
+
+    def _hand_on(self, m):
+        """A stream that takes a job together with the segment it reads, if it reads one, checks
+        both against the windows and hands them on in the same cycle; and whether one is held."""
+        config = self._config
+        layout = data.StructLayout(
+            {"read": read_layout(config), "job": write_job_layout(config), "reads": 1}
+        )
+        given = stream.Signature(layout).create(path=("given",))
+        checked = stream.Signature(layout).create(path=("checked",))
+        source, taken, held = given, checked, Signal()
+        if config.fabric.registered:
+            m.submodules.given = before = LightRegister(layout)
+            m.submodules.checked = after = LightRegister(layout)
+            connect_stream(m, given, before.i)
+            connect_stream(m, checked, after.i)
+            source, taken = before.o, after.o
+            m.d.comb += held.eq(source.valid | taken.valid)
+        connect_stream(m, source, checked)
+        for name, writes in (("read", 0), ("job", 1)):
+            item = source.payload[name]
+            m.submodules[f"{name}_check"] = check = WindowCheck(config)
+            m.d.comb += [
+                check.windows.eq(self.windows),
+                check.address.eq(item.address),
+                check.length.eq(item.length),
+                check.write.eq(writes),
+                check.requester.source.eq(self._identity),
+                check.requester.tenant.eq(self.tenant),
+            ]
+            with m.If(item.local & ~check.allowed):
+                m.d.comb += checked.payload[name].status.eq(Status.WINDOW_VIOLATION)
+        reads = taken.payload.reads
+        m.d.comb += [
+            self.read.payload.eq(taken.payload.read),
+            self.job.payload.eq(taken.payload.job),
+            self.read.valid.eq(taken.valid & reads & self.job.ready),
+            self.job.valid.eq(taken.valid & (~reads | self.read.ready)),
+            taken.ready.eq(self.job.valid & self.job.ready),
+        ]
+        return given, held
+
+    def _keep_word(self, m, command, issued, on_word):
+        """The operand until it is written. Returns whether one is kept."""
+        word_pending = Signal()
+        operand, stamps = Signal(WORD_BITS), Signal()
+        m.d.comb += self.word.eq(Mux(stamps, self.clock, operand))
+        with m.If(issued & on_word):
+            m.d.sync += [
+                word_pending.eq(1),
+                operand.eq(command.operand),
+                stamps.eq(command.opcode == DmaOpcode.TIMESTAMP),
+            ]
+        with m.Elif(self.word_done):
+            m.d.sync += word_pending.eq(0)
+        return word_pending
+
+    def _go_on(self, m, issued, remaining, two, signals):
+        """After a destination: to the second one, the next segment, or the signal."""
+        with m.State("first"), m.If(issued):
+            m.next = "measure"
+            with m.If(two):
+                m.next = "second"
+            with m.Elif(remaining == 0):
+                m.next = "idle"
+                with m.If(signals):
+                    m.next = "word"
+        with m.State("second"), m.If(issued):
+            m.next = "measure"
+            with m.If(remaining == 0):
+                m.next = "idle"
+                with m.If(signals):
+                    m.next = "word"

@@ -107,47 +107,54 @@ class Sequencer(wiring.Component):
                 ]
                 m.next = "start"
             with m.State("start"):
-                with m.If(self.halt):
-                    m.next = "idle"
-                with m.Elif(status != Status.OK):
-                    # What was well formed before it is carried out first.
-                    with m.If(self.drained):
-                        m.d.comb += self.failure.eq(status)
-                        m.next = "idle"
-                with m.Elif(command.opcode == DmaOpcode.NOP):
-                    m.next = "idle"
-                with m.Elif(command.opcode == DmaOpcode.POLL):
-                    m.next = "pause"
-                with m.Elif(~hazard.conflict):
-                    m.d.comb += [self.o.valid.eq(1), hazard.add.eq(self.o.ready)]
-                    with m.If(self.o.ready):
-                        m.next = "idle"
-            with m.State("pause"):
-                m.d.sync += countdown.eq(countdown - 1)
-                with m.If(self.halt):
-                    m.next = "idle"
-                with m.Elif(countdown == 0):
-                    m.next = "ask"
-            with m.State("ask"):
-                m.d.comb += self.poll.valid.eq(1)
-                with m.If(self.poll.ready):
-                    m.next = "look"
-            with m.State("look"), m.If(self.word_valid):
-                m.d.sync += countdown.eq(command.interval)
-                m.next = "pause"
-                with m.If(self.word_error):
-                    m.d.comb += self.failure.eq(Status.POISONED)
-                    m.next = "idle"
-                with m.Elif(met):
-                    m.next = "idle"
-                with m.Elif((command.timeout != 0) & (poll_left == 0)):
-                    m.d.comb += self.failure.eq(Status.POLL_TIMEOUT)
-                    m.next = "idle"
+                self._start(m, command, status, hazard)
+            self._poll(m, command, met, countdown, poll_left)
         polling = states.ongoing("pause") | states.ongoing("ask") | states.ongoing("look")
         m.d.comb += self.busy.eq(~states.ongoing("idle"))
         with m.If(polling & (poll_left != 0)):
             m.d.sync += poll_left.eq(poll_left - 1)
         return m
+
+    def _start(self, m, command, status, hazard):
+        with m.If(self.halt):
+            m.next = "idle"
+        with m.Elif(status != Status.OK):
+            # What was well formed before it is carried out first.
+            with m.If(self.drained):
+                m.d.comb += self.failure.eq(status)
+                m.next = "idle"
+        with m.Elif(command.opcode == DmaOpcode.NOP):
+            m.next = "idle"
+        with m.Elif(command.opcode == DmaOpcode.POLL):
+            m.next = "pause"
+        with m.Elif(~hazard.conflict):
+            m.d.comb += [self.o.valid.eq(1), hazard.add.eq(self.o.ready)]
+            with m.If(self.o.ready):
+                m.next = "idle"
+
+    def _poll(self, m, command, met, countdown, poll_left):
+        """Look again and again, until the condition is ``met`` or no cycle is left."""
+        with m.State("pause"):
+            m.d.sync += countdown.eq(countdown - 1)
+            with m.If(self.halt):
+                m.next = "idle"
+            with m.Elif(countdown == 0):
+                m.next = "ask"
+        with m.State("ask"):
+            m.d.comb += self.poll.valid.eq(1)
+            with m.If(self.poll.ready):
+                m.next = "look"
+        with m.State("look"), m.If(self.word_valid):
+            m.d.sync += countdown.eq(command.interval)
+            m.next = "pause"
+            with m.If(self.word_error):
+                m.d.comb += self.failure.eq(Status.POISONED)
+                m.next = "idle"
+            with m.Elif(met):
+                m.next = "idle"
+            with m.Elif((command.timeout != 0) & (poll_left == 0)):
+                m.d.comb += self.failure.eq(Status.POLL_TIMEOUT)
+                m.next = "idle"
 
     def _compare(self, m, command):
         found = self.word & command.mask
