@@ -386,7 +386,6 @@ SHOWN = {
 MOVES = {"ARRIVED_AT": "sync__arrived", "VISIBLE_AT": "visible", "POLLED_AT": "sync__seen"}
 KEPT = {
     "TRAFFIC_DESTINATION": "traffic__destination",
-    "TRAFFIC_BYTES": "traffic__length",
     "TRAFFIC_SPAN": "traffic__span",
     "TRAFFIC_LIMIT": "traffic__limit",
     "POLL_INTERVAL": "sync__interval",
@@ -436,6 +435,7 @@ async def check_endpoint(dut):
             value, before = rng.getrandbits(rng.choice([32, len(port)])), int(port.value)
             kept = value if await bus.fits(register, value, len(port)) else before
             assert await bus.read(register) == kept == int(port.value), register
+        await check_payload(dut, bus, rng, config)
         flags, target = rng.getrandbits(48) & ~7, rng.getrandbits(48)
         await bus.write_address("FLAG_BASE", flags)
         await bus.write_address("TRAFFIC_ADDRESS", target)
@@ -455,6 +455,17 @@ async def check_endpoint(dut):
         assert await bus.read("FAULT") == Fault.NONE
         await bus.write("FAULT", 1 << rng.choice([3, 7, 9, 31]), refused=True)
         await check_windows(dut, bus, rng, config)
+
+
+async def check_payload(dut, bus, rng, config):
+    """A packet of ordinary traffic has a payload, in whole flits, and no more than fits."""
+    flit, most = config.fabric.flit_bytes, config.fabric.max_payload_bytes
+    for value in (0, flit, most, most + flit, flit + 1, flit // 2, 1 << 16, rng.getrandbits(32)):
+        refused = not (0 < value <= most) or value % flit != 0
+        await bus.write("TRAFFIC_BYTES", value, refused=refused)
+        expected = int(dut.traffic__length.value) if refused else value
+        assert await bus.read("TRAFFIC_BYTES") == expected == int(dut.traffic__length.value)
+        assert expected, "a packet without payload"
 
 
 async def check_waits(dut, bus, rng, barriers):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import reduce
 from operator import or_
 from typing import Any
@@ -135,13 +136,24 @@ class Decoder:
         return self._bus.write & (self._bus.address == address) & accepts
 
     def storage(
-        self, name: str, *, init: int = 0, index: int = 0, bits: int = 32, align: int = 1
+        self,
+        name: str,
+        *,
+        init: int = 0,
+        index: int = 0,
+        bits: int = 32,
+        align: int = 1,
+        accepts: Callable[[Value], ValueLike] | None = None,
     ) -> Signal:
-        """A register that keeps what was written. Values of more than ``bits``, and those that
-        are no multiple of ``align`` (a power of two), are refused."""
+        """A register that keeps what was written. Values of more than ``bits``, those that are no
+        multiple of ``align`` (a power of two), and those that ``accepts`` is false of are
+        refused."""
         value = Signal(bits, init=init, name=f"{name.lower()}_{index}")
         cut = Cat(self._bus.write_data[bits:], self._bus.write_data[: align.bit_length() - 1])
-        with self._m.If(self.written(name, index, accepts=~cut.any() if len(cut) else 1)):
+        accepted: ValueLike = ~cut.any() if len(cut) else 1
+        if accepts is not None:
+            accepted &= accepts(self._bus.write_data)
+        with self._m.If(self.written(name, index, accepts=accepted)):
             self._m.d.sync += value.eq(self._bus.write_data)
         self.read(name, value, index)
         return value

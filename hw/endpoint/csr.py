@@ -164,13 +164,22 @@ class EndpointRegisters(wiring.Component):
         layout = ENDPOINT["TRAFFIC_CONTROL"].layout
         control = Signal(layout)
         kept = registers.storage("TRAFFIC_CONTROL", bits=ENDPOINT["TRAFFIC_CONTROL"].bits)
+        flit, most = self._config.fabric.flit_bytes, self._config.fabric.max_payload_bytes
+        # A packet without payload, or with too much, would hold up what others send.
+        length = registers.storage(
+            "TRAFFIC_BYTES",
+            init=flit,
+            bits=LENGTH_BITS,
+            align=flit,
+            accepts=lambda value: (value >= flit) & (value <= most),
+        )
         m.d.comb += [
             control.eq(kept),
             traffic.enable.eq(control.send),
             traffic.multicast.eq(control.multicast),
             traffic.destination.eq(registers.storage("TRAFFIC_DESTINATION", bits=MAX_ENDPOINTS)),
             traffic.address.eq(registers.address("TRAFFIC_ADDRESS")),
-            traffic.length.eq(registers.storage("TRAFFIC_BYTES", bits=LENGTH_BITS)),
+            traffic.length.eq(length),
             traffic.span.eq(registers.storage("TRAFFIC_SPAN")),
             traffic.limit.eq(registers.storage("TRAFFIC_LIMIT")),
         ]

@@ -82,10 +82,10 @@ class WaveController(wiring.Component):
     wave_timed_out : out, the wave at ``wave`` will not complete
     started : in, a row of the wave at ``wave`` entered the reduction
     notify : stream out, completion flags
-    fault_context, fault : in, an error of one of this controller's contexts
+    faults : in per context, an error of it; several may have one in the same cycle
     stray : in, an error that names no context; charged to the oldest
     outstanding : in per context, write responses are to come
-    answered, answered_context : in, one came
+    answered : in per context, one came
     abandon : out per context, see :class:`hw.isa.write_tracker.WriteTracker`
     reads_waiting, writes_waiting : in per endpoint, it has yet to answer, for the watchdog
     progress : in, something arrived
@@ -122,12 +122,10 @@ class WaveController(wiring.Component):
                 "wave_timed_out": Out(1),
                 "started": In(1),
                 "notify": Out(stream.Signature(write_job_layout(config))),
-                "fault": In(FaultReport),
-                "fault_context": In(slot_bits),
+                "faults": In(data.ArrayLayout(FaultReport, slots)),
                 "stray": In(FaultReport),
                 "outstanding": In(slots),
-                "answered": In(1),
-                "answered_context": In(slot_bits),
+                "answered": In(slots),
                 "abandon": Out(slots),
                 "oldest": Out(slot_bits),
                 "reads_waiting": In(ports),
@@ -262,7 +260,7 @@ class WaveController(wiring.Component):
             (issue.passed_barrier, issue.context, "barrier_met"),
             (issue.first_wave, issue.context, "first_read"),
             (self.started, slot, "last_write"),
-            (self.answered, self.answered_context, "last_response"),
+            *((self.answered[k], k, "last_response") for k in range(len(self.answered))),
         ):
             with m.If(event):
                 m.d.sync += times[context][name].eq(self.cycles)
@@ -305,8 +303,9 @@ class WaveController(wiring.Component):
         def note(context, error, endpoint):
             m.d.sync += [status[context].eq(error), contexts.culprit[context].eq(endpoint)]
 
-        with m.If(self.fault.valid & (status[self.fault_context] == Status.OK)):
-            note(self.fault_context, self.fault.status, self.fault.endpoint)
+        for k, fault in enumerate(self.faults):
+            with m.If(fault.valid & (status[k] == Status.OK)):
+                note(k, fault.status, fault.endpoint)
         with m.If(live[oldest] & (status[oldest] == Status.OK)):
             with m.If(self.stray.valid):
                 note(oldest, self.stray.status, self.stray.endpoint)

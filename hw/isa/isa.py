@@ -288,12 +288,13 @@ class Isa(wiring.Component):
         for controller, stray in zip(controllers, strays, strict=True):
             m.d["sync" if config.fabric.registered else "comb"] += controller.stray.eq(stray)
         for c, controller in enumerate(controllers):
+            contexts = range(c * slots, (c + 1) * slots)
+            # Several contexts may fail in one cycle. Of one context a single error is reported.
             for i, port in reversed(list(enumerate(ports))):
-                tracker, table = port.tracker, port.table
-                mine = (tracker.error_context // slots) == c
-                with m.If(tracker.error & mine):
-                    m.d.comb += _report(controller.fault, tracker.error_status, i)
-                    m.d.comb += controller.fault_context.eq(tracker.error_context % slots)
+                tracker = port.tracker
+                for slot, context in enumerate(contexts):
+                    with m.If(tracker.error & (tracker.error_context == context)):
+                        m.d.comb += _report(controller.faults[slot], tracker.error_status, i)
             for i, port in reversed(list(enumerate(ports))):
                 failing = (
                     scheduler.busy
@@ -302,16 +303,16 @@ class Isa(wiring.Component):
                     & (port.table.failure != Status.OK)
                 )
                 read_failed, status = Signal(), Signal(Status)
-                context = Signal.like(controller.fault_context)
+                slot_now = Signal(range(slots))
                 # The wave is discarded later than this, with ``fabric.registered`` too.
                 m.d["sync" if config.fabric.registered else "comb"] += [
                     read_failed.eq(failing),
                     status.eq(port.table.failure),
-                    context.eq(wave.context % slots),
+                    slot_now.eq(wave.context % slots),
                 ]
-                with m.If(read_failed):
-                    m.d.comb += _report(controller.fault, status, i)
-                    m.d.comb += controller.fault_context.eq(context)
+                for slot in range(slots):
+                    with m.If(read_failed & (slot_now == slot)):
+                        m.d.comb += _report(controller.faults[slot], status, i)
                 table = port.table
                 with m.If(table.stray & ((table.stray_entry // waves) == c)):
                     m.d.comb += _report(strays[c], table.stray_status, i)
@@ -319,29 +320,27 @@ class Isa(wiring.Component):
             outstanding = [port.tracker.outstanding[here] for port in ports]
             m.d.comb += [
                 controller.outstanding.eq(_any_of(outstanding)),
-                controller.answered.eq(
-                    Cat(
-                        port.tracker.answered & ((port.tracker.answered_context // slots) == c)
-                        for port in ports
-                    ).any()
+                *(
+                    answered.eq(
+                        Cat(
+                            port.tracker.answered & (port.tracker.answered_context == context)
+                            for port in ports
+                        ).any()
+                    )
+                    for answered, context in zip(controller.answered, contexts, strict=True)
                 ),
                 controller.progress.eq(
                     Cat(
                         port.table.accepted & ((port.table.arriving_entry // waves) == c)
                         for port in ports
                     ).any()
-                    | controller.answered
+                    | controller.answered.any()
                 ),
                 controller.reads_waiting.eq(Cat(port.table.waiting[c] for port in ports)),
                 controller.writes_waiting.eq(
                     Cat(bits.bit_select(controller.oldest, 1) for bits in outstanding)
                 ),
             ]
-            for port in ports:
-                with m.If(port.tracker.answered):
-                    m.d.comb += controller.answered_context.eq(
-                        port.tracker.answered_context % slots
-                    )
 
 
 def _report(target: FaultReport, status, endpoint: int) -> list:

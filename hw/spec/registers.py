@@ -263,7 +263,12 @@ ENDPOINT = register_map(
     ),
     Register("TRAFFIC_DESTINATION", 0x044, "rw", "endpoint id, or mask"),
     Register("TRAFFIC_ADDRESS", 0x048, "rw", "address written to, low and high word", 2),
-    Register("TRAFFIC_BYTES", 0x050, "rw", "payload of a packet"),
+    Register(
+        "TRAFFIC_BYTES",
+        0x050,
+        "rw",
+        "payload of a packet: whole flits, at most `fabric.max_payload_bytes`; a flit at reset",
+    ),
     Register("TRAFFIC_SPAN", 0x054, "rw", "bytes after which the address starts over"),
     Register("TRAFFIC_LIMIT", 0x058, "rw", "packets to send; 0: no limit"),
     tally("TRAFFIC_ERRORS", 0x064, "responses whose status was not OK"),
