@@ -35,6 +35,7 @@ from scin.collectives.requests import (
     LARGEST_SIZE,
     check_half_elements,
     check_known,
+    check_one_of,
     check_simulated,
     check_wire_type,
     choose_data_type,
@@ -350,8 +351,7 @@ def _call(
 ) -> _Call:
     """Raise :class:`InputError` where the backend cannot run it on this configuration."""
     _check_text("backend", backend)
-    if backend not in BACKENDS:
-        raise InputError(f"backend {backend!r}: must be one of {', '.join(BACKENDS)}")
+    check_one_of("backend", backend, BACKENDS)
     if not isinstance(synchronise, bool):
         raise InputError(f"synchronise {synchronise!r}: must be True or False")
     settings = _load(config, overrides)

@@ -111,3 +111,10 @@ def check_known(what: str, names: Sequence[str], known: Iterable[str]) -> None:
     for name in names:
         if name not in known:
             raise InputError(f"{what} {name!r}: must be among {', '.join(known)}")
+
+
+def check_one_of(what: str, name: str, known: Iterable[str]) -> None:
+    """Raise :class:`InputError` if what is to be a single one of the ``known`` is none of them."""
+    known = list(known)
+    if name not in known:
+        raise InputError(f"{what} {name!r}: must be one of {', '.join(known)}")

@@ -14,7 +14,7 @@ from hw.spec.instruction import ReduceOp
 from models.simulator.collective import plane_bytes
 from models.simulator.explain import Span
 from scin.collectives.phases import measured_phases, simulated_phases
-from scin.collectives.requests import check_half_elements
+from scin.collectives.requests import check_half_elements, check_one_of
 from scin.collectives.runner import CollectiveRunner
 from scin.collectives.tensors import random_tensors
 from scin.commands.options import (
@@ -74,8 +74,7 @@ def explain(
     latency, reducing rows, and the rest: pipelines and waiting."""
     if operation != "allreduce":
         raise InputError(f"operation {operation!r}: supported here is allreduce")
-    if backend not in BACKENDS:
-        raise InputError(f"backend {backend!r}: must be one of {', '.join(BACKENDS)}")
+    check_one_of("backend", backend, BACKENDS)
     message = parse_size(size)
     check_half_elements(message)
     if message > LARGEST:
