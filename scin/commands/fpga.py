@@ -10,7 +10,15 @@ from typing import Any
 import click
 from rich.table import Table as RichTable
 
-from scin.commands.options import Group, Whole, json_option, parse_size, refuse_options, seed_option
+from scin.commands.options import (
+    Group,
+    Whole,
+    exit_if_wrong,
+    json_option,
+    parse_size,
+    refuse_options,
+    seed_option,
+)
 from scin.commands.process import exit_status
 from scin.errors import EXIT_WRONG, InputError
 from scin.host.driver import Driver
@@ -235,8 +243,7 @@ def run(
         measurement = _all_reduce(system, loaded.config, collective, seed, json_path)
         if json_path is not None:
             write_json(json_path, "fpga run", loaded.config, [measurement.as_dict()])
-        if measurement.wrong or measurement.status != "OK":
-            sys.exit(EXIT_WRONG)
+        exit_if_wrong([measurement])
 
 
 def _refuse_idle_options(*, only_status: bool, simulated: bool) -> None:

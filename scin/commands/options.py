@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import re
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -13,11 +14,13 @@ from click.core import ParameterSource
 
 from hw.spec.config import Config, load, parse_override
 from hw.spec.fault import Disturbance
+from scin.collectives.programs import reduces
 from scin.collectives.requests import LARGEST_SIZE, check_known
 from scin.commands.process import exit_status
-from scin.errors import InputError
+from scin.errors import EXIT_WRONG, InputError
 from scin.host.simulator import Faults
 from scin.report.files import OutputFile, OutputFolder, option_name
+from scin.report.record import Result
 
 LARGEST_SEED = (1 << 31) - 1
 
@@ -156,6 +159,12 @@ def refuse_options(why: str, *names: str) -> None:
             raise InputError(f"{item.opts[0]}: does nothing here: {why}")
 
 
+def refuse_operator(operation: str) -> None:
+    """Refuse an operator for a collective that only copies."""
+    if not reduces(operation):
+        refuse_options(f"{operation} does not reduce", "redop")
+
+
 def set_fields() -> dict[str, Any]:
     """Fields that the user set for the running command, and to what."""
     return dict(map(parse_override, click.get_current_context().params.get("overrides", ())))
@@ -194,6 +203,12 @@ def refuse_repetition(what: str, names: Sequence[Any]) -> None:
     for name in names:
         if names.count(name) > 1:
             raise InputError(f"{what} {name!r}: is named {names.count(name)} times")
+
+
+def exit_if_wrong(results: Iterable[Result]) -> None:
+    """End the command with status 1 if a result failed or has wrong contents."""
+    if any(item.wrong or item.failed for item in results):
+        sys.exit(EXIT_WRONG)
 
 
 def common(
