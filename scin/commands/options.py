@@ -14,7 +14,7 @@ from click.core import ParameterSource
 
 from hw.spec.config import Config, load, parse_override
 from hw.spec.fault import Disturbance
-from scin.collectives.programs import reduces
+from models.collective import collective
 from scin.collectives.requests import LARGEST_SIZE, check_known
 from scin.commands.process import exit_status
 from scin.errors import EXIT_WRONG, InputError
@@ -161,7 +161,7 @@ def refuse_options(why: str, *names: str) -> None:
 
 def refuse_operator(operation: str) -> None:
     """Refuse an operator for a collective that only copies."""
-    if not reduces(operation):
+    if collective(operation).copies:
         refuse_options(f"{operation} does not reduce", "redop")
 
 

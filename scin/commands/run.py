@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-import sys
+from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from hw.spec.formats import block_format, is_block_scaled
 from hw.spec.formats.data_type import DataType
 from hw.spec.status import Status
 from models.collective import collective
+from hw.spec.instruction import ReduceOp
 from scin.collectives.requests import check_operation, choose_data_type, parse_reduce_op
 from scin.collectives.runner import CollectiveRunner
 from scin.collectives.steps import measured_steps
@@ -42,14 +44,16 @@ from scin.collectives.tensors import (
 from scin.commands.options import (
     Command,
     common,
+    exit_if_wrong,
     fault_option,
     parse_faults,
     parse_size,
+    refuse_operator,
     refuse_options,
 )
-from scin.errors import EXIT_WRONG, InputError
+from scin.errors import InputError
 from scin.host.driver import Driver
-from scin.host.simulator import Simulator
+from scin.host.simulator import Faults, Simulator
 from scin.host.wave import Waveform
 from scin.report.files import OutputFile, OutputFolder, check_folder, takes_stdout
 from scin.report.measurement import Measurement
@@ -68,6 +72,58 @@ def with_asked_faults(config: Config, options: dict[str, Any]) -> Config:
         names = ", ".join(kind.name.lower() for kind in UNREPAIRABLE & set(rates))
         raise InputError(f"fault {names}: only for scin soak")
     return with_faults(config, rates) if rates else config
+
+
+def as_written(data_type: DataType | None, count: int) -> Tensors:
+    """What files of ``count`` random elements look like; FP16 for a block-scaled type."""
+    if data_type is None:
+        return Tensors([], (count,), np.dtype(np.uint8), None)
+    tensor_type = DataType.FP16 if is_block_scaled(data_type) else data_type
+    return Tensors([], (count,), FILE_TYPES[tensor_type][0], tensor_type)
+
+
+@dataclass(frozen=True)
+class Content:
+    """What goes into a collective: the user's tensors, or random ones of one size or several."""
+
+    data_type: DataType | None
+    """What it is run as; None for bytes."""
+    counts: list[int]
+    """Elements per endpoint, of one run after the other."""
+    tensors: Tensors | None = None
+    """The user's; None where they are random."""
+
+    @property
+    def like(self) -> Tensors:
+        """What they look like in files."""
+        return self.tensors or as_written(self.data_type, self.counts[0])
+
+    def inputs(self, count: int, endpoints: int, seed: int) -> list[np.ndarray]:
+        """Per endpoint, the ``count`` elements that it brings."""
+        if self.tensors is not None:
+            return self.tensors.content
+        if self.like.tensor_type is None:
+            return random_bytes(count, endpoints, seed)
+        return random_tensors(self.like.tensor_type, count, endpoints, seed)
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is asked for: a collective, what goes into it, and how it is run."""
+
+    config: Config
+    operation: str
+    reduce_op: ReduceOp
+    content: Content
+    faults: Faults
+    seed: int
+    synchronise: bool
+
+    @property
+    def result_shape(self) -> tuple[int, ...]:
+        """Of the tensor that an endpoint gets."""
+        endpoints = self.config.system.endpoints
+        return output_shape(self.operation, self.content.like.shape, endpoints)
 
 
 @click.command(cls=Command)
@@ -124,106 +180,156 @@ def run(
     check_operation(operation)
     if quiet:
         refuse_options("--quiet prints nothing", "steps")
-    if collective(operation).copies:
-        refuse_options(f"{operation} does not reduce", "redop")
+    refuse_operator(operation)
     rates = parse_faults(faults)
     check_buildable(config)
     data_type = choose_data_type(operation, dtype, given=pattern is not None)
     reduce_op = parse_reduce_op(redop)
     check_collective(config, operation, data_type, reduce_op)
-    block_type = data_type if data_type is not None and is_block_scaled(data_type) else None
-    endpoints = config.system.endpoints
-    if pattern is not None and not rates:
-        refuse_options("the files are the data, and no fault is drawn", "seed")
-    if pattern is not None and sizes:
-        raise InputError("--input and --size exclude each other: the files decide the size")
+    if pattern is not None:
+        refuse_beside_files(sizes, drawn=bool(rates))
     if output is not None and len(sizes) > 1:
         raise InputError("--output takes one --size, or the tensors of --input")
-    tensors = None
     if pattern is not None:
-        memory = config.endpoint.memory_bytes
-        tensors = read_tensors(pattern, data_type, endpoints, memory_bytes=memory)
-        if dtype is None:
-            tensors = as_floating(tensors)
-            data_type = tensors.tensor_type
-        counts = [tensors.content[0].size]
-        check_shards(config, operation, tensors)
+        content = read_content(config, operation, data_type, pattern, typed=dtype is not None)
     else:
-        counts = [
-            element_count(config, operation, parse_size(text), as_written(data_type, 1).tensor_type)
-            for text in sizes or DEFAULT_SIZES
-        ]
-    for count in counts:
-        # Before any tensor is made.
-        size = check_count(config, operation, data_type, count)
-        if steps:
-            check_steps(config, operation, data_type, size)
-
-    like = tensors or as_written(data_type, counts[0])
+        content = drawn_content(config, operation, data_type, sizes or DEFAULT_SIZES)
+    task = Task(config, operation, reduce_op, content, rates, seed, synchronise=not no_sync)
+    check_sizes(task, steps=steps)
     if output is not None:
-        shape = output_shape(operation, like.shape, endpoints)
-        files = result_files(operation, endpoints)
-        refuse_older_results(output, files)
-        room = len(files) * math.prod(shape) * like.file_type.itemsize
-        check_folder("output", output, files, room=room)
+        check_output(task, output)
 
     table = Table(quiet=quiet, error=takes_stdout(json_path, wave))
-    spinner = Spinner(quiet=quiet)
-    outputs: list[np.ndarray] = []
+    results: list[Measurement] = []
     with recorded(json_path, f"run {operation}", config) as records:
         with ExitStack() as stack:
             waveform = stack.enter_context(Waveform(wave, config)) if wave else None
-            simulator = stack.enter_context(
-                Simulator(
-                    config,
-                    seed=seed,
-                    faults=rates,
-                    wave=waveform.scratch if waveform else None,
-                    report=Stages(quiet=quiet),
-                )
-            )
-            stack.callback(spinner.stop)
-            driver = Driver(simulator, config, progress=spinner)
-            runner = CollectiveRunner(config, simulator, driver)
-            table.head(f"{operation} on RTL, {config.name}, {endpoints} endpoints, seed {seed}")
-            if block_type is not None:
-                table.line(f"# {describe_quantized(config, block_type, like)}")
-            if tensors is not None and tensors.tensor_type == DataType.BF16:
-                table.line(f"# {tensors.file_type} files are taken for BF16 bit patterns")
-            for count in counts:
-                inputs = (
-                    tensors.content
-                    if tensors is not None
-                    else invented_content(data_type, count, endpoints, seed)
-                )
-                spinner.watch(simulator, f"{operation} {inputs[0].nbytes} B")
-                measurement, outputs = run_tensors(
-                    runner,
-                    operation,
-                    inputs,
-                    data_type,
-                    reduce_op,
-                    tensor_type=like.tensor_type,
-                    synchronise=not no_sync,
-                    seed=seed,
-                )
-                spinner.stop()
+            simulator = stack.enter_context(simulator_for(task, waveform, quiet=quiet))
+            for outcome in run_sizes(task, simulator, table):
+                measurement, outputs = outcome
                 table.measurement(measurement)
+                results.append(measurement)
                 records.append(measurement.as_dict())
-                for kind in rates:
-                    struck = simulator.disturbances(kind)
-                    table.line(f"# fault {kind.name.lower()}: struck {struck} times so far")
+                print_disturbances(table, task, simulator)
                 if steps and not measurement.failed:
                     print_steps(table, config, measurement)
         if waveform is not None:
             print_waveform(table, waveform)
-        failed = any(record["status"] != Status.OK.name for record in records)
-        if output is not None and failed:
+        if output is not None and any(item.failed for item in results):
             table.line(f"# {output}: nothing written, since the collective failed")
         elif output is not None:
-            write_tensors(Path(output), outputs, shape, like.file_type)
-    if failed or any(record["wrong"] for record in records):
-        sys.exit(EXIT_WRONG)
+            write_tensors(Path(output), outputs, task.result_shape, content.like.file_type)
+    exit_if_wrong(results)
+
+
+def refuse_beside_files(sizes: tuple[str, ...], *, drawn: bool) -> None:
+    """Refuse what does nothing beside --input; ``drawn``: whether faults are drawn at random."""
+    if not drawn:
+        refuse_options("the files are the data, and no fault is drawn", "seed")
+    if sizes:
+        raise InputError("--input and --size exclude each other: the files decide the size")
+
+
+def read_content(
+    config: Config, operation: str, data_type: DataType | None, pattern: str, *, typed: bool
+) -> Content:
+    """The tensors that ``pattern`` names; ``typed``: whether the user said what they are."""
+    tensors = read_tensors(
+        pattern,
+        data_type,
+        config.system.endpoints,
+        memory_bytes=config.endpoint.memory_bytes,
+    )
+    if not typed:
+        tensors = as_floating(tensors)
+        data_type = tensors.tensor_type
+    check_shards(config, operation, tensors)
+    return Content(data_type, [tensors.content[0].size], tensors)
+
+
+def drawn_content(
+    config: Config, operation: str, data_type: DataType | None, sizes: tuple[str, ...]
+) -> Content:
+    """Random tensors of the ``sizes`` that the user names."""
+    tensor_type = as_written(data_type, 1).tensor_type
+    counts = [element_count(config, operation, parse_size(text), tensor_type) for text in sizes]
+    return Content(data_type, counts)
+
+
+def check_sizes(task: Task, *, steps: bool) -> None:
+    """Raise an error for a size that cannot be run, before any tensor is made; ``steps``: whether
+    its steps are asked for, too."""
+    config, operation, data_type = task.config, task.operation, task.content.data_type
+    for count in task.content.counts:
+        size = check_count(config, operation, data_type, count)
+        if steps:
+            check_steps(config, operation, data_type, size)
+
+
+def check_output(task: Task, folder: str) -> None:
+    """Raise :class:`InputError` if the folder cannot hold the results."""
+    files = result_files(task.operation, task.config.system.endpoints)
+    refuse_older_results(folder, files)
+    room = len(files) * math.prod(task.result_shape) * task.content.like.file_type.itemsize
+    check_folder("output", folder, files, room=room)
+
+
+def simulator_for(task: Task, waveform: Waveform | None, *, quiet: bool) -> Simulator:
+    return Simulator(
+        task.config,
+        seed=task.seed,
+        faults=task.faults,
+        wave=waveform.scratch if waveform else None,
+        report=Stages(quiet=quiet),
+    )
+
+
+def run_sizes(
+    task: Task, simulator: Simulator, table: Table
+) -> Iterator[tuple[Measurement, list[np.ndarray]]]:
+    """One run after the other: what is measured, and per endpoint the bytes of the result."""
+    config, content = task.config, task.content
+    spinner = Spinner(quiet=table.quiet)
+    try:
+        driver = Driver(simulator, config, progress=spinner)
+        runner = CollectiveRunner(config, simulator, driver)
+        print_head(table, task)
+        for count in content.counts:
+            inputs = content.inputs(count, config.system.endpoints, task.seed)
+            spinner.watch(simulator, f"{task.operation} {inputs[0].nbytes} B")
+            outcome = run_tensors(
+                runner,
+                task.operation,
+                inputs,
+                content.data_type,
+                task.reduce_op,
+                tensor_type=content.like.tensor_type,
+                synchronise=task.synchronise,
+                seed=task.seed,
+            )
+            spinner.stop()
+            yield outcome
+    finally:
+        spinner.stop()
+
+
+def print_head(table: Table, task: Task) -> None:
+    """What runs, and of what type the tensors are where that may be mistaken."""
+    config, content = task.config, task.content
+    table.head(
+        f"{task.operation} on RTL, {config.name}, {config.system.endpoints} endpoints, "
+        f"seed {task.seed}"
+    )
+    if content.data_type is not None and is_block_scaled(content.data_type):
+        table.line(f"# {describe_quantized(config, content.data_type, content.like)}")
+    if content.tensors is not None and content.tensors.tensor_type == DataType.BF16:
+        table.line(f"# {content.tensors.file_type} files are taken for BF16 bit patterns")
+
+
+def print_disturbances(table: Table, task: Task, simulator: Simulator) -> None:
+    for kind in task.faults:
+        struck = simulator.disturbances(kind)
+        table.line(f"# fault {kind.name.lower()}: struck {struck} times so far")
 
 
 def print_waveform(table: Table, waveform: Waveform) -> None:
@@ -251,24 +357,6 @@ def print_steps(table: Table, config: Config, measurement: Measurement) -> None:
     table.line(f"# {'step':42} {'closed form':>16} {'cycles':>7} {'measured':>9}")
     for name, formula, expected, measured in measured_steps(config, measurement):
         table.line(f"# {name:42} {formula:>16} {expected:7} {measured:9}")
-
-
-def as_written(data_type: DataType | None, count: int) -> Tensors:
-    """What files of ``count`` random elements look like; FP16 for a block-scaled type."""
-    if data_type is None:
-        return Tensors([], (count,), np.dtype(np.uint8), None)
-    tensor_type = DataType.FP16 if is_block_scaled(data_type) else data_type
-    return Tensors([], (count,), FILE_TYPES[tensor_type][0], tensor_type)
-
-
-def invented_content(
-    data_type: DataType | None, count: int, endpoints: int, seed: int
-) -> list[np.ndarray]:
-    """``count`` random elements per endpoint."""
-    tensor_type = as_written(data_type, count).tensor_type
-    if tensor_type is None:
-        return random_bytes(count, endpoints, seed)
-    return random_tensors(tensor_type, count, endpoints, seed)
 
 
 def describe_quantized(config: Config, data_type: DataType, tensors: Tensors) -> str:
