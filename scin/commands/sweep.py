@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import itertools
-import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
 
 import click
 
@@ -21,6 +22,7 @@ from scin.collectives.dma_ring import RingRunner
 from scin.collectives.dma_runner import DmaRunner
 from scin.collectives.requests import (
     check_average,
+    check_one_of,
     check_operation,
     check_simulated,
     parse_data_type,
@@ -32,12 +34,14 @@ from scin.collectives.tensors import random_tensors
 from scin.commands.options import (
     Command,
     common,
+    exit_if_wrong,
     parse_list,
     parse_sizes,
     plot_option,
+    refuse_operator,
     refuse_options,
 )
-from scin.errors import EXIT_WRONG, InputError
+from scin.errors import InputError
 from scin.flow.compilation import compile_simulator
 from scin.host.driver import Driver
 from scin.host.simulator import Simulator
@@ -52,6 +56,22 @@ from scin.report.table import Spinner, Table
 
 BACKENDS = ("rtl", "sim")
 RTL_ALGORITHMS = ("scin", SCIN_INQ, DMA_RING)
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is asked for: a collective at every size, by every algorithm."""
+
+    config: Config
+    operation: str
+    kinds: dict[str, DataType]
+    """What each algorithm sends the tensors as."""
+    sizes: list[int]
+    data_type: DataType
+    """Of the tensors."""
+    reduce_op: ReduceOp
+    seed: int
+    synchronise: bool
 
 
 @click.command(cls=Command)
@@ -110,66 +130,41 @@ def sweep(
     check_average(config, reduce_op)
     if DMA_RING in algorithms and reduce_op == ReduceOp.AVG:
         raise InputError(f"algo {DMA_RING}: redop sum, max or min; its adders do not divide")
-    wire_type = _check(config, operation, algorithms, data_type, inq_format, reduce_op)
-    if backend == "sim":
-        refuse_options("the simulator has no data", "seed")
-        check_simulated(operation, synchronise=not no_sync)
-    else:
-        check_buildable(config)
-        if DMA_RING in algorithms and (operation != "allreduce" or no_sync):
-            raise InputError(f"algo {DMA_RING}: only allreduce, with synchronisation")
+    wire_type = _check_types(config, operation, algorithms, data_type, inq_format, reduce_op)
+    _check_backend(config, backend, operation, algorithms, synchronise=not no_sync)
     sizes = parse_sizes(smallest, largest, factor)
     for size in sizes:
         element_count(config, operation, size, data_type)
+    kinds = {name: wire_type if name == SCIN_INQ else data_type for name in algorithms}
+    task = Task(config, operation, kinds, sizes, data_type, reduce_op, seed, not no_sync)
     table = Table(quiet=quiet, error=takes_stdout(json_path, plot))
-    where = "in the simulator" if backend == "sim" else "on RTL"
-    title = f"{operation} {where}, {config.name}, {config.system.endpoints} endpoints"
     if backend == "rtl":
         check_capacity(config, operation, sizes[-1])
     results: list[CollectiveResult] = []
     with recorded(json_path, f"sweep {operation}", config) as records:
-
-        def keep(item: CollectiveResult) -> None:
-            table.group(item.algo, algorithms)
-            table.measurement(item)
-            results.append(item)
-            records.append(item.as_dict())
-
-        if backend == "sim":
-            compile_simulator(Stages(quiet=quiet), algorithms)
-            table.head(title)
-            for name, size in itertools.product(algorithms, sizes):
-                predicted = predict(
-                    config, name, size, Parameters(), wire_type, data_type, reduce_op
-                )
-                keep(result_of(config, predicted, data_type=data_type, reduce_op=reduce_op))
-        else:
-            kinds = {name: wire_type if name == SCIN_INQ else data_type for name in algorithms}
-            spinner = Spinner(quiet=quiet)
-            with Simulator(config, seed=seed, report=Stages(quiet=quiet)) as simulator:
-                table.head(f"{title}, seed {seed}")
-                for item in _on_rtl(
-                    simulator,
-                    operation,
-                    kinds,
-                    sizes,
-                    data_type,
-                    reduce_op,
-                    not no_sync,
-                    seed,
-                    spinner,
-                ):
-                    keep(item)
+        with ExitStack() as stack:
+            found: Iterator[CollectiveResult]
+            if backend == "sim":
+                compile_simulator(Stages(quiet=quiet), algorithms)
+                found = _in_simulator(task)
+            else:
+                simulator = Simulator(config, seed=seed, report=Stages(quiet=quiet))
+                found = _on_rtl(task, stack.enter_context(simulator), Spinner(quiet=quiet))
+            table.head(_title(task, backend))
+            for item in found:
+                table.group(item.algo, algorithms)
+                table.measurement(item)
+                results.append(item)
+                records.append(item.as_dict())
         if plot is not None:
             plot_bandwidth(plot, f"{operation}, {config.name}", results, config)
-    if any(item.wrong or item.status != "OK" for item in results):
-        sys.exit(EXIT_WRONG)
+    exit_if_wrong(results)
 
 
 def _backend(asked: str | None, algorithms: list[str]) -> str:
     """RTL where every algorithm runs there, if none was asked for."""
-    if asked is not None and asked not in BACKENDS:
-        raise InputError(f"backend {asked!r}: must be one of {', '.join(BACKENDS)}")
+    if asked is not None:
+        check_one_of("backend", asked, BACKENDS)
     absent = [name for name in algorithms if name not in RTL_ALGORITHMS]
     if asked == "rtl" and absent:
         raise InputError(
@@ -179,7 +174,20 @@ def _backend(asked: str | None, algorithms: list[str]) -> str:
     return asked or ("sim" if absent else "rtl")
 
 
-def _check(
+def _check_backend(
+    config: Config, backend: str, operation: str, algorithms: list[str], *, synchronise: bool
+) -> None:
+    """Refuse what the backend does not run, or does not heed."""
+    if backend == "sim":
+        refuse_options("the simulator has no data", "seed")
+        check_simulated(operation, synchronise=synchronise)
+        return
+    check_buildable(config)
+    if DMA_RING in algorithms and (operation != "allreduce" or not synchronise):
+        raise InputError(f"algo {DMA_RING}: only allreduce, with synchronisation")
+
+
+def _check_types(
     config: Config,
     operation: str,
     algorithms: list[str],
@@ -189,8 +197,7 @@ def _check(
 ) -> DataType:
     """Whether the types fit the algorithms; what ``scin-inq`` quantizes to."""
     wire_type = parse_data_type(inq_format)
-    if collective(operation).copies:
-        refuse_options(f"{operation} does not reduce", "redop")
+    refuse_operator(operation)
     if is_block_scaled(data_type):
         name = data_type.name.lower()
         raise InputError(f"dtype {name}: must be fp16 or bf16; --algo {SCIN_INQ} quantizes")
@@ -203,39 +210,46 @@ def _check(
     return wire_type
 
 
-def _on_rtl(
-    simulator: Simulator,
-    operation: str,
-    kinds: dict[str, DataType],
-    sizes: list[int],
-    data_type: DataType,
-    reduce_op: ReduceOp,
-    synchronise: bool,
-    seed: int,
-    spinner: Spinner,
-) -> Iterator[Measurement]:
-    """``kinds``: what each algorithm sends tensors of ``data_type`` as."""
-    config = simulator.config
+def _title(task: Task, backend: str) -> str:
+    where = "in the simulator" if backend == "sim" else "on RTL"
+    endpoints = task.config.system.endpoints
+    title = f"{task.operation} {where}, {task.config.name}, {endpoints} endpoints"
+    return title if backend == "sim" else f"{title}, seed {task.seed}"
+
+
+def _in_simulator(task: Task) -> Iterator[CollectiveResult]:
+    """Without tensors: the same time whatever they hold."""
+    config, data_type, reduce_op = task.config, task.data_type, task.reduce_op
+    for name, size in itertools.product(task.kinds, task.sizes):
+        predicted = predict(
+            config, name, size, Parameters(), task.kinds[name], data_type, reduce_op
+        )
+        yield result_of(config, predicted, data_type=data_type, reduce_op=reduce_op)
+
+
+def _on_rtl(task: Task, simulator: Simulator, spinner: Spinner) -> Iterator[Measurement]:
+    """On random tensors, the same for every algorithm."""
+    config = task.config
     driver = Driver(simulator, config, progress=spinner)
     runner = CollectiveRunner(config, simulator, driver)
-    ring = RingRunner(DmaRunner(config, simulator, driver)) if DMA_RING in kinds else None
+    ring = RingRunner(DmaRunner(config, simulator, driver)) if DMA_RING in task.kinds else None
     try:
-        for name, size in itertools.product(kinds, sizes):
-            spinner.watch(simulator, f"{operation} {name} {size} B")
-            count = element_count(config, operation, size, data_type)
-            inputs = random_tensors(data_type, count, config.system.endpoints, seed)
+        for name, size in itertools.product(task.kinds, task.sizes):
+            spinner.watch(simulator, f"{task.operation} {name} {size} B")
+            count = element_count(config, task.operation, size, task.data_type)
+            inputs = random_tensors(task.data_type, count, config.system.endpoints, task.seed)
             if name == DMA_RING and ring is not None:
-                measurement = ring.run(inputs, data_type, reduce_op, seed=seed)
+                measurement = ring.run(inputs, task.data_type, task.reduce_op, seed=task.seed)
             else:
                 measurement, _ = run_tensors(
                     runner,
-                    operation,
+                    task.operation,
                     inputs,
-                    kinds[name],
-                    reduce_op,
-                    tensor_type=data_type,
-                    synchronise=synchronise,
-                    seed=seed,
+                    task.kinds[name],
+                    task.reduce_op,
+                    tensor_type=task.data_type,
+                    synchronise=task.synchronise,
+                    seed=task.seed,
                 )
             spinner.stop()
             yield measurement
