@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
-import sys
+import itertools
 from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import click
@@ -17,17 +18,19 @@ from models.dma.timing import shape as shape_of
 from models.wire import busiest_link_bytes
 from scin.collectives.dma_plans import OPERATIONS, build
 from scin.collectives.dma_runner import DmaRunner, check_room
+from scin.collectives.requests import check_one_of
 from scin.commands.kvfetch import kvfetch
 from scin.commands.options import (
     Command,
     common,
+    exit_if_wrong,
     parse_list,
     parse_size,
     parse_sizes,
     plot_option,
     refuse_options,
 )
-from scin.errors import EXIT_WRONG, InputError
+from scin.errors import InputError
 from scin.host.driver import Driver
 from scin.host.simulator import Simulator
 from scin.host.timeline import HostModel
@@ -44,10 +47,23 @@ MIN_BLOCK, MAX_BLOCK = 1 << 10, 1 << 24
 BACKENDS = ("rtl", "model")
 PRELAUNCH = {"off": (False,), "on": (True,), "both": (False, True)}
 
-Cases = tuple[list[str], list[int], tuple[bool, ...]]
-"""Variants, sizes, and whether launched ahead: all combinations."""
-
 Measure = Callable[[str, int, bool], DmaMeasurement]
+"""Of a variant, at a size, launched ahead or not."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is asked for: an operation by all combinations of variants, sizes and ``prelaunch``,
+    which says whether the engines are launched ahead."""
+
+    operation: str
+    variants: list[str]
+    sizes: list[int]
+    prelaunch: tuple[bool, ...]
+    host: HostModel
+    inline: bool
+    """Whether commands go through the doorbell."""
+    seed: int
 
 
 @click.command(cls=Command)
@@ -91,78 +107,59 @@ def dma(
     parameters are in configs/dma/; kvfetch, a paged KV cache from another memory, is model only.
     """
     if operation == KVFETCH:
-        refuse_options("kvfetch has lengths of its own", "smallest", "largest", "factor", "plot")
-        refuse_options("kvfetch compares its own", "variant", "prelaunch")
-        if backend == "rtl":
-            raise InputError("backend rtl: kvfetch is predicted by the timing model only")
-        _check_backend(backend)
-        model = _model_of(config, platform)
-        records = kvfetch(model, _block_bytes(block), quiet=quiet, error=takes_stdout(json_path))
-        write_json(json_path, "dma kvfetch", model, records)
+        _fetch(config, platform, backend, block, json_path, quiet=quiet)
         return
     if operation not in OPERATIONS:
         supported = ", ".join([*OPERATIONS, KVFETCH])
         raise InputError(f"operation {operation!r}: supported here are {supported}")
     refuse_options("only kvfetch has blocks", "block")
     variants = _variants(operation, variant)
-    if prelaunch not in PRELAUNCH:
-        raise InputError(f"prelaunch {prelaunch!r}: must be one of {', '.join(PRELAUNCH)}")
+    check_one_of("prelaunch", prelaunch, PRELAUNCH)
     if inline and prelaunch != "off":
         raise InputError("inline: only with --prelaunch off")
     backend = backend or ("rtl" if platform in (None, config.name) else "model")
-    _check_backend(backend)
+    check_one_of("backend", backend, BACKENDS)
     sizes = parse_sizes(smallest, largest, factor)
-    for name, value in (("host-command", host_command), ("host-access", host_access)):
-        if not 1 <= value <= 1e6:
-            raise InputError(f"{name} {value}: must be between 1 and 1e6 ns")
+    host = _host(host_command, host_access)
+    task = Task(operation, variants, sizes, PRELAUNCH[prelaunch], host, inline, seed)
     table = DmaTable(quiet=quiet, error=takes_stdout(json_path, plot))
-    cases: Cases = (variants, sizes, PRELAUNCH[prelaunch])
-    described: Config | Platform = config
-    if backend == "model":
-        described = model = _model_of(config, platform)
-        if not model.switched and variant is None:
-            cases = ([name for name in variants if name != "mcast"], *cases[1:])
-        _check_chunks(operation, sizes, model.endpoints)
+    model = _model_of(config, platform) if backend == "model" else None
+    if model is None:
+        _check_rtl(config, platform, task)
     else:
-        if platform not in (None, config.name):
-            raise InputError(f"platform {platform!r}: RTL runs --config {config.name}")
-        check_buildable(config)
-        _check_chunks(operation, sizes, config.system.endpoints)
-        for name in variants:
-            check_room(config, build(config, operation, name, sizes[-1]))
-    name = described.name
+        if variant is None and not model.switched:
+            task = replace(task, variants=[name for name in variants if name != "mcast"])
+        _check_chunks(task, model.endpoints)
+    described = model or config
     with recorded(json_path, f"dma {operation}", described) as records:
-        if backend == "model":
-            title = f"{operation} by the timing model, {name}"
-            measurements = _sweep(_model(model, operation), cases, table, title, records)
+        if model is None:
+            measurements = _on_rtl(config, task, table, records)
         else:
-            host = HostModel(host_command, host_access)
-            spinner = Spinner(quiet=quiet)
-            with Simulator(config, seed=seed, report=Stages(quiet=quiet)) as simulator:
-                driver = Driver(simulator, config, progress=spinner)
-                driver.configure()
-                runner = DmaRunner(config, simulator, driver, host=host, inline=inline)
-
-                def measure(name: str, size: int, ahead: bool) -> DmaMeasurement:
-                    plan = build(config, operation, name, size)
-                    return runner.run(plan, prelaunch=ahead, seed=seed)
-
-                title = (
-                    f"{operation} on RTL, {name}, {config.system.endpoints} endpoints, host "
-                    f"{host_command:g} ns per command, {host_access:g} ns per poll, seed {seed}"
-                )
-                measurements = _sweep(measure, cases, table, title, records)
+            measurements = _by_model(model, task, table, records)
         if plot is not None:
-            plot_dma(plot, f"{operation}, {name}, {backend}", measurements)
-    if any(item.wrong or item.status != "OK" for item in measurements):
-        sys.exit(EXIT_WRONG)
+            plot_dma(plot, f"{operation}, {described.name}, {backend}", measurements)
+    exit_if_wrong(measurements)
 
 
-def _check_chunks(operation: str, sizes: list[int], endpoints: int) -> None:
-    """Collectives move as many bytes of every endpoint; p2p moves bytes of one."""
-    for size in sizes if operation != "p2p" else ():
-        if size % endpoints:
-            raise InputError(f"size {size}: must be a multiple of {endpoints} B, one per endpoint")
+def _fetch(
+    config: Config,
+    platform: str | None,
+    backend: str | None,
+    block: str,
+    json_path: str | None,
+    *,
+    quiet: bool,
+) -> None:
+    """The operation kvfetch, from its checks to its records."""
+    refuse_options("kvfetch has lengths of its own", "smallest", "largest", "factor", "plot")
+    refuse_options("kvfetch compares its own", "variant", "prelaunch")
+    if backend == "rtl":
+        raise InputError("backend rtl: kvfetch is predicted by the timing model only")
+    if backend is not None:
+        check_one_of("backend", backend, BACKENDS)
+    model = _model_of(config, platform)
+    records = kvfetch(model, _block_bytes(block), quiet=quiet, error=takes_stdout(json_path))
+    write_json(json_path, "dma kvfetch", model, records)
 
 
 def _block_bytes(text: str) -> int:
@@ -172,9 +169,16 @@ def _block_bytes(text: str) -> int:
     return size
 
 
-def _check_backend(name: str | None) -> None:
-    if name not in (None, *BACKENDS):
-        raise InputError(f"backend {name!r}: must be one of {', '.join(BACKENDS)}")
+def _variants(operation: str, text: str | None) -> list[str]:
+    known = OPERATIONS[operation][1]
+    return list(known) if text is None else parse_list("variant", text, known)
+
+
+def _host(command_ns: float, access_ns: float) -> HostModel:
+    for name, value in (("host-command", command_ns), ("host-access", access_ns)):
+        if not 1 <= value <= 1e6:
+            raise InputError(f"{name} {value}: must be between 1 and 1e6 ns")
+    return HostModel(command_ns, access_ns)
 
 
 def _model_of(config: Config, name: str | None) -> Platform:
@@ -183,71 +187,98 @@ def _model_of(config: Config, name: str | None) -> Platform:
     refuse_options(why, "overrides", "host_command", "host_access", "inline", "seed")
     if name not in (None, config.name):
         refuse_options("--platform names the platform", "config_name")
-    return _platform(name or config.name)
-
-
-def _variants(operation: str, text: str | None) -> list[str]:
-    known = OPERATIONS[operation][1]
-    return list(known) if text is None else parse_list("variant", text, known)
-
-
-def _sweep(
-    measure: Measure,
-    cases: Cases,
-    table: DmaTable,
-    title: str,
-    records: list[dict[str, Any]],
-) -> list[DmaMeasurement]:
-    """Every variant at every size, compared with pcpy at that size if it is among them; adds to
-    ``records`` as they come."""
-    variants, sizes, prelaunch = cases
-    measurements = []
-    table.head(title)
-    for size in sizes:
-        reference = None
-        for name in variants:
-            for ahead in prelaunch:
-                item = measure(name, size, ahead)
-                if name == "pcpy" and not ahead:
-                    reference = item.time_s
-                if reference is not None and item.time_s is not None:
-                    item = dataclasses.replace(item, speedup_vs_pcpy=reference / item.time_s)
-                table.measurement(item)
-                measurements.append(item)
-                records.append(item.as_dict())
-    return measurements
-
-
-def _platform(name: str) -> Platform:
     try:
-        return Platform.load(name)
+        return Platform.load(name or config.name)
     except PlatformError as error:
         raise InputError(str(error)) from error
 
 
-def _model(platform: Platform, operation: str) -> Measure:
-    def measure(variant: str, size: int, ahead: bool) -> DmaMeasurement:
-        try:
-            phases = predict(platform, operation, variant, size, prelaunch=ahead)
-        except VariantError as error:
-            raise InputError(str(error)) from error
-        chunk = shape_of(platform, operation, variant, size).chunk
-        whole = size if operation == "p2p" else chunk * platform.endpoints
-        return DmaMeasurement(
-            op=operation,
-            variant=variant,
-            prelaunch=ahead,
-            backend="model",
-            platform=platform.name,
-            endpoints=platform.endpoints,
-            size_bytes=whole,
-            time_s=phases.total,
-            wire_bytes=busiest_link_bytes(
-                operation, "dma", platform.endpoints, whole, switched=platform.switched
-            ),
-            link_GBps=platform.bandwidth / 1e3,
-            status="OK",
-            phases=phases,
-        )
+def _check_rtl(config: Config, platform: str | None, task: Task) -> None:
+    """Raise an error for what this hardware cannot run."""
+    if platform not in (None, config.name):
+        raise InputError(f"platform {platform!r}: RTL runs --config {config.name}")
+    check_buildable(config)
+    _check_chunks(task, config.system.endpoints)
+    for name in task.variants:
+        check_room(config, build(config, task.operation, name, task.sizes[-1]))
 
-    return measure
+
+def _check_chunks(task: Task, endpoints: int) -> None:
+    """Collectives move as many bytes of every endpoint; p2p moves bytes of one."""
+    for size in task.sizes if task.operation != "p2p" else ():
+        if size % endpoints:
+            raise InputError(f"size {size}: must be a multiple of {endpoints} B, one per endpoint")
+
+
+def _on_rtl(
+    config: Config, task: Task, table: DmaTable, records: list[dict[str, Any]]
+) -> list[DmaMeasurement]:
+    with Simulator(config, seed=task.seed, report=Stages(quiet=table.quiet)) as simulator:
+        driver = Driver(simulator, config, progress=Spinner(quiet=table.quiet))
+        driver.configure()
+        runner = DmaRunner(config, simulator, driver, host=task.host, inline=task.inline)
+
+        def measure(variant: str, size: int, ahead: bool) -> DmaMeasurement:
+            plan = build(config, task.operation, variant, size)
+            return runner.run(plan, prelaunch=ahead, seed=task.seed)
+
+        table.head(
+            f"{task.operation} on RTL, {config.name}, {config.system.endpoints} endpoints, host "
+            f"{task.host.command_ns:g} ns per command, {task.host.access_ns:g} ns per poll, "
+            f"seed {task.seed}"
+        )
+        return _sweep(measure, task, table, records)
+
+
+def _by_model(
+    platform: Platform, task: Task, table: DmaTable, records: list[dict[str, Any]]
+) -> list[DmaMeasurement]:
+    table.head(f"{task.operation} by the timing model, {platform.name}")
+    return _sweep(partial(_predict, platform, task.operation), task, table, records)
+
+
+def _predict(
+    platform: Platform, operation: str, variant: str, size: int, ahead: bool
+) -> DmaMeasurement:
+    try:
+        phases = predict(platform, operation, variant, size, prelaunch=ahead)
+    except VariantError as error:
+        raise InputError(str(error)) from error
+    chunk = shape_of(platform, operation, variant, size).chunk
+    whole = size if operation == "p2p" else chunk * platform.endpoints
+    return DmaMeasurement(
+        op=operation,
+        variant=variant,
+        prelaunch=ahead,
+        backend="model",
+        platform=platform.name,
+        endpoints=platform.endpoints,
+        size_bytes=whole,
+        time_s=phases.total,
+        wire_bytes=busiest_link_bytes(
+            operation, "dma", platform.endpoints, whole, switched=platform.switched
+        ),
+        link_GBps=platform.bandwidth / 1e3,
+        status="OK",
+        phases=phases,
+    )
+
+
+def _sweep(
+    measure: Measure, task: Task, table: DmaTable, records: list[dict[str, Any]]
+) -> list[DmaMeasurement]:
+    """Every variant at every size, compared with pcpy at that size if it is among them; adds to
+    ``records`` as they come."""
+    measurements = []
+    for size in task.sizes:
+        reference = None
+        for name, ahead in itertools.product(task.variants, task.prelaunch):
+            item = measure(name, size, ahead)
+            if name == "pcpy" and not ahead:
+                reference = item.time_s
+            if reference is not None and item.time_s is not None:
+                item = replace(item, speedup_vs_pcpy=reference / item.time_s)
+            table.measurement(item)
+            measurements.append(item)
+            records.append(item.as_dict())
+    return measurements
