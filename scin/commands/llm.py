@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import click
 
 from hw.spec.config import Config
+from models.baselines.parameters import Parameters
 from models.llm.accelerator import Profile, ProfileError, Roofline
 from models.llm.inference import StepTime, Workload, step_time
-from models.llm.operators import PRECISIONS
-from models.llm.shape import LARGEST, ShapeError, load_shape
+from models.llm.operators import PRECISIONS, Step
+from models.llm.shape import LARGEST, ModelShape, ShapeError, load_shape
 from models.prediction import SCIN, SCIN_INQ, known_algorithms
+from scin.collectives.requests import check_one_of
 from scin.commands.compare import parse_algorithms, parse_parameters, software_text, with_plain
 from scin.commands.options import Command, common, parse_list, plot_option, refuse_repetition
 from scin.errors import InputError
@@ -36,6 +42,56 @@ COLUMNS: tuple[Column, ...] = (
     ("TTFT/TPOT", "(ms)", 10),
     (f"vs {REFERENCE}", "(x)", 8),
 )
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A phase of inference, and the algorithms that are compared in it."""
+
+    name: str
+    step: Step
+    algorithms: list[str]
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is asked for: every model in every precision, through every phase."""
+
+    config: Config
+    shapes: list[ModelShape]
+    precisions: list[str]
+    phases: list[Phase]
+    accelerator: Roofline | Profile
+    parameters: Parameters
+
+
+@dataclass(frozen=True)
+class Timing:
+    """A phase of a model, with its All-Reduces by one algorithm."""
+
+    shape: ModelShape
+    precision: str
+    phase: Phase
+    time: StepTime
+    gain: float
+    """Over the same with :data:`REFERENCE`."""
+
+    @property
+    def algorithm(self) -> str:
+        return self.time.allreduce.algorithm
+
+    @property
+    def compute_us(self) -> float:
+        """Per layer."""
+        return self._per_layer_us(self.time.compute)
+
+    @property
+    def communication_us(self) -> float:
+        """Per layer."""
+        return self._per_layer_us(self.time.communication)
+
+    def _per_layer_us(self, seconds: float) -> float:
+        return seconds / (self.shape.layers / 1e6)
 
 
 @click.command(cls=Command)
@@ -83,25 +139,23 @@ def llm(
     divide a model's heads; where they are more than its KV heads, those are replicated.
     """
     workload = Workload(prefill_batch, prompt, decode_batch, context)
-    for name in ("prefill_batch", "prompt", "decode_batch", "context"):
-        value, option = getattr(workload, name), name.replace("_", "-")
-        if not 1 <= value <= LARGEST:
-            raise InputError(f"{option} {value}: must be between 1 and {LARGEST}")
+    _check_workload(workload)
     precisions = parse_list("precision", precision, PRECISIONS)
     refuse_repetition("model", models.split(","))
     baselines = parse_algorithms(against)
-    for option, name in (("prefill-algo", prefill_algo), ("decode-algo", decode_algo)):
-        if name not in known_algorithms():
-            raise InputError(f"{option} {name!r}: must be one of {', '.join(known_algorithms())}")
-    shown = with_plain([*dict.fromkeys((REFERENCE, *baselines, prefill_algo, decode_algo))])
-    parameters = parse_parameters(texts, shown)
+    check_one_of("prefill-algo", prefill_algo, known_algorithms())
+    check_one_of("decode-algo", decode_algo, known_algorithms())
+    parameters = parse_parameters(texts, _compared(*baselines, prefill_algo, decode_algo))
     try:
-        chosen = [load_shape(name) for name in models.split(",")]
-        for model in chosen:
-            model.shard(config.system.endpoints)
+        shapes = _load_shapes(models, config.system.endpoints)
         accelerator = Profile.load(Path(profile)) if profile else Roofline()
     except (ShapeError, ProfileError) as error:
         raise InputError(str(error)) from error
+    phases = [
+        Phase("prefill", workload.prefill, _compared(*baselines, prefill_algo)),
+        Phase("decode", workload.decode, _compared(*baselines, decode_algo)),
+    ]
+    task = Task(config, shapes, precisions, phases, accelerator, parameters)
     table = TextTable(COLUMNS, quiet=quiet, error=takes_stdout(json_path, plot))
     compile_simulator(Stages(quiet=quiet), (prefill_algo, decode_algo, *baselines))
     table.head(
@@ -111,55 +165,89 @@ def llm(
     )
     bars: list[Bar] = []
     with recorded(json_path, "llm", config) as records:
-        for model in chosen:
-            for name in precisions:
-                for phase, step, ours in (
-                    ("prefill", workload.prefill, prefill_algo),
-                    ("decode", workload.decode, decode_algo),
-                ):
-                    times: dict[str, StepTime] = {}
-                    chosen_algorithms = dict.fromkeys((REFERENCE, *baselines, ours))
-                    for algorithm in with_plain(list(chosen_algorithms)):
-                        try:
-                            times[algorithm] = step_time(
-                                config, model, step, name, algorithm, accelerator, parameters
-                            )
-                        except ProfileError as error:
-                            raise InputError(str(error)) from error
-                    for algorithm, time in times.items():
-                        gain = times[REFERENCE].total / time.total
-                        layers = model.layers / 1e6
-                        table.row(
-                            [
-                                model.name,
-                                name,
-                                phase,
-                                str(time.allreduce.size),
-                                algorithm,
-                                f"{time.compute / layers:.2f}",
-                                f"{time.communication / layers:.2f}",
-                                f"{time.share:.1%}",
-                                f"{time.total * 1e3:.3f}",
-                                f"{gain:.2f}",
-                            ]
-                        )
-                        records.append(
-                            result_of(config, time.allreduce).as_dict(
-                                model=model.name,
-                                tp=config.system.endpoints,
-                                batch=step.sequences,
-                                prefill=step.prefill,
-                                precision=name,
-                                ttft_s=time.total if step.prefill else None,
-                                tpot_s=None if step.prefill else time.total,
-                                comm_share_prefill=time.share if step.prefill else None,
-                                comm_share_decode=None if step.prefill else time.share,
-                                compute_s=time.compute,
-                                communication_s=time.communication,
-                                speedup_vs_ring=gain,
-                            )
-                        )
-                        label = f"{model.name}, {name} {phase}, {algorithm}"
-                        bars.append(Bar(label, time.compute / layers, time.communication / layers))
+        for item in _timings(task):
+            table.row(_cells(item))
+            records.append(_record(config, item))
+            label = f"{item.shape.name}, {item.precision} {item.phase.name}, {item.algorithm}"
+            bars.append(Bar(label, item.compute_us, item.communication_us))
         if plot is not None:
             plot_bars(plot, f"{config.name}: time per layer", "time (us)", bars)
+
+
+def _check_workload(workload: Workload) -> None:
+    for name, value in asdict(workload).items():
+        if not 1 <= value <= LARGEST:
+            option = name.replace("_", "-")
+            raise InputError(f"{option} {value}: must be between 1 and {LARGEST}")
+
+
+def _compared(*algorithms: str) -> list[str]:
+    """The reference and ``algorithms``, each once, and what tells their gains apart."""
+    return with_plain(list(dict.fromkeys((REFERENCE, *algorithms))))
+
+
+def _load_shapes(names: str, accelerators: int) -> list[ModelShape]:
+    """Models that can be split over so many accelerators; raises :class:`ShapeError`."""
+    shapes = [load_shape(name) for name in names.split(",")]
+    for shape in shapes:
+        shape.shard(accelerators)
+    return shapes
+
+
+def _timings(task: Task) -> Iterator[Timing]:
+    """Every model in every precision and phase, by every algorithm."""
+    for shape, precision, phase in itertools.product(task.shapes, task.precisions, task.phases):
+        times = {name: _step_time(task, shape, precision, phase, name) for name in phase.algorithms}
+        for time in times.values():
+            gain = times[REFERENCE].total / time.total
+            yield Timing(shape, precision, phase, time, gain)
+
+
+def _step_time(
+    task: Task, shape: ModelShape, precision: str, phase: Phase, algorithm: str
+) -> StepTime:
+    try:
+        return step_time(
+            task.config,
+            shape,
+            phase.step,
+            precision,
+            algorithm,
+            task.accelerator,
+            task.parameters,
+        )
+    except ProfileError as error:
+        raise InputError(str(error)) from error
+
+
+def _cells(item: Timing) -> list[str]:
+    return [
+        item.shape.name,
+        item.precision,
+        item.phase.name,
+        str(item.time.allreduce.size),
+        item.algorithm,
+        f"{item.compute_us:.2f}",
+        f"{item.communication_us:.2f}",
+        f"{item.time.share:.1%}",
+        f"{item.time.total * 1e3:.3f}",
+        f"{item.gain:.2f}",
+    ]
+
+
+def _record(config: Config, item: Timing) -> dict[str, Any]:
+    time, step = item.time, item.phase.step
+    return result_of(config, time.allreduce).as_dict(
+        model=item.shape.name,
+        tp=config.system.endpoints,
+        batch=step.sequences,
+        prefill=step.prefill,
+        precision=item.precision,
+        ttft_s=time.total if step.prefill else None,
+        tpot_s=None if step.prefill else time.total,
+        comm_share_prefill=time.share if step.prefill else None,
+        comm_share_decode=None if step.prefill else time.share,
+        compute_s=time.compute,
+        communication_s=time.communication,
+        speedup_vs_ring=item.gain,
+    )

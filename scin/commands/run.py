@@ -16,8 +16,6 @@ from hw.spec.buildable import check_buildable
 from hw.spec.config import Config
 from hw.spec.formats import block_format, is_block_scaled
 from hw.spec.formats.data_type import DataType
-from hw.spec.status import Status
-from models.collective import collective
 from hw.spec.instruction import ReduceOp
 from scin.collectives.requests import check_operation, choose_data_type, parse_reduce_op
 from scin.collectives.runner import CollectiveRunner

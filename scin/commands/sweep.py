@@ -15,7 +15,6 @@ from hw.spec.formats import is_block_scaled
 from hw.spec.formats.data_type import DataType
 from hw.spec.instruction import ReduceOp
 from models.baselines.parameters import Parameters
-from models.collective import collective
 from models.prediction import SCIN_INQ, known_algorithms, predict
 from scin.collectives.dma_ring import ALGORITHM as DMA_RING
 from scin.collectives.dma_ring import RingRunner
