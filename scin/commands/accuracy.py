@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import click
+import numpy as np
 from rich import box
 from rich.progress import Progress
 from rich.table import Table as RichTable
@@ -19,6 +20,7 @@ from models.accuracy.accuracy import (
     RANKS,
     Embedding,
     Sqnr,
+    Study,
     embeddings_of,
     model_tensors,
     normal_tensors,
@@ -45,8 +47,22 @@ from scin.report.plot import plot_accuracy
 from scin.report.record import Result
 from scin.report.terminal import Console, check_stdout
 
+MODEL = "model"
 RANDOM_DATA = ("synthetic", "normal")
-DATA = ("model", *RANDOM_DATA)
+DATA = (MODEL, *RANDOM_DATA)
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is asked for: every kind of data, summed over every number of ranks, in every way of
+    quantizing it."""
+
+    data: list[str]
+    ranks: list[int]
+    studies: list[Study]
+    seed: int
+    encoder: Encoder | None
+    """None where the model is not among the data."""
 
 
 @click.command(cls=Command)
@@ -82,52 +98,14 @@ def _accuracy(
     seed: int,
     quiet: bool,
 ) -> None:
-    names = parse_list("data", data_names, DATA)
-    parse_list("formats", formats, FORMATS)
-    if not set(RANDOM_DATA) & set(names):
-        refuse_options(f"only --data {','.join(RANDOM_DATA)} are drawn at random", "seed")
-    rank_list = _numbers("ranks", ranks, 2, 72)
-    block_list = _numbers("blocks", blocks, 32, 4096)
-    for block in block_list:
-        if block & (block - 1):
-            raise InputError(f"blocks {block}: must be a power of two")
-    if plot is not None and not set(INTEGERS) & set(formats.split(",")):
-        raise InputError(f"--plot draws {' and '.join(INTEGERS)}: formats must name one")
-    encoder = None
-    if "model" in names:
-        try:
-            encoder = Encoder.load()
-        except ImportError as missing:
-            raise MissingToolError(str(missing)) from missing
-
+    task = _task(data_names, ranks, formats, blocks, seed, plotted=plot is not None)
     error = takes_stdout(json_path, plot)
     if not (quiet or error):
         check_stdout()
-    console = Console(stderr=error)
-    sqnr: list[Sqnr] = []
-    embeddings: list[Embedding] = []
-    cases = list(itertools.product(names, rank_list))
-    studied = studies(formats.split(","), block_list)
-    total = len(cases) * len(studied) + (len(studied) if encoder is not None else 0)
-    with Progress(console=Console(stderr=True), disable=quiet, transient=True) as progress:
-        task = progress.add_task("quantizing", total=total)
-        for name, count in cases:
-            if name == "model" and encoder is not None:
-                sets = model_tensors(encoder, count)
-            elif name == "normal":
-                sets = normal_tensors(count, seed)
-            else:
-                sets = synthetic_tensors(count, seed)
-            for study in studied:
-                sqnr += sqnr_of(name, sets, count, study)
-                progress.advance(task)
-        if encoder is not None:
-            reference = encoder.embed(list(SENTENCES))
-            for study in studied:
-                embeddings += embeddings_of(encoder, reference, study)
-                progress.advance(task)
+    sqnr, embeddings = _quantize(task, quiet=quiet)
     if not quiet:
-        for name in names:
+        console = Console(stderr=error)
+        for name in task.data:
             console.table(_sqnr_table(name, [item for item in sqnr if item.data == name]))
         if embeddings:
             console.table(_embedding_table(embeddings))
@@ -136,6 +114,63 @@ def _accuracy(
     records = [_record("sqnr", item, seed if item.data in RANDOM_DATA else None) for item in sqnr]
     records += [_record("embedding", item, None) for item in embeddings]
     write_json(json_path, "accuracy", None, records)
+
+
+def _task(
+    data_names: str, ranks: str, formats: str, blocks: str, seed: int, *, plotted: bool
+) -> Task:
+    """The task, once all that the user wrote of it is checked."""
+    data = parse_list("data", data_names, DATA)
+    format_list = parse_list("formats", formats, FORMATS)
+    if not set(RANDOM_DATA) & set(data):
+        refuse_options(f"only --data {','.join(RANDOM_DATA)} are drawn at random", "seed")
+    rank_list = _numbers("ranks", ranks, 2, 72)
+    block_list = _numbers("blocks", blocks, 32, 4096)
+    for block in block_list:
+        if block & (block - 1):
+            raise InputError(f"blocks {block}: must be a power of two")
+    if plotted and not set(INTEGERS) & set(format_list):
+        raise InputError(f"--plot draws {' and '.join(INTEGERS)}: formats must name one")
+    encoder = _load_encoder() if MODEL in data else None
+    return Task(data, rank_list, studies(format_list, block_list), seed, encoder)
+
+
+def _load_encoder() -> Encoder:
+    try:
+        return Encoder.load()
+    except ImportError as missing:
+        raise MissingToolError(str(missing)) from missing
+
+
+def _quantize(task: Task, *, quiet: bool) -> tuple[list[Sqnr], list[Embedding]]:
+    """All-Reduces of every kind of data, and the model with every All-Reduce of it quantized."""
+    sqnr: list[Sqnr] = []
+    embeddings: list[Embedding] = []
+    cases = list(itertools.product(task.data, task.ranks))
+    total = len(task.studies) * (len(cases) + (task.encoder is not None))
+    with Progress(console=Console(stderr=True), disable=quiet, transient=True) as progress:
+        bar = progress.add_task("quantizing", total=total)
+        for name, count in cases:
+            sets = _tensors(task, name, count)
+            for study in task.studies:
+                sqnr += sqnr_of(name, sets, count, study)
+                progress.advance(bar)
+        if task.encoder is not None:
+            reference = task.encoder.embed(list(SENTENCES))
+            for study in task.studies:
+                embeddings += embeddings_of(task.encoder, reference, study)
+                progress.advance(bar)
+    return sqnr, embeddings
+
+
+def _tensors(task: Task, name: str, ranks: int) -> list[list[np.ndarray]]:
+    """What the ``ranks`` of some All-Reduces bring, of the kind of data that is called so."""
+    if name == MODEL:
+        assert task.encoder is not None
+        return model_tensors(task.encoder, ranks)
+    if name == "normal":
+        return normal_tensors(ranks, task.seed)
+    return synthetic_tensors(ranks, task.seed)
 
 
 def _record(study: str, item: Sqnr | Embedding, seed: int | None) -> dict[str, Any]:
