@@ -105,29 +105,11 @@ class Space:
 
 def read_space(path: Path) -> Space:
     """Read and check the whole description before anything runs."""
-    try:
-        tree = tomllib.loads(read_input(path))
-    except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"{path}: {error}") from error
-    if not {"config", "sizes", "algorithms"} <= set(tree) <= KEYS:
-        wrong = ", ".join(sorted(set(tree) ^ (KEYS - {"fields"}))) or "nothing"
-        raise InputError(f"{path}: config, sizes, algorithms and perhaps fields, but: {wrong}")
-    for name in ("sizes", "algorithms"):
-        if not isinstance(tree[name], list) or not tree[name]:
-            raise InputError(f"{path}: {name}: must be a list")
+    tree = _read_tree(path)
     for algorithm in tree["algorithms"]:
         if algorithm not in known_algorithms():
-            raise InputError(
-                f"{path}: algorithm {algorithm!r}: one of {', '.join(known_algorithms())}"
-            )
-    fields, table = {}, tree.get("fields", {})
-    if not isinstance(table, dict):
-        raise InputError(f"{path}: fields = {table!r}: must be a table of lists")
-    for name, values in table.items():
-        if not isinstance(values, list) or not values:
-            raise InputError(f"{path}: fields.{name!r}: must be a list of values")
-        refuse_repetition(f"fields.{name!r}: value", values)
-        fields[name] = tuple(values)
+            raise InputError(f"{path}: algorithm {algorithm!r}: one of {', '.join(known_algorithms())}")
+    fields = _fields(path, tree.get("fields", {}))
     sizes = tuple(parse_size(str(size)) for size in tree["sizes"])
     for size in sizes:
         check_half_elements(size)
@@ -140,6 +122,34 @@ def read_space(path: Path) -> Space:
     except ConfigError as error:
         raise InputError(f"{path}: {error}") from error
     return space
+
+
+def _read_tree(path: Path) -> dict[str, Any]:
+    """The description as it is written, with all that must be in it and nothing else."""
+    try:
+        tree = tomllib.loads(read_input(path))
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(f"{path}: {error}") from error
+    if not {"config", "sizes", "algorithms"} <= set(tree) <= KEYS:
+        wrong = ", ".join(sorted(set(tree) ^ (KEYS - {"fields"}))) or "nothing"
+        raise InputError(f"{path}: config, sizes, algorithms and perhaps fields, but: {wrong}")
+    for name in ("sizes", "algorithms"):
+        if not isinstance(tree[name], list) or not tree[name]:
+            raise InputError(f"{path}: {name}: must be a list")
+    return tree
+
+
+def _fields(path: Path, table: Any) -> dict[str, tuple[Any, ...]]:
+    """Each field with its values, none of which is there twice."""
+    if not isinstance(table, dict):
+        raise InputError(f"{path}: fields = {table!r}: must be a table of lists")
+    fields = {}
+    for name, values in table.items():
+        if not isinstance(values, list) or not values:
+            raise InputError(f"{path}: fields.{name!r}: must be a list of values")
+        refuse_repetition(f"fields.{name!r}: value", values)
+        fields[name] = tuple(values)
+    return fields
 
 
 def compute(points: list[Point]) -> list[dict[str, Any]]:
