@@ -108,7 +108,9 @@ def read_space(path: Path) -> Space:
     tree = _read_tree(path)
     for algorithm in tree["algorithms"]:
         if algorithm not in known_algorithms():
-            raise InputError(f"{path}: algorithm {algorithm!r}: one of {', '.join(known_algorithms())}")
+            raise InputError(
+                f"{path}: algorithm {algorithm!r}: one of {', '.join(known_algorithms())}"
+            )
     fields = _fields(path, tree.get("fields", {}))
     sizes = tuple(parse_size(str(size)) for size in tree["sizes"])
     for size in sizes:
