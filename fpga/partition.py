@@ -15,7 +15,7 @@ from fpga.links import LinkKind, LinkRate, link_rate
 from hw.board.contents import Contents
 from hw.phy.frame import Framing
 from hw.spec.config import Config, ConfigError, load
-from hw.spec.input_file import read_input
+from hw.spec.input_file import read_input, stem_of
 from hw.spec.packaged import packaged
 
 PRESET_FOLDER = packaged("fpga", "partitions")
@@ -126,7 +126,7 @@ def load_partition(source: str | Path) -> Partition:
     path = Path(source)
     if path.suffix != ".toml":
         path = PRESET_FOLDER / f"{source}.toml"
-        if not path.is_file():
+        if str(source) not in preset_names():
             raise PartitionError(
                 f"partition {str(source)!r}: no such preset; there are "
                 f"{', '.join(preset_names())}, or give a .toml file"
@@ -135,7 +135,7 @@ def load_partition(source: str | Path) -> Partition:
         tree = tomllib.loads(read_input(path))
     except (OSError, ValueError, RecursionError) as error:
         raise PartitionError(f"partition {path}: {error}") from error
-    return from_dict(tree, name=path.stem)
+    return from_dict(tree, name=stem_of(path))
 
 
 def from_dict(tree: dict[str, Any], *, name: str = "custom") -> Partition:

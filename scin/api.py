@@ -186,7 +186,7 @@ def predict(
     algo: str | Iterable[str] = SCIN,
     redop: str = "sum",
     dtype: str = "fp16",
-    inq_format: str = "int8",
+    inq_format: str | None = None,
     config: str | Path = "dgx8",
     overrides: Mapping[str, Any] | None = None,
     parameters: Mapping[str, Any] | None = None,
@@ -195,7 +195,8 @@ def predict(
 
     ``operation``: allreduce. ``bytes``: of 16-bit elements per endpoint, less than 2^60. ``algo``:
     names of algorithms; the predictions are returned by these names. ``redop`` and ``dtype`` (fp16
-    or bf16): of the tensors. ``inq_format``: what scin-inq quantizes them to. ``parameters``:
+    or bf16): of the tensors. ``inq_format``: what scin-inq quantizes
+    them to, int8 if none is named. ``parameters``:
     assumptions about the baselines, by the names that docs/simulator.md lists.
 
     For errors see :mod:`scin.api`.
@@ -207,6 +208,9 @@ def predict(
     algorithms = _algorithms(algo)
     size = _size(bytes)
     reduce_op, tensor_type = _parse_reduce_op(redop), _tensor_type(dtype)
+    if inq_format is not None and SCIN_INQ not in algorithms:
+        raise InputError(f"inq_format {inq_format!r}: does nothing without algo {SCIN_INQ}")
+    inq_format = "int8" if inq_format is None else inq_format
     _check_text("inq_format", inq_format)
     with _naming("inq_format"):
         wire = parse_wire_type(inq_format)
@@ -383,8 +387,13 @@ def _load(config: str | Path, overrides: Mapping[str, Any] | None) -> Config:
     if not isinstance(config, str | Path):
         raise InputError(f"config {config!r}: must be a preset's name or a .toml file")
     changes = _named_values("overrides", overrides)
+    # numpy's numbers are taken for what they are.
+    plain = {
+        name: value.item() if isinstance(value, np.generic) else value
+        for name, value in changes.items()
+    }
     with _naming("config, overrides" if changes else "config"):
-        return load(config, changes)
+        return load(config, plain)
 
 
 def _named_values(argument: str, values: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -440,7 +449,10 @@ def _algorithms(algo: str | Iterable[str]) -> list[str]:
     if not names:
         raise InputError("algo []: must name at least one algorithm")
     check_known("algo", names, known_algorithms())
-    return list(dict.fromkeys(names))
+    for name in names:
+        if names.count(name) > 1:
+            raise InputError(f"algo {name!r}: is named {names.count(name)} times")
+    return names
 
 
 def _size(size: int) -> int:

@@ -10,11 +10,12 @@ from __future__ import annotations
 import dataclasses
 import math
 import tomllib
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from hw.spec.input_file import read_input
+from hw.spec.input_file import read_input, stem_of
 from hw.spec.packaged import packaged
 
 PRESET_FOLDER = packaged("hw.spec", "configs")
@@ -390,6 +391,14 @@ def _check_relations(config: Config) -> None:
             f"isa.wave_bytes = {isa.wave_bytes}: {isa.waves} waves of {packets} "
             f"packets need {tag_bits} tag bits, at most {TAG_BITS - 2} are there"
         )
+    known = IsaConfig.block_formats
+    for name in isa.block_formats:
+        if name not in known:
+            raise ConfigError(
+                f"isa.block_formats: {name!r}: no such format; there are {', '.join(known)}"
+            )
+        if isa.block_formats.count(name) > 1:
+            raise ConfigError(f"isa.block_formats: {name!r}: is named more than once")
     if endpoint.memory_bytes % AXI_BOUNDARY_BYTES:
         raise ConfigError(
             f"endpoint.memory_bytes = {endpoint.memory_bytes}: must be a multiple of "
@@ -406,7 +415,7 @@ def load(source: str | Path, overrides: dict[str, Any] | None = None) -> Config:
     path = Path(source)
     if path.suffix != ".toml":
         path = PRESET_FOLDER / f"{source}.toml"
-        if not path.is_file():
+        if str(source) not in preset_names():
             raise ConfigError(
                 f"configuration {str(source)!r}: no such preset; there are "
                 f"{', '.join(preset_names())}, or give a .toml file"
@@ -423,7 +432,7 @@ def load(source: str | Path, overrides: dict[str, Any] | None = None) -> Config:
         if not isinstance(values, dict):
             raise ConfigError(f"{section} = {values!r}: must be a section of fields")
         values[item] = value
-    return from_dict(tree, name=path.stem)
+    return from_dict(tree, name=stem_of(path))
 
 
 def from_dict(tree: dict[str, Any], *, name: str = "custom") -> Config:
@@ -460,6 +469,19 @@ def parse_override(text: str) -> tuple[str, Any]:
     if not separator:
         raise ConfigError(f"{text!r}: an override is written section.field=value")
     try:
-        return name.strip(), tomllib.loads(f"value = {value.strip()}")["value"]
+        tree = tomllib.loads(f"value = {value.strip()}")
     except (ValueError, RecursionError) as error:
         raise ConfigError(f"{name.strip()} = {value}: not a TOML value") from error
+    if len(tree) > 1:
+        raise ConfigError(f"{name.strip()} = {value!r}: must be one TOML value")
+    return name.strip(), tree["value"]
+
+
+def parse_overrides(texts: Iterable[str]) -> dict[str, Any]:
+    """Several of them, each of another field."""
+    values: dict[str, Any] = {}
+    for name, value in map(parse_override, texts):
+        if name in values:
+            raise ConfigError(f"{name}: is set more than once")
+        values[name] = value
+    return values

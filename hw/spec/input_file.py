@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from pathlib import Path
 
@@ -17,6 +18,11 @@ def check_input(path: Path, largest: int) -> None:
         raise ValueError("must be a regular file")
     if info.st_size > largest:
         raise ValueError(f"takes {info.st_size} B: must be at most {largest} B")
+
+
+def stem_of(path: Path) -> str:
+    """Name of a file without its ending, as text: a byte that is no UTF-8 becomes U+FFFD."""
+    return os.fsencode(path.stem).decode("utf-8", errors="replace")
 
 
 def read_input(path: Path) -> str:

@@ -151,7 +151,8 @@ def parse(texts: tuple[str, ...], algorithms: Sequence[str]) -> Parameters:
         try:
             values[name] = kind(value)
         except ValueError as error:
-            raise ParameterError(f"{name} = {value!r}: must be a number") from error
+            what = "a whole number" if kind is int else "a number"
+            raise ParameterError(f"{name} = {value!r}: must be {what}") from error
     parameters = Parameters(**values)
     for name in values:
         changed = known[name].metadata["algorithms"]

@@ -7,7 +7,7 @@ import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
-from hw.spec.input_file import read_input
+from hw.spec.input_file import read_input, stem_of
 from hw.spec.packaged import packaged
 
 FOLDER = packaged("hw.spec", "configs", "llm")
@@ -101,4 +101,4 @@ def load_shape(source: str) -> ModelShape:
     if set(values) != known:
         wrong = ", ".join(sorted(set(values) ^ known))
         raise ShapeError(f"model {source}: unknown or missing: {wrong}")
-    return ModelShape(path.stem, **values)
+    return ModelShape(stem_of(path), **values)

@@ -18,7 +18,7 @@ from hw.spec.formats.data_type import DataType
 from hw.spec.input_file import check_input
 from models.collective import collective
 from scin.errors import InputError
-from scin.report.files import make_folder, write_file
+from scin.report.files import make_folder, refuse_written, write_file
 
 FILE_TYPES = {
     DataType.FP16: (np.dtype(np.float16),),
@@ -84,6 +84,7 @@ def read_tensors(
         )
     arrays = []
     for path in paths:
+        refuse_written("input", path)
         try:
             check_input(Path(path), LARGEST_RATIO * memory_bytes + HEADER_BYTES)
             arrays.append(np.load(path, allow_pickle=False))

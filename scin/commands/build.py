@@ -5,14 +5,15 @@ from __future__ import annotations
 import click
 
 from hw.spec.buildable import check_buildable
-from hw.spec.config import load, parse_override
-from scin.flow.effort import Effort
+from hw.spec.config import load, parse_overrides
+from scin.commands.options import Command
+from scin.flow.effort import Effort, effort_asked
 from scin.flow.verilate import simulator_library
 from scin.report.progress import Stages
 from scin.report.terminal import check_stdout
 
 
-@click.command()
+@click.command(cls=Command)
 @click.option(
     "--config", default="fpga4", show_default=True, metavar="NAME|FILE.toml", help="Preset or file."
 )
@@ -34,8 +35,8 @@ def build(*, config: str, overrides: tuple[str, ...], trained: bool, quiet: bool
 
     They build one themselves where none is there, and prefer a trained one where it is.
     """
-    description = load(config, dict(parse_override(text) for text in overrides))
+    description = load(config, parse_overrides(overrides))
     check_buildable(description)
     check_stdout()
-    effort = Effort.TRAINED if trained else Effort.FAST
+    effort = Effort.TRAINED if trained else effort_asked() or Effort.FAST
     click.echo(simulator_library(description, effort=effort, report=Stages(quiet=quiet)))

@@ -117,6 +117,8 @@ def dma(
     check_one_of("prelaunch", prelaunch, PRELAUNCH)
     if inline and prelaunch != "off":
         raise InputError("inline: only with --prelaunch off")
+    if inline and not config.dma.inline_doorbell:
+        raise InputError("inline: dma.inline_doorbell = false, these engines have no such doorbell")
     backend = backend or ("rtl" if platform in (None, config.name) else "model")
     check_one_of("backend", backend, BACKENDS)
     sizes = parse_sizes(smallest, largest, factor)

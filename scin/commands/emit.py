@@ -14,7 +14,7 @@ from hw.spec.buildable import check_buildable
 from hw.spec.config import Config
 from models.cache import REPOSITORY, in_checkout
 from scin.commands.options import Command, common
-from scin.flow.emit import TOPS, emitted
+from scin.flow.emit import TOPS, emitted, identifier
 from scin.report.files import OutputFolder, check_folder, make_folder, takes_stdout, write_file
 from scin.report.output import write_json
 from scin.report.progress import Stages
@@ -44,7 +44,7 @@ def emit(
     # What is beside an installed package belongs to others.
     default = (REPOSITORY if in_checkout() else Path()) / "rtl" / "generated"
     folder = Path(output) if output else default
-    name = f"{config.name}_{top}"
+    name = identifier(f"{config.name}_{top}")
     check_folder("output", folder, [f"{name}.v", f"{name}.json"])
     text = emitted(config, top, name, Stages(quiet=quiet))
     make_folder(folder)

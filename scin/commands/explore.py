@@ -30,6 +30,7 @@ from models.simulator.timing import Timing
 from scin.collectives.requests import check_half_elements
 from scin.commands.options import (
     Command,
+    Whole,
     json_option,
     parse_size,
     refuse_options,
@@ -39,7 +40,7 @@ from scin.commands.process import exit_status
 from scin.errors import InputError
 from scin.flow.cache import digest
 from scin.flow.compilation import compile_simulator
-from scin.report.files import OutputFile, claim_file, place_of, reason, write_file
+from scin.report.files import OutputFile, claim_file, place_of, reason, refuse_written, write_file
 from scin.report.output import write_json
 from scin.report.predicted import result_of
 from scin.report.progress import Stages
@@ -223,7 +224,7 @@ class Journal:
     help="One row per point.",
 )
 @click.option("--scheduler", metavar="tcp://HOST:PORT", help="Of a running Dask cluster.")
-@click.option("--workers", type=int, help="Local processes; default: one per core.")
+@click.option("--workers", type=Whole(1, 1024), help="Local processes; default: one per core.")
 @json_option
 @click.option("--quiet", is_flag=True, help="No progress.")
 def explore(
@@ -244,8 +245,7 @@ def explore(
         target = Path(output)
         if scheduler is not None:
             refuse_options("a cluster has its own", "workers")
-        if workers is not None and workers < 1:
-            raise InputError(f"workers {workers}: must be at least 1")
+        refuse_written("description", description)
         space = read_space(description)
         points = list(space.points())
         # A value that no file can hold is found before anything is computed.
@@ -288,7 +288,8 @@ def _run(
         else:
             cluster = LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=None)
             client = Client(cluster)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, TypeError) as error:
+        # A TypeError is how dask says that an address of tls:// needs certificates.
         raise InputError(f"scheduler {scheduler}: {error}") from error
     try:
         futures = {client.submit(compute, batch, pure=False): batch for batch in batches}

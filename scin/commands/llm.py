@@ -22,7 +22,7 @@ from scin.commands.compare import parse_algorithms, parse_parameters, software_t
 from scin.commands.options import Command, common, parse_list, plot_option, refuse_repetition
 from scin.errors import InputError
 from scin.flow.compilation import compile_simulator
-from scin.report.files import takes_stdout
+from scin.report.files import refuse_written, takes_stdout
 from scin.report.output import recorded
 from scin.report.plot import Bar, plot_bars
 from scin.report.predicted import result_of
@@ -148,7 +148,7 @@ def llm(
     parameters = parse_parameters(texts, _compared(*baselines, prefill_algo, decode_algo))
     try:
         shapes = _load_shapes(models, config.system.endpoints)
-        accelerator = Profile.load(Path(profile)) if profile else Roofline()
+        accelerator = _accelerator(profile)
     except (ShapeError, ProfileError) as error:
         raise InputError(str(error)) from error
     phases = [
@@ -186,8 +186,17 @@ def _compared(*algorithms: str) -> list[str]:
     return with_plain(list(dict.fromkeys((REFERENCE, *algorithms))))
 
 
+def _accelerator(profile: str | None) -> Profile | Roofline:
+    if profile is None:
+        return Roofline()
+    refuse_written("profile", profile)
+    return Profile.load(Path(profile))
+
+
 def _load_shapes(names: str, accelerators: int) -> list[ModelShape]:
     """Models that can be split over so many accelerators; raises :class:`ShapeError`."""
+    for name in names.split(","):
+        refuse_written("model", name)
     shapes = [load_shape(name) for name in names.split(",")]
     for shape in shapes:
         shape.shard(accelerators)

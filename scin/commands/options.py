@@ -12,14 +12,14 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from hw.spec.config import Config, load, parse_override
+from hw.spec.config import Config, load, parse_overrides
 from hw.spec.fault import Disturbance
 from models.collective import collective
 from scin.collectives.requests import LARGEST_SIZE, check_known
 from scin.commands.process import exit_status
 from scin.errors import EXIT_WRONG, InputError
 from scin.host.simulator import Faults
-from scin.report.files import OutputFile, OutputFolder, option_name
+from scin.report.files import OutputFile, OutputFolder, option_name, refuse_written
 from scin.report.record import Result
 
 LARGEST_SEED = (1 << 31) - 1
@@ -32,7 +32,7 @@ UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 
 def parse_size(text: str) -> int:
     """Bytes, with K, M, G or KiB, MiB, GiB as powers of 1024."""
-    match = re.fullmatch(r"([0-9]+)\s*([KMG]?)(?:i?B)?", text.strip(), re.IGNORECASE)
+    match = re.fullmatch(r"([0-9]+)\s*([KMG]?)(?:i?B)?", text.strip(), re.IGNORECASE | re.ASCII)
     if not match:
         raise InputError(f"size {text!r}: must be bytes, such as 512, 4K, 4KiB or 16M")
     # So many digits are too many in any unit.
@@ -167,7 +167,7 @@ def refuse_operator(operation: str) -> None:
 
 def set_fields() -> dict[str, Any]:
     """Fields that the user set for the running command, and to what."""
-    return dict(map(parse_override, click.get_current_context().params.get("overrides", ())))
+    return parse_overrides(click.get_current_context().params.get("overrides", ()))
 
 
 def refuse_overruled(config: Config) -> None:
@@ -252,10 +252,14 @@ def common(
                 if draws is None:
                     refuse_options("nothing is drawn at random", "seed")
                     del rest["seed"]
-                config = adapt(load(config_name, dict(map(parse_override, overrides))), rest)
+                config = adapt(load(config_name, parse_overrides(overrides)), rest)
                 refuse_overruled(config)
+                refuse_written("config", config_name)
                 if show_config:
-                    refuse_options("--show-config only prints", *output_options())
+                    shows = {"config_name", "overrides", "show_config"}
+                    params = click.get_current_context().command.params
+                    others = {item.name for item in params if isinstance(item, click.Option)}
+                    refuse_options("--show-config only prints", *(others - shows))
                     click.echo(json.dumps(config.as_dict(), indent=2))
                     return
                 command(config=config, **rest)

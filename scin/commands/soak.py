@@ -9,8 +9,8 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from hw.spec.buildable import check_buildable
 from hw.spec.config import Config
-from scin.commands.options import Command, common, fault_option, parse_faults
-from scin.errors import EXIT_WRONG, InputError
+from scin.commands.options import Command, Whole, common, fault_option, parse_faults
+from scin.errors import EXIT_WRONG
 from scin.report.files import takes_stdout
 from scin.report.output import write_json
 from scin.report.progress import Stages
@@ -35,8 +35,18 @@ COLUMNS = (
 )
 
 
+MOST_CYCLES = 10**12
+"""Months, at the speed of a simulation."""
+
+
 @click.command(cls=Command)
-@click.option("--cycles", default=1_000_000, show_default=True, help="Of the system's clock.")
+@click.option(
+    "--cycles",
+    type=Whole(1, MOST_CYCLES),
+    default=1_000_000,
+    show_default=True,
+    help="Of the system's clock.",
+)
 @fault_option
 @common(
     draws="of random data",
@@ -59,8 +69,6 @@ def soak(
     Exit status: 0 nothing was wrong, lost or doubled; 1 something was; 2 bad input; 3 a tool is
     missing.
     """
-    if cycles < 1:
-        raise InputError(f"cycles {cycles}: must be at least 1")
     rates = parse_faults(faults)
     check_buildable(config)
     table = TextTable(COLUMNS, quiet=quiet, error=takes_stdout(json_path))

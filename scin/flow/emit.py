@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from hw.spec.config import Config
@@ -25,6 +26,11 @@ def emitted(config: Config, top: str, name: str, report: Report) -> str:
             with stage(report, f"emitting Verilog of {name}"):
                 write_atomically(target, verilog_of(component, name).encode())
     return target.read_text(encoding="utf-8")
+
+
+def identifier(text: str) -> str:
+    """``text`` as a name of Verilog and of a file, which no tool has to escape."""
+    return re.sub(r"[^A-Za-z0-9_.\-]", "_", text)
 
 
 def part(config: Config, top: str) -> Any:

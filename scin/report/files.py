@@ -316,6 +316,10 @@ def option_name(param: click.Parameter | None) -> str:
     return param.opts[0].lstrip("-") if param is not None else "output"
 
 
+OUTPUTS, INPUTS = f"{__name__}.outputs", f"{__name__}.inputs"
+"""What the running command writes and reads: for each file, the option and the path."""
+
+
 def claim_file(name: str, path: str | Path) -> None:
     """Raise :class:`InputError` if another output of the running command is this file.
     ``name``: of the option that it is written for."""
@@ -323,10 +327,26 @@ def claim_file(name: str, path: str | Path) -> None:
     where = _identity(path)
     if context is None or where is None:
         return
-    taken = context.meta.setdefault(__name__, {})
+    read = context.meta.get(INPUTS, {}).get(where)
+    if read is not None:
+        raise InputError(f"{name} {path}: would replace {read[0]} {read[1]}, which is read")
+    taken = context.meta.setdefault(OUTPUTS, {})
     other, its_path = taken.setdefault(where, (name, str(path)))
     if (other, its_path) != (name, str(path)):
         raise InputError(f"{name} {path}: is where --{other} is written")
+
+
+def refuse_written(name: str, path: str | Path) -> None:
+    """Raise :class:`InputError` if the running command writes what it reads at ``path``, now or
+    when such an output is claimed."""
+    context = click.get_current_context(silent=True)
+    if context is None or not Path(path).exists():
+        return
+    where = _identity(path)
+    taken = context.meta.get(OUTPUTS, {}).get(where)
+    if taken is not None:
+        raise InputError(f"{taken[0]} {taken[1]}: would replace {name} {path}, which is read")
+    context.meta.setdefault(INPUTS, {})[where] = (name, str(path))
 
 
 def _identity(path: str | Path) -> Hashable | None:
