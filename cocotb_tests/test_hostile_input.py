@@ -106,6 +106,7 @@ def test_presets_that_are_none(name):
     assert "no such preset" in refused("compare", "--config", name)
     with pytest.raises(InputError, match="no such preset"):
         python_interface.predict("allreduce", bytes=4096, config=name)
+    assert "model" in refused("llm", "--model", name)
 
 
 @pytest.mark.parametrize(

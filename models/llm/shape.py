@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,8 +91,9 @@ def shapes() -> list[str]:
 
 def load_shape(source: str) -> ModelShape:
     """A preset's name, or a TOML file."""
-    path = Path(source) if source.endswith(".toml") else FOLDER / f"{source}.toml"
-    if not path.exists():
+    is_file = source.endswith(".toml")
+    path = Path(source) if is_file else FOLDER / f"{source}.toml"
+    if not (os.path.exists(path) if is_file else source in shapes()):
         raise ShapeError(f"model {source!r}: must be a .toml file or one of {', '.join(shapes())}")
     try:
         values = tomllib.loads(read_input(path))

@@ -340,7 +340,7 @@ def refuse_written(name: str, path: str | Path) -> None:
     """Raise :class:`InputError` if the running command writes what it reads at ``path``, now or
     when such an output is claimed."""
     context = click.get_current_context(silent=True)
-    if context is None or not Path(path).exists():
+    if context is None or not os.path.exists(path):
         return
     where = _identity(path)
     taken = context.meta.get(OUTPUTS, {}).get(where)
