@@ -22,7 +22,7 @@ from hw.stream.queue import LightRegister
 
 @dataclass(frozen=True)
 class Turn:
-    """Whose it is: ``issuing``, of a job; ``on_second``, for a segment's second destination;
+    """Whose turn it is: ``issuing``, of a job; ``on_second``, for a segment's second destination;
     ``on_word``, for a word."""
 
     on_second: Signal

@@ -154,7 +154,7 @@ class Sync(wiring.Component):
                 with m.If(self.o.ready):
                     m.d.comb += [
                         self.arrived.eq(1),
-                        # A wait that has ended is not polled for, nor one that began anew since.
+                        # A wait that has ended, or began anew meanwhile, is not polled.
                         leaves.eq((1 << sent_id) & self.waiting & ~unsent),
                     ]
                     m.next = "idle"

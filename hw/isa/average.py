@@ -98,7 +98,7 @@ class AverageLane(Replicated):
     normal, rest, exponent : in, the sum: ``dividend_bits(operands)`` bits whose top one weighs
         2^(exponent - bias) and is set unless ``exponent`` is 1, and whether something lies below
     negative : in
-    special, instead : in, the result is none of this but ``instead``
+    special, instead : in, the result is ``instead``, not the quotient
     bf16 : in, the format
     reciprocal, drop : in, of :class:`Divisor`
     result : out, 16 bits

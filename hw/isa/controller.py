@@ -89,7 +89,7 @@ class WaveController(wiring.Component):
     abandon : out per context, see :class:`hw.isa.write_tracker.WriteTracker`
     reads_waiting, writes_waiting : in per endpoint, it has yet to answer, for the watchdog
     progress : in, something arrived
-    completion : stream out, one record per instruction that does not ask for none, in order
+    completion : stream out, one record per instruction without ``no_record``, in order
 
     Up to ``isa.instructions_in_flight`` instructions overlap: while one drains, the next
     issues. They retire in order. An error stops the issue, discards the waves in flight

@@ -30,7 +30,7 @@ class Retire(wiring.Component):
         drained, behind its data, otherwise once it is answered
     completion : stream out, unless the instruction asks for no record; then ``retired`` pulses
         and ``oldest`` moves on
-    reporting : out, nothing is waited for any more
+    reporting : out, the instruction is complete, and its record is offered
 
     A flag tells the first error since the controller's previous flag, so that one flag can
     stand for a program of several instructions. An instruction whose flag is withheld comes here

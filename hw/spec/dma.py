@@ -15,7 +15,7 @@ from hw.spec.status import Status
 
 COMMAND_BYTES = 64
 MAX_RING_COMMANDS = 1 << 16
-"""Width of signals, poll operands and the clock."""
+"""Of the largest ring."""
 
 
 class DmaOpcode(enum.IntEnum, shape=8):
@@ -181,8 +181,8 @@ ENGINE = register_map(
     _index("COMPLETED", 0x20, "commands known complete; equals STARTED when idle"),
     Register("TIMEOUT", 0x24, "rw", "cycles without progress of the fabric until it fails"),
     moment("RUNG_AT", 0x28, "cycle of the latest doorbell"),
-    moment("FETCHED_AT", 0x2C, "cycle the first command after it was begun"),
-    moment("FIRST_READ_AT", 0x30, "cycle its first read was issued"),
+    moment("FETCHED_AT", 0x2C, "cycle the first command after the latest doorbell was begun"),
+    moment("FIRST_READ_AT", 0x30, "cycle the first read after the latest doorbell was issued"),
     moment("LAST_WRITE_AT", 0x34, "cycle the latest write was acknowledged"),
     moment("SIGNALLED_AT", 0x38, "cycle the latest signal was visible"),
     _index("FAILED", 0x3C, "number of the command that failed, the first since reset is 0"),

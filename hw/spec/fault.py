@@ -42,5 +42,5 @@ DISTURBANCE_DOC = {
     Disturbance.DOWN: "per cycle and link: nothing passes for up to 1000 cycles",
     Disturbance.STALL: "per cycle and endpoint: its memory answers nothing for up to 1000 cycles",
     Disturbance.WRONG: "per round of a soak: an endpoint answers a request wrongly, see Fault",
-    Disturbance.CUT: "1: halfway through the last endpoint's link is cut, for one last round",
+    Disturbance.CUT: "1: in the middle of the run the last endpoint's link is cut; one round more",
 }

@@ -68,7 +68,7 @@ INSTRUCTION_DOC = {
     "quantize": "block-scaled elements: the next instruction, SCALES, names the scales",
     "sync_id": "barrier to wait at; also selects the flag",
     "no_record": "leave no completion record, for a host that looks at flags only",
-    "round": "round of the barrier that it waits for; the flag tells it",
+    "round": "round at the barrier; it is copied into the flag",
     "identifier": "returned in the completion record and the flag",
     "participants": "endpoints that arrive and are notified",
     "sources": "endpoints read from",

@@ -87,7 +87,7 @@ HEADER_DOC = {
     "arrival: its round",
     "length": "bytes asked for or carried; of a flag: its round",
     "address": "request: byte address; read response: offset of its first byte in the request",
-    "tenant": "tenant of the request: number of the wave controller, or what the engine is told",
+    "tenant": "tenant of the request: number of the wave controller, or the engine's TENANT",
     "reserved": "zero",
 }
 

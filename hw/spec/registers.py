@@ -40,7 +40,7 @@ class Kind(enum.Enum):
 
     SETTING = "what was written"
     ACTION = "nothing: writing it does something"
-    STATE = "what is, not how often"
+    STATE = "a present state, not a count"
     COUNTER = "64 bits, low and high word"
     TALLY = "stays at 2^32 - 1"
     MODULO = "modulo 2^32"
@@ -136,7 +136,7 @@ def extended(moment: int, now: int) -> int:
 
 
 def counter(name: str, offset: int, doc: str) -> Register:
-    """A counter of 64 bits that no running system ends."""
+    """A counter of 64 bits, more than any system counts while it runs."""
     return Register(name, offset, "r", doc, COUNTER_WORDS, Kind.COUNTER)
 
 
@@ -187,7 +187,8 @@ SWITCH = register_map(
     tally(
         "STRAY_ARRIVALS",
         0x050,
-        "arrivals too far ahead, at an absent barrier, or of no participant; no arrivals at all",
+        "arrivals too far ahead, at an absent barrier, or of an endpoint that is no participant; "
+        "other packets to a barrier",
     ),
     counter("CYCLES", 0x078, "cycles since reset"),
     Register(
@@ -223,7 +224,7 @@ SWITCH = register_map(
         MAX_BARRIERS,
         fields={
             "current": Field(0, ROUND_BITS, "current round"),
-            "over": Field(16, ROUNDS_AHEAD, "rounds from it on that are over"),
+            "over": Field(16, ROUNDS_AHEAD, "bit k: the round current + k is over"),
         },
     ),
 )
@@ -279,7 +280,7 @@ ENDPOINT = register_map(
         "misbehaviour for the next read or write; written with `endpoint.fault_injection` only",
         fields={
             "fault": Field(0, Fault, "see Fault"),
-            "core": Field(8, 1, "of ordinary traffic, not of the accelerator"),
+            "core": Field(8, 1, "the fault is one of ordinary traffic, not of the accelerator's"),
         },
     ),
     state(
@@ -305,7 +306,9 @@ ENDPOINT = register_map(
     counter("PAYLOAD_RECEIVED", 0x0D0, "of these, flits that are no header or credit"),
     counter("CORE_BYTES", 0x0D8, "ordinary bytes written into this memory"),
     counter("ISA_BYTES", 0x0E0, "bytes written into this memory by the accelerator"),
-    counter("UNKNOWN", 0x0E8, "flits received of channels that there are not, dropped"),
+    counter(
+        "UNKNOWN", 0x0E8, "flits received on channels that this end does not have, and dropped"
+    ),
     state(
         "SYNC_STATE",
         0x200,

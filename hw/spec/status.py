@@ -36,10 +36,10 @@ STATUS_DOC = {
     Status.BAD_OPCODE: "unknown instruction or command",
     Status.BAD_FORMAT: "no such number format, or the reduction does not exist for it",
     Status.EMPTY_MASK: "no source, no destination, or a barrier without participants",
-    Status.BAD_MASK: "names a port that is absent or a barrier that is not there for its "
-    "controller, or copies from several sources",
-    Status.MISALIGNED: "an instruction's address is no multiple of the flit, or its length none of "
-    "the element or block; a flag, signal or operand is not naturally aligned",
+    Status.BAD_MASK: "names an absent port, a barrier that is absent or refused to its "
+    "controller, or several sources of a copy",
+    Status.MISALIGNED: "an instruction's address is no multiple of the flit, or its length not "
+    "one of the element or block; a flag, signal or operand is not naturally aligned",
     Status.BAD_LENGTH: "zero or too long, or scales that do not match their elements; on a read "
     "response: not the bytes asked for",
     Status.WINDOW_VIOLATION: "outside the windows that the endpoint opened, or past the last "
@@ -52,7 +52,7 @@ STATUS_DOC = {
     Status.BAD_OPERATION: "the endpoint does not know the operation",
     Status.MISSING_SCALES: "a quantized instruction without its scales, or scales without one",
     Status.OVERLAP: "source and destination overlap where only a linear copy may",
-    Status.POLL_TIMEOUT: "memory never compared as the poll asked",
+    Status.POLL_TIMEOUT: "the polled word did not meet the condition before the poll's timeout",
     Status.BAD_RING: "ring size no power of two or too large, or base not aligned",
     Status.RING_OVERRUN: "more commands announced than the ring, or the engine, has room for",
     Status.BAD_ROUND: "the round of the barrier is over, too far ahead, or another instruction's",

@@ -56,8 +56,8 @@ class StreamArbiter(wiring.Component):
 
     Parameters: ``shape`` of an item; ``count`` of streams in, at least 1.
 
-    Ports: ``i`` (array of ``count`` streams in), ``o`` (stream out). A valid item may be
-    overtaken by another requester's while ``o`` stalls only if its turn has not come.
+    Ports: ``i`` (array of ``count`` streams in), ``o`` (stream out). While ``o``
+    stalls, the choice is kept, so the item that is offered does not change.
     """
 
     def __init__(self, shape, *, count: int):

@@ -116,7 +116,7 @@ class Buffer(wiring.Component):
                 m.d.sync += self.o.payload.eq(self.i.payload)
         with m.Elif(self.i.valid):
             m.d.sync += spare_valid.eq(1)
-        # Whether it is needed is known late; that it is free, at once.
+        # It loads whenever it is free, because the need for it is known late in the cycle.
         with m.If(~spare_valid):
             m.d.sync += spare.eq(self.i.payload)
         return m

@@ -25,7 +25,10 @@ from scin.report.terminal import check_stdout
 @click.command(cls=Command)
 @click.option("--top", default="switch", show_default=True, help=f"One of {', '.join(TOPS)}.")
 @click.option(
-    "--output", type=OutputFolder(), metavar="DIR", help="Make it there.  [default: rtl/generated]"
+    "--output",
+    type=OutputFolder(),
+    metavar="DIR",
+    help="Write into this folder.  [default: rtl/generated]",
 )
 @common()
 def emit(

@@ -111,7 +111,13 @@ class Timing:
 @click.option("--decode-algo", default=SCIN, show_default=True, help="In decode.")
 @click.option("--against", default="ring,nvls", show_default=True, help="Baselines.")
 @click.option("--profile", metavar="FILE.csv", help="Measured operators, not the roofline.")
-@click.option("--parameter", "texts", multiple=True, metavar="NAME=VALUE", help="Of baselines.")
+@click.option(
+    "--parameter",
+    "texts",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Change an assumption about the baselines; repeatable.",
+)
 @plot_option("time per layer")
 @common(default="dgx8")
 def llm(
@@ -134,9 +140,10 @@ def llm(
 ) -> None:
     """Prefill and decode of a language model, tensor-parallel over all accelerators.
 
-    Operators take what an H200 roofline says, or a measured --profile; All-Reduces what the
-    simulator says. Prefill by default quantizes in the network, decode does not. Accelerators must
-    divide a model's heads; where they are more than its KV heads, those are replicated.
+    The time of an operator comes from an H200 roofline or a measured --profile, that of an
+    All-Reduce from the simulator. Prefill by default quantizes in the network, decode does not.
+    The number of accelerators must divide a model's heads; where it is larger than that of its KV
+    heads, those are replicated.
     """
     workload = Workload(prefill_batch, prompt, decode_batch, context)
     _check_workload(workload)
