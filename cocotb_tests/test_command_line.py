@@ -197,7 +197,7 @@ BAD = {
     "fault rate": (("soak", "--fault", "ber=2"), "fault ber = 2: must be between 0 and 1"),
     "fault text": (("run", "allreduce", "--fault", "ber"), "must be written kind=rate"),
     "fault of soaks": (("run", "allreduce", "--fault", "cut=1"), "fault cut: only for scin soak"),
-    "cycles": (("soak", "--cycles", "0"), "cycles 0: must be at least 1"),
+    "cycles": (("soak", "--cycles", "0"), "cycles 0: must be between 1 and 1000000000000"),
     "switches": (("run", "allreduce", "--config", "dgx8"), "system.switches = 4"),
     "override": (("run", "allreduce", "--set", "isa.waves"), "section.field=value"),
     "size": (("run", "allreduce", *TINY, "--size", "7"), "multiple of 2 B"),

@@ -144,11 +144,6 @@ def test_outputs_replace_no_input(tmp_path, command):
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
-def test_options_beside_show_config():
-    text = refused("run", "allreduce", "--show-config", "--dtype", "fp16")
-    assert "--dtype: does nothing here: --show-config only prints" in text
-
-
 def test_doorbells_that_are_not_built():
     text = refused(
         "dma", "p2p", "--inline", "--prelaunch", "off", "--set", "dma.inline_doorbell=false"

@@ -208,12 +208,12 @@ def predict(
     algorithms = _algorithms(algo)
     size = _size(bytes)
     reduce_op, tensor_type = _parse_reduce_op(redop), _tensor_type(dtype)
+    asked = "int8" if inq_format is None else inq_format
+    _check_text("inq_format", asked)
+    with _naming("inq_format"):
+        wire = parse_wire_type(asked)
     if inq_format is not None and SCIN_INQ not in algorithms:
         raise InputError(f"inq_format {inq_format!r}: does nothing without algo {SCIN_INQ}")
-    inq_format = "int8" if inq_format is None else inq_format
-    _check_text("inq_format", inq_format)
-    with _naming("inq_format"):
-        wire = parse_wire_type(inq_format)
     if SCIN_INQ in algorithms:
         check_wire_type(settings, wire)
         if reduce_op != ReduceOp.SUM:

@@ -256,10 +256,7 @@ def common(
                 refuse_overruled(config)
                 refuse_written("config", config_name)
                 if show_config:
-                    shows = {"config_name", "overrides", "show_config"}
-                    params = click.get_current_context().command.params
-                    others = {item.name for item in params if isinstance(item, click.Option)}
-                    refuse_options("--show-config only prints", *(others - shows))
+                    refuse_options("--show-config only prints", *output_options())
                     click.echo(json.dumps(config.as_dict(), indent=2))
                     return
                 command(config=config, **rest)
