@@ -13,7 +13,7 @@ PIP    := $(BIN)/pip install --quiet --disable-pip-version-check --constraint co
 help:           ## list the targets
 	@grep -E '^[a-z0-9-]+:.*##' Makefile | sed 's/:.*##/\t/' | expand -t 18
 
-setup: $(STAMP) ## virtual environment with everything pinned
+setup: $(STAMP) ## virtual environment with the packages of constraints.txt
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
