@@ -99,13 +99,13 @@ def _all(ranks: int) -> float:
     return 1.0
 
 
-def _moving(ranks: int) -> float:
+def moving_share(ranks: int) -> float:
     """All but the share that stays where it is."""
     return (ranks - 1) / ranks
 
 
 def _both_ways(ranks: int) -> float:
-    return 2 * _moving(ranks)
+    return 2 * moving_share(ranks)
 
 
 OPERATIONS: dict[str, Collective | Exchange] = {}
@@ -122,9 +122,9 @@ for _operation in (
     Collective("allreduce", Ranks.EVERY, Ranks.EVERY, _both_ways),
     Collective("reduce", Ranks.EVERY, Ranks.ROOT, _all),
     Collective("broadcast", Ranks.ROOT, Ranks.EVERY, _all),
-    Collective("allgather", Ranks.OWNER, Ranks.EVERY, _moving),
-    Collective("reducescatter", Ranks.EVERY, Ranks.OWNER, _moving),
-    Exchange("alltoall", _moving, whole_vector=True),
+    Collective("allgather", Ranks.OWNER, Ranks.EVERY, moving_share),
+    Collective("reducescatter", Ranks.EVERY, Ranks.OWNER, moving_share),
+    Exchange("alltoall", moving_share, whole_vector=True),
     Exchange("p2p", _all),
     Exchange("kvfetch", _all),
 ):

@@ -42,6 +42,7 @@ from scin.collectives.requests import (
     parse_data_type,
     parse_reduce_op,
     parse_wire_type,
+    refuse_repetition,
 )
 from scin.collectives.runner import GoldenRunner, Runner
 from scin.collectives.tensor_runs import check_collective, check_count, check_shards, run_tensors
@@ -449,9 +450,7 @@ def _algorithms(algo: str | Iterable[str]) -> list[str]:
     if not names:
         raise InputError("algo []: must name at least one algorithm")
     check_known("algo", names, known_algorithms())
-    for name in names:
-        if names.count(name) > 1:
-            raise InputError(f"algo {name!r}: is named {names.count(name)} times")
+    refuse_repetition("algo", names)
     return names
 
 

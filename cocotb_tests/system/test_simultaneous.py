@@ -29,7 +29,8 @@ def system(request):
 
 
 def drawn(rng, config, identifier):
-    """A copy or a sum, where all is open or one endpoint refuses; and who that is, None if none."""
+    """A copy or a sum, where all is open or one endpoint refuses; and its number, None if all
+    is open."""
     length = 16 * int(rng.choice([1, 2, 8, int(rng.integers(1, 64))]))
     addresses = [INSIDE // 2 * int(rng.integers(2)) for _ in range(2)]
     source, destination = (int(rng.integers(2)) for _ in range(2))

@@ -272,7 +272,7 @@ class Engine(wiring.Component):
         ]
 
     def _connect_packets(self, m, parts, registers, outcome):
-        """What those who send some are told of them."""
+        """Tenant, generation and abort, for the parts that send packets."""
         segmenter, read_buffer, writer = parts.segmenter, parts.read_buffer, parts.writer
         m.d.comb += [
             *(part.generation.eq(outcome.generation) for part in (read_buffer, writer)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from hw.spec.config import Config
 from hw.spec.formats import is_block_scaled
@@ -118,3 +119,10 @@ def check_one_of(what: str, name: str, known: Iterable[str]) -> None:
     known = list(known)
     if name not in known:
         raise InputError(f"{what} {name!r}: must be one of {', '.join(known)}")
+
+
+def refuse_repetition(what: str, names: Sequence[Any]) -> None:
+    """Raise :class:`InputError` if one of the ``names`` is there twice."""
+    for name in names:
+        if names.count(name) > 1:
+            raise InputError(f"{what} {name!r}: is named {names.count(name)} times")

@@ -30,13 +30,13 @@ from models.accuracy.accuracy import (
 )
 from models.accuracy.sentences import SENTENCES
 from models.accuracy.transformer import Encoder
+from scin.collectives.requests import refuse_repetition
 from scin.commands.options import (
     Command,
     json_option,
     parse_list,
     plot_option,
     refuse_options,
-    refuse_repetition,
     seed_option,
 )
 from scin.commands.process import exit_status

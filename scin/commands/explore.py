@@ -27,14 +27,13 @@ from models.baselines.parameters import Parameters
 from models.cache import REPOSITORY
 from models.prediction import known_algorithms, predict
 from models.simulator.timing import Timing
-from scin.collectives.requests import check_half_elements
+from scin.collectives.requests import check_half_elements, refuse_repetition
 from scin.commands.options import (
     Command,
     Whole,
     json_option,
     parse_size,
     refuse_options,
-    refuse_repetition,
 )
 from scin.commands.process import exit_status
 from scin.errors import InputError

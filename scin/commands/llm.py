@@ -17,9 +17,9 @@ from models.llm.inference import StepTime, Workload, step_time
 from models.llm.operators import PRECISIONS, Step
 from models.llm.shape import LARGEST, ModelShape, ShapeError, load_shape
 from models.prediction import SCIN, SCIN_INQ, known_algorithms
-from scin.collectives.requests import check_one_of
+from scin.collectives.requests import check_one_of, refuse_repetition
 from scin.commands.compare import parse_algorithms, parse_parameters, software_text, with_plain
-from scin.commands.options import Command, common, parse_list, plot_option, refuse_repetition
+from scin.commands.options import Command, common, parse_list, plot_option
 from scin.errors import InputError
 from scin.flow.compilation import compile_simulator
 from scin.report.files import refuse_written, takes_stdout
@@ -202,9 +202,10 @@ def _accelerator(profile: str | None) -> Profile | Roofline:
 
 def _load_shapes(names: str, accelerators: int) -> list[ModelShape]:
     """Models that can be split over so many accelerators; raises :class:`ShapeError`."""
+    shapes = []
     for name in names.split(","):
         refuse_written("model", name)
-    shapes = [load_shape(name) for name in names.split(",")]
+        shapes.append(load_shape(name))
     for shape in shapes:
         shape.shard(accelerators)
     return shapes

@@ -6,7 +6,7 @@ import functools
 import json
 import re
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import click
@@ -15,7 +15,7 @@ from click.core import ParameterSource
 from hw.spec.config import Config, load, parse_overrides
 from hw.spec.fault import Disturbance
 from models.collective import collective
-from scin.collectives.requests import LARGEST_SIZE, check_known
+from scin.collectives.requests import LARGEST_SIZE, check_known, refuse_repetition
 from scin.commands.process import exit_status
 from scin.errors import EXIT_WRONG, InputError
 from scin.host.simulator import Faults
@@ -197,12 +197,6 @@ def parse_list(what: str, text: str, known: Iterable[str]) -> list[str]:
     check_known(what, names, known)
     refuse_repetition(what, names)
     return names
-
-
-def refuse_repetition(what: str, names: Sequence[Any]) -> None:
-    for name in names:
-        if names.count(name) > 1:
-            raise InputError(f"{what} {name!r}: is named {names.count(name)} times")
 
 
 def exit_if_wrong(results: Iterable[Result]) -> None:
