@@ -144,6 +144,17 @@ def test_outputs_replace_no_input(tmp_path, command):
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
+def test_a_preset_is_no_file(tmp_path, monkeypatch):
+    """An output may have the name of a preset, whose file is another one."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("tiny", "llama2-7b"):
+        (tmp_path / name).write_text("an older result")
+    for command in ("compare --max 1K --config tiny --json tiny", "llm --json llama2-7b"):
+        result = scin(*command.split(), "--quiet")
+        assert result.exit_code == 0, result.output
+        assert json.loads((tmp_path / command.split()[-1]).read_text())["records"]
+
+
 def test_doorbells_that_are_not_built():
     text = refused(
         "dma", "p2p", "--inline", "--prelaunch", "off", "--set", "dma.inline_doorbell=false"

@@ -204,7 +204,8 @@ def _load_shapes(names: str, accelerators: int) -> list[ModelShape]:
     """Models that can be split over so many accelerators; raises :class:`ShapeError`."""
     shapes = []
     for name in names.split(","):
-        refuse_written("model", name)
+        if name.endswith(".toml"):
+            refuse_written("model", name)
         shapes.append(load_shape(name))
     for shape in shapes:
         shape.shard(accelerators)

@@ -248,7 +248,8 @@ def common(
                     del rest["seed"]
                 config = adapt(load(config_name, parse_overrides(overrides)), rest)
                 refuse_overruled(config)
-                refuse_written("config", config_name)
+                if config_name.endswith(".toml"):
+                    refuse_written("config", config_name)
                 if show_config:
                     refuse_options("--show-config only prints", *output_options())
                     click.echo(json.dumps(config.as_dict(), indent=2))
