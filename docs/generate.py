@@ -18,7 +18,6 @@ from amaranth.lib import data
 
 from hw.spec.config import Config, load, preset_names
 from hw.spec.dma import (
-    COMMAND_DOC,
     ENGINE,
     OPCODE_DOC,
     SIGNAL_DOC,
@@ -32,18 +31,15 @@ from hw.spec.dma import (
 from hw.spec.fault import DISTURBANCE_DOC, Disturbance
 from hw.spec.host import BOARD
 from hw.spec.instruction import (
-    COMPLETION_DOC,
-    INSTRUCTION_DOC,
     Completion,
     DataType,
+    Instruction,
     Opcode,
     ReduceOp,
-    instruction_layout,
 )
 from hw.spec.link import WORD_DOC, link_parameters
+from hw.spec.packed import Packed
 from hw.spec.packet import (
-    FLAG_DOC,
-    HEADER_DOC,
     Channel,
     FlagWord,
     Header,
@@ -56,6 +52,10 @@ from models.baselines.parameters import Parameters
 
 FOLDER = Path(__file__).resolve().parent
 sys.path.append(str(FOLDER.parent))  # the tests, whose proofs are listed, are not installed
+
+
+def packed_table(kind: type[Packed], config: Config | None = None) -> str:
+    return layout_table(kind.layout(config), kind.docs())
 
 
 def layout_table(layout: Any, doc: dict[str, str]) -> str:
@@ -155,24 +155,24 @@ def proof_table() -> str:
 
 
 TABLES: dict[str, Callable[[], str]] = {
-    "header": lambda: layout_table(Header, HEADER_DOC),
-    "flag": lambda: layout_table(FlagWord, FLAG_DOC),
+    "header": lambda: packed_table(Header),
+    "flag": lambda: packed_table(FlagWord),
     "message-class": lambda: enum_table(MessageClass),
     "operation": lambda: enum_table(Operation),
     "channel": lambda: enum_table(Channel),
     "link-word": lambda: layout_table(link_parameters(load("fpga4")).word, WORD_DOC),
     "disturbances": lambda: enum_table(Disturbance, DISTURBANCE_DOC),
     "status": lambda: enum_table(Status, STATUS_DOC),
-    "instruction": lambda: layout_table(instruction_layout(load("fpga4")), INSTRUCTION_DOC),
+    "instruction": lambda: packed_table(Instruction, load("fpga4")),
     "opcode": lambda: enum_table(Opcode),
     "data-type": lambda: enum_table(DataType),
     "reduce-op": lambda: enum_table(ReduceOp),
-    "completion": lambda: layout_table(Completion, COMPLETION_DOC),
+    "completion": lambda: packed_table(Completion),
     "switch-registers": lambda: register_table(SWITCH),
     "endpoint-registers": lambda: register_table(ENDPOINT),
     "features": feature_table,
     "dma-opcode": lambda: enum_table(DmaOpcode, OPCODE_DOC),
-    "dma-command": lambda: layout_table(Command, COMMAND_DOC),
+    "dma-command": lambda: packed_table(Command),
     "dma-signal": lambda: enum_table(SignalKind, SIGNAL_DOC),
     "dma-compare": lambda: enum_table(Compare),
     "dma-registers": lambda: register_table(ENGINE),

@@ -15,7 +15,7 @@ from hw.spec.config import Config
 from hw.spec.dma import Command, DmaOpcode, SignalKind
 from hw.spec.fault import Disturbance
 from hw.spec.formats.data_type import DataType
-from hw.spec.instruction import Opcode, ReduceOp
+from hw.spec.instruction import Instruction, Opcode, ReduceOp
 from hw.spec.registers import FEATURE_BITS
 from hw.spec.status import Status
 
@@ -70,61 +70,63 @@ class Instructions:
 
     config: Config
     around: Event
-    pending: list[deque[dict[str, Any]]] = field(default_factory=list)
+    pending: list[deque[Instruction]] = field(default_factory=list)
+    without_scales: set[int] = field(default_factory=set)
+    """Controllers whose latest instruction is quantized and lacks its scales."""
 
-    def submitted(self, instruction: dict[str, Any], controller: int) -> None:
+    def submitted(self, instruction: Instruction, controller: int) -> None:
         while len(self.pending) <= controller:
             self.pending.append(deque())
-        queue = self.pending[controller]
-        wanted = queue and queue[-1].get("quantize") and queue[-1]["opcode"] == Opcode.COLLECTIVE
-        if instruction.get("opcode") == Opcode.SCALES and wanted and "scales" not in queue[-1]:
-            queue[-1]["scales"] = instruction
-        else:
-            queue.append({"opcode": Opcode.NOP} | instruction)
+        if instruction.opcode == Opcode.SCALES and controller in self.without_scales:
+            self.without_scales.discard(controller)
+            return
+        self.pending[controller].append(instruction)
+        self.without_scales.discard(controller)
+        if instruction.quantize and instruction.opcode == Opcode.COLLECTIVE:
+            self.without_scales.add(controller)
 
     def ended(self, controller: int, identifier: int, status: Status) -> Event | None:
         """The event of a record."""
         queue = self.pending[controller] if controller < len(self.pending) else deque()
         for instruction in queue:
-            if instruction.get("identifier", 0) == identifier:
+            if instruction.identifier == identifier:
                 queue.remove(instruction)
                 return self._event(instruction, controller, status)
         return None
 
-    def _event(self, instruction: dict[str, Any], controller: int, status: Status) -> Event:
+    def _event(self, instruction: Instruction, controller: int, status: Status) -> Event:
         endpoints = self.config.system.endpoints
-        quantized = QUANTIZED if instruction.get("quantize") else ORDINARY
+        quantized = QUANTIZED if instruction.quantize else ORDINARY
         return self.around | {
             "of": "instruction",
-            "opcode": code_of(Opcode, instruction["opcode"]),
-            "format": code_of(DataType, instruction.get("data_type", 0)),
-            "operation": code_of(ReduceOp, instruction.get("reduce_op", 0)),
+            "opcode": code_of(Opcode, instruction.opcode),
+            "format": code_of(DataType, instruction.data_type),
+            "operation": code_of(ReduceOp, instruction.reduce_op),
             "kind": quantized,
-            "size": size_of(instruction.get("length", 0), self.config),
-            "sources": share(instruction.get("sources", 0), endpoints),
-            "destinations": share(instruction.get("destinations", 0), endpoints),
+            "size": size_of(instruction.length, self.config),
+            "sources": share(instruction.sources, endpoints),
+            "destinations": share(instruction.destinations, endpoints),
             "controller": str(controller),
             "status": status.name,
             **{
-                name: OFF_ON[bool(instruction.get(name, 0))]
+                name: OFF_ON[bool(getattr(instruction, name))]
                 for name in ("barrier", "notify", "fence")
             },
         }
 
 
 def command_event(
-    command: dict[str, Any], endpoint: int, config: Config, around: Event, status: Status
+    command: Command, endpoint: int, config: Config, around: Event, status: Status
 ) -> Event:
     """Of a DMA command of the engine at ``endpoint``."""
-    values = dict.fromkeys(Command.as_shape().members, 0) | command
-    length, flit = values["length"], config.fabric.flit_bytes
-    reads, writes = values["source_node"] == endpoint, values["destination_node"] == endpoint
-    alike = values["source"] % flit == values["destination"] % flit
+    length, flit = command.length, config.fabric.flit_bytes
+    reads, writes = command.source_node == endpoint, command.destination_node == endpoint
+    alike = command.source % flit == command.destination % flit
     packet = config.fabric.max_payload_bytes
     return around | {
         "of": "command",
-        "command": code_of(DmaOpcode, values["opcode"]),
-        "signal": code_of(SignalKind, values["signal_kind"]),
+        "command": code_of(DmaOpcode, command.opcode),
+        "signal": code_of(SignalKind, command.signal_kind),
         "reach": REACHES[2 * (not reads) + (not writes)],
         "command_size": COMMAND_SIZES[0 if length < flit else 1 if length <= packet else 2],
         "alignment": ALIGNMENTS[not alike],

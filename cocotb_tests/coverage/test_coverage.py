@@ -9,12 +9,13 @@ from cocotb_tests.coverage.points import collect, collected
 from cocotb_tests.support.build import simulate
 from cocotb_tests.support.streams import start_clock
 from hw.spec.config import load
-from hw.spec.dma import DmaOpcode
 from hw.spec.formats.data_type import DataType
-from hw.spec.instruction import Opcode
+from hw.spec.instruction import Instruction, Opcode
 from hw.spec.status import Status
 from hw.stream.arbiter import RoundRobin
 from scin.flow.coverage import VARIABLE, counted_once
+from scin.host import dma_commands as dma
+from scin.host.dma_commands import Place
 
 CONFIG = load("tiny")
 
@@ -75,10 +76,12 @@ def test_words_for_an_instruction():
 
 def test_scales_belong_to_the_instruction_before():
     pending = Instructions(CONFIG, {"stalls": "none"})
-    quantized = {"opcode": Opcode.COLLECTIVE, "quantize": 1, "data_type": DataType.INT8}
-    pending.submitted(quantized | {"identifier": 3}, 0)
-    pending.submitted({"opcode": Opcode.SCALES}, 0)
-    pending.submitted({"opcode": Opcode.SCALES, "identifier": 4}, 0)
+    quantized = Instruction(
+        opcode=Opcode.COLLECTIVE, quantize=1, data_type=DataType.INT8, identifier=3
+    )
+    pending.submitted(quantized, 0)
+    pending.submitted(Instruction(opcode=Opcode.SCALES), 0)
+    pending.submitted(Instruction(opcode=Opcode.SCALES, identifier=4), 0)
     event = pending.ended(0, 3, Status.OK)
     assert (event["format"], event["kind"], event["stalls"]) == ("INT8", "quantized", "none")
     assert pending.ended(0, 4, Status.MISSING_SCALES)["opcode"] == "SCALES"
@@ -87,9 +90,8 @@ def test_scales_belong_to_the_instruction_before():
 
 def test_words_for_a_command():
     def reach(source, destination):
-        command = {"opcode": DmaOpcode.COPY, "length": 8}
-        nodes = {"source_node": source, "destination_node": destination}
-        return command_event(command | nodes, 1, CONFIG, {}, Status.OK)["reach"]
+        command = dma.copy(Place(source, 0), Place(destination, 0), 8)
+        return command_event(command, 1, CONFIG, {}, Status.OK)["reach"]
 
     assert [reach(1, 1), reach(1, 0), reach(0, 1), reach(0, 0)] == [
         "local",

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from cocotb_tests.system.bench import open_system
-from hw.spec.dma import EngineState
+from hw.spec.dma import Command, EngineState
 from hw.spec.fault import Fault
 from hw.spec.status import Status
 from models.cache import REPOSITORY
@@ -137,10 +137,10 @@ def test_number_beyond_16_bits(system):
     """The number of a failed command is whole, after more of them than 16 bits count."""
     engine, before = prepare(system, "window"), 65_600
     for done in range(0, before, 800):
-        engine.submit([dma.nop()] * min(800, before - done))
+        engine.submit([Command()] * min(800, before - done))
     assert engine.wait().status == Status.OK
     assert engine.read("STARTED") == before
-    outcome = engine.run([dma.nop()] * 5 + [dma.copy(here(0), there(0), 0), dma.nop()])
+    outcome = engine.run([Command()] * 5 + [dma.copy(here(0), there(0), 0), Command()])
     assert (outcome.status, outcome.failed) == (Status.BAD_LENGTH, before + 5)
 
 

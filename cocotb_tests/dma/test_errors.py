@@ -1,12 +1,13 @@
 """Every way a command can go wrong: a status, a halted engine, and no other one disturbed."""
 
 import operator
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from cocotb_tests.system.bench import open_system
-from hw.spec.dma import MAX_RING_COMMANDS, Compare, EngineState, SignalKind
+from hw.spec.dma import MAX_RING_COMMANDS, Command, Compare, DmaOpcode, EngineState, SignalKind
 from hw.spec.fault import Fault
 from hw.spec.status import Status
 from models.dma.engine import EngineModel
@@ -50,9 +51,9 @@ def there(address):
 
 
 ILL_FORMED = {
-    "unknown opcode": ({"opcode": 99}, Status.BAD_OPCODE),
-    "unknown signal": (dma.copy(here(0), there(0), 8) | {"signal_kind": 3}, Status.BAD_OPCODE),
-    "unknown comparison": (dma.poll(here(0), Compare.LESS, 0) | {"compare": 7}, Status.BAD_OPCODE),
+    "unknown opcode": (Command(opcode=99), Status.BAD_OPCODE),
+    "unknown signal": (replace(dma.copy(here(0), there(0), 8), signal_kind=3), Status.BAD_OPCODE),
+    "unknown comparison": (Command(opcode=DmaOpcode.POLL, compare=7), Status.BAD_OPCODE),
     "nobody": (dma.multicast(here(0), 0, 0, 8), Status.EMPTY_MASK),
     "absent target": (dma.multicast(here(0), 0b110, 0x100, 8), Status.BAD_MASK),
     "absent source": (dma.copy(Place(2, 0), there(0), 8), Status.BAD_MASK),
@@ -234,9 +235,9 @@ def test_bad_ring(system, name):
     ):
         engine.write(register, value)
     assert engine.wait().status == Status.BAD_RING
-    assert other.run([dma.nop()]).status == Status.OK
+    assert other.run([Command()]).status == Status.OK
     engine.reset()
-    assert engine.run([dma.nop()]).status == Status.OK
+    assert engine.run([Command()]).status == Status.OK
 
 
 @pytest.mark.parametrize("announced", [17, 1 << 31, (1 << 32) - 1])
@@ -246,7 +247,7 @@ def test_ring_overrun(system, announced):
     engine.write("RING_SIZE", 16)
     engine.write("DOORBELL", announced)
     assert engine.wait().status == Status.RING_OVERRUN
-    assert other.run([dma.nop()]).status == Status.OK
+    assert other.run([Command()]).status == Status.OK
 
 
 def test_inline_overrun(system):
@@ -279,13 +280,13 @@ def test_memory_error(system):
         dma.fence(here(top), 1),
         dma.poll(here(top), Compare.ALWAYS, 0),
     ):
-        outcome = engine.run([dma.nop(), command, dma.fence(SIGNAL, 1)])
+        outcome = engine.run([Command(), command, dma.fence(SIGNAL, 1)])
         assert (outcome.status, outcome.failed) == (Status.POISONED, 1), command
         engine.reset()
     engine.write("RING_BASE", top)
     engine.write("DOORBELL", 1)
     assert engine.wait().status == Status.POISONED
-    assert other.run([dma.nop()]).status == Status.OK
+    assert other.run([Command()]).status == Status.OK
 
 
 @pytest.mark.parametrize(
@@ -338,4 +339,4 @@ def test_reset_in_the_middle(system):
         assert engine.run([dma.fence(SIGNAL, pause + 1)]).status == Status.OK
         word = system.simulator.memory[OWN][SIGNAL.address : SIGNAL.address + 4].view("<u4")
         assert word[0] == pause + 1
-    assert other.run([dma.nop()]).status == Status.OK
+    assert other.run([Command()]).status == Status.OK

@@ -5,7 +5,7 @@ from click.testing import CliRunner
 
 from cocotb_tests.support.records import checked_records
 from hw.spec.config import load
-from hw.spec.instruction import instruction_layout
+from hw.spec.instruction import Instruction
 from models.baselines.parameters import SCIN_SOFTWARE_US
 from scin.collectives.software_cost import measure
 from scin.main import main
@@ -14,7 +14,7 @@ from scin.main import main
 def test_the_accelerators_own_cost():
     config = load("fpga4")
     cost = measure(config)
-    words = -(-instruction_layout(config).size // 32)
+    words = -(-Instruction.layout(config).size // 32)
     # A register write takes two cycles, and an instruction is as many as it has words.
     assert cost.instruction >= 2 * words
     assert cost.microseconds(config) == pytest.approx(SCIN_SOFTWARE_US, abs=1e-6)

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hw.spec.dma import Compare, SignalKind
+from hw.spec.dma import Command, Compare, SignalKind
 from scin.host import dma_commands as dma
-from scin.host.dma_commands import Command, Place, Signal
+from scin.host.dma_commands import Place, Signal
 
 CLOCK_BYTES = 256
 """At the start of the region: where timestamps go; nothing else touches it."""
@@ -67,7 +67,7 @@ class Traffic:
         if kind == "timestamp":
             where = self.base + 8 * self._number(CLOCK_BYTES // 8)
             return dma.timestamp(Place(self._number(self.endpoints), where))
-        return dma.nop()
+        return Command()
 
     def _copy(self, kind: str) -> Command:
         limit = int(self.rng.choice([8, 64, self.longest]))
@@ -87,11 +87,11 @@ class Traffic:
             (place,) = self._copied(length, source, 1) or (None,)
             meets = targets >> source.node & 1
             if place is None or (meets and abs(place.address - source.address) < length):
-                return dma.nop()
+                return Command()
             return dma.multicast(source, targets, place.address, length, self._signal())
         places = self._copied(length, source, 2)
         if places is None:
-            return dma.nop()
+            return Command()
         if kind == "swap":
             return dma.swap(source, places[0], length, self._signal())
         return dma.broadcast(source, *places, length, self._signal())

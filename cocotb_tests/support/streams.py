@@ -14,6 +14,7 @@ from cocotb.triggers import RisingEdge
 from hw.spec.config import Config
 from hw.spec.packet import Header, flit_layout
 from hw.spec.packing import pack, unpack
+from models.endpoint.endpoint import Packet
 
 PROFILES = ("none", "10%", "50%", "90%", "bursts", "frozen")
 
@@ -135,10 +136,10 @@ class FlitCodec:
         self.config = config
         self.layout = flit_layout(config)
 
-    def flits(self, header: dict[str, Any], payload: bytes = b"") -> list[int]:
+    def flits(self, header: Header, payload: bytes = b"") -> list[int]:
         width = self.config.fabric.flit_bytes
         rows = [payload[i : i + width] for i in range(0, len(payload), width)]
-        words = [pack(Header, header), *(int.from_bytes(row, "little") for row in rows)]
+        words = [header.pack(), *(int.from_bytes(row, "little") for row in rows)]
         return [
             pack(
                 self.layout,
@@ -147,25 +148,25 @@ class FlitCodec:
             for index, word in enumerate(words)
         ]
 
-    def noise(self, rng: random.Random) -> dict[str, int]:
+    def noise(self, rng: random.Random) -> Header:
         """A header of any bits, for a component that looks at a few fields only."""
-        return unpack(Header, rng.getrandbits(Header.as_shape().size))
+        return Header.unpack(rng.getrandbits(Header.layout().size))
 
-    def packets(self, flits: list[int]) -> list[tuple[dict[str, Any], bytes]]:
-        """Whole packets; fails on broken framing."""
+    def packets(self, flits: list[int]) -> list[Packet]:
+        """Whole packets; fails on broken framing, and on a poisoned one."""
         width = self.config.fabric.flit_bytes
-        packets: list[tuple[dict[str, Any], bytes]] = []
+        packets: list[Packet] = []
         inside = False
         for number, word in enumerate(flits):
             flit = unpack(self.layout, word)
             assert flit["first"] == (not inside), f"flit {number}: broken framing"
             if flit["first"]:
-                packets.append((unpack(Header, flit["data"] & ((1 << 128) - 1)), b""))
+                bits = (1 << Header.layout().size) - 1
+                packets.append(Packet(Header.unpack(flit["data"] & bits)))
             else:
                 header, payload = packets[-1]
-                packets[-1] = (header, payload + flit["data"].to_bytes(width, "little"))
-            if flit["poison"]:
-                packets[-1][0]["poison"] = 1
+                packets[-1] = Packet(header, payload + flit["data"].to_bytes(width, "little"))
+            assert not flit["poison"], f"flit {number}: poisoned"
             inside = not flit["last"]
         assert not inside, "the last packet is incomplete"
         return packets

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,7 @@ import numpy as np
 from cocotb_tests.support.blocks import random_blocks
 from hw.spec.config import AXI_BOUNDARY_BYTES, Config, load
 from hw.spec.formats import block_format
-from hw.spec.instruction import DataType, Opcode, ReduceOp
+from hw.spec.instruction import DataType, Instruction, Opcode, ReduceOp
 from hw.spec.status import Status
 from models.endpoint.endpoint import EndpointModel, Window
 from models.formats.packing import pack_elements, pack_scales
@@ -61,12 +61,12 @@ class System:
         for endpoint in range(self.config.system.endpoints):
             self.driver.set_window(endpoint, 0, Window(0, reach))
 
-    def run(self, instruction: dict[str, Any], controller: int = 0) -> Record:
+    def run(self, instruction: Instruction, controller: int = 0) -> Record:
         self.driver.submit(instruction, controller)
         return self.driver.wait_completion()
 
     def submit_all(
-        self, streams: list[tuple[int, list[dict[str, Any]]]], *, ahead: int = 4
+        self, streams: list[tuple[int, list[Instruction]]], *, ahead: int = 4
     ) -> list[Record]:
         """Submit (controller, instruction with its scales) in order; at most ``ahead`` records
         are left waiting, so that none is lost."""
@@ -79,33 +79,33 @@ class System:
         records += [self.driver.wait_completion() for _ in range(len(streams) - len(records))]
         return records
 
-    def run_pair(self, pair: tuple[dict[str, Any], dict[str, Any]], controller: int = 0) -> Record:
+    def run_pair(self, pair: tuple[Instruction, Instruction], controller: int = 0) -> Record:
         """A quantized instruction and the one with its scales; one record answers both."""
         for instruction in pair:
             self.driver.submit(instruction, controller)
         return self.driver.wait_completion()
 
-    def expect(self, instruction: dict[str, Any], scales: dict[str, Any] | None = None) -> Status:
+    def expect(self, instruction: Instruction, scales: Instruction | None = None) -> Status:
         """Run the instruction on the golden model."""
         return execute(self.config, instruction, self.models, scales)[0]
 
     def place_blocks(
         self,
         rng: np.random.Generator,
-        pair: tuple[dict[str, Any], dict[str, Any]],
+        pair: tuple[Instruction, Instruction],
     ) -> None:
         """Block-scaled operands where the instructions will read them."""
         instruction, scales = pair
-        golden = golden_format(self.config, DataType(instruction["data_type"]))
+        golden = golden_format(self.config, DataType(instruction.data_type))
         endpoints = self.config.system.endpoints
-        count = instruction["length"] // golden.layout.block_bytes
+        count = instruction.length // golden.layout.block_bytes
         elements, codes = random_blocks(rng, golden, endpoints, count)
         for index in range(endpoints):
             for part, raw in (
                 (instruction, pack_elements(golden.layout, elements[index])),
                 (scales, pack_scales(golden.layout, codes[index])),
             ):
-                address = part["addresses"][index]
+                address = part.addresses[index]
                 self.simulator.memory[index][address : address + len(raw)] = raw
                 self.models[index].memory[address : address + len(raw)] = raw
 
@@ -141,20 +141,21 @@ AS_ON_BOARDS = {"fabric__registered": True, "isa__cycles_per_row": 8}
 """How a system is built for FPGAs: registers between the parts, few lanes."""
 
 
-def collective(config: Config, length: int, address: int = 0, **fields: Any) -> dict[str, Any]:
+def collective(config: Config, length: int, address: int = 0, **fields: Any) -> Instruction:
     """An All-Reduce of ``length`` bytes at one address everywhere, changed by ``fields``."""
     everyone = (1 << config.system.endpoints) - 1
-    return {
-        "opcode": Opcode.COLLECTIVE,
-        "data_type": DataType.FP16,
-        "reduce_op": ReduceOp.SUM,
-        "identifier": 1,
-        "participants": everyone,
-        "sources": everyone,
-        "destinations": everyone,
-        "length": length,
-        "addresses": [address] * config.system.endpoints,
-    } | fields
+    plain = Instruction(
+        opcode=Opcode.COLLECTIVE,
+        data_type=DataType.FP16,
+        reduce_op=ReduceOp.SUM,
+        identifier=1,
+        participants=everyone,
+        sources=everyone,
+        destinations=everyone,
+        length=length,
+        addresses=(address,) * config.system.endpoints,
+    )
+    return replace(plain, **fields)
 
 
 def quantized(
@@ -164,14 +165,15 @@ def quantized(
     address: int = 0,
     scale_address: int = 0,
     **fields: Any,
-) -> tuple[dict[str, Any], dict[str, Any]]:
+) -> tuple[Instruction, Instruction]:
     """An All-Reduce of ``blocks`` blocks, and the instruction with their scales."""
     entry = block_format(config, data_type)
     length = blocks * entry.block_bytes
-    instruction = collective(config, length, address, data_type=data_type, quantize=1) | fields
-    scales = {
-        "opcode": Opcode.SCALES,
-        "length": length // entry.ratio,
-        "addresses": [scale_address] * config.system.endpoints,
-    }
+    options = {"data_type": data_type, "quantize": 1} | fields
+    instruction = collective(config, length, address, **options)
+    scales = Instruction(
+        opcode=Opcode.SCALES,
+        length=length // entry.ratio,
+        addresses=(scale_address,) * config.system.endpoints,
+    )
     return instruction, scales

@@ -4,6 +4,7 @@ The memories repeat through the address space, so that bits above their size cho
 bytes; windows tell if one of them is wrong.
 """
 
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -13,9 +14,8 @@ from cocotb_tests.support.dma import CLOCK_BYTES, Traffic
 from cocotb_tests.system.bench import AS_ON_BOARDS, collective, open_system
 from cocotb_tests.system.test_quantized import INSTRUCTIONS, REGION, SCALE_REGION, random_pair
 from hw.endpoint.traffic import SEQUENCE_BITS
-from hw.spec.instruction import instruction_layout
+from hw.spec.instruction import Instruction
 from hw.spec.packet import ADDRESS_BITS
-from hw.spec.packing import unpack
 from hw.spec.status import Status
 from models.dma.engine import EngineModel
 from models.endpoint.endpoint import Window
@@ -47,9 +47,9 @@ class Lift:
             self.system.driver.set_window(endpoint, window, Window(lift, size))
         return lift
 
-    def moved(self, instruction: dict, window: int) -> dict:
-        addresses = [a + self.move(window, [e]) for e, a in enumerate(instruction["addresses"])]
-        return instruction | {"addresses": addresses}
+    def moved(self, instruction: Instruction, window: int) -> Instruction:
+        addresses = (a + self.move(window, [e]) for e, a in enumerate(instruction.addresses))
+        return replace(instruction, addresses=tuple(addresses))
 
 
 @built
@@ -60,7 +60,7 @@ def test_instructions(seed, built):
     rng = np.random.default_rng(seed)
     lift = Lift(rng, **built)
     system = lift.system
-    layout = instruction_layout(system.config)
+    width = Instruction.layout(system.config).size
     with system.simulator:
         system.fill(rng, INSTRUCTIONS * (REGION + SCALE_REGION))
         for number in range(INSTRUCTIONS):
@@ -71,8 +71,15 @@ def test_instructions(seed, built):
             assert system.expect(*item) == Status.OK
             system.driver.submit(lift.moved(item[0], OPERANDS), number % 2)
             for scales in item[1:]:
-                noise = unpack(layout, int.from_bytes(rng.bytes(layout.size // 8), "little"))
-                system.driver.submit(noise | lift.moved(scales, OTHER), number % 2)
+                bits = int.from_bytes(rng.bytes(width // 8), "little")
+                used = lift.moved(scales, OTHER)
+                noise = replace(
+                    Instruction.unpack(bits, system.config),
+                    opcode=used.opcode,
+                    length=used.length,
+                    addresses=used.addresses,
+                )
+                system.driver.submit(noise, number % 2)
             assert system.driver.wait_completion().status == Status.OK
         system.check_memories()
 
@@ -96,9 +103,9 @@ def test_the_last_address(built):
             if not extra:
                 assert system.expect(instruction) == Status.OK
             # The one at fault is the last of the endpoints.
-            instruction["addresses"] = [end - flit if extra else end for _ in lift.endpoints]
-            instruction["addresses"][last] = end
-            system.driver.submit(instruction)
+            others = end - flit if extra else end
+            addresses = (others,) * (len(lift.endpoints) - 1) + (end,)
+            system.driver.submit(replace(instruction, addresses=addresses))
             record = system.driver.wait_completion()
             wanted = (Status.WINDOW_VIOLATION, last) if extra else (Status.OK, 0)
             assert (record.status, record.endpoint) == wanted
@@ -118,8 +125,9 @@ def test_barriers():
             write_address(driver.write_switch, "FLAG_BASE", flags)
             for endpoint in lift.endpoints:
                 write_address(partial(driver.write_endpoint, endpoint), "FLAG_BASE", flags)
-            instruction = collective(config, 256, barrier=1, notify=1, sync_id=number % ids)
-            instruction["identifier"] = int(rng.integers(1 << 16))
+            synchronised = {"barrier": 1, "notify": 1, "sync_id": number % ids}
+            identifier = int(rng.integers(1 << 16))
+            instruction = collective(config, 256, identifier=identifier, **synchronised)
             assert system.expect(instruction) == Status.OK
             driver.submit(lift.moved(instruction, OPERANDS))
             for endpoint in lift.endpoints:
@@ -128,7 +136,7 @@ def test_barriers():
             for endpoint in lift.endpoints:
                 assert driver.wait_flag(endpoint) == Status.OK
                 found = driver.flag_identifier(endpoint, number % ids)
-                assert found == instruction["identifier"]
+                assert found == identifier
             system.check_memories()
 
 
@@ -155,11 +163,19 @@ def test_commands(built):
                 by = lift.move(number)
                 engine.reset()
                 write_address(engine.write, "RING_BASE", engine.ring_base + by)
-                addresses = ("source", "destination", "second", "signal")
-                for command in commands:
-                    command |= {name: command[name] + by for name in addresses if name in command}
-                    command["timeout"] = int(rng.integers(1, 1 << 32))
-                engine.submit(commands)
+                engine.submit(
+                    [
+                        replace(
+                            command,
+                            source=command.source + by,
+                            destination=command.destination + by,
+                            second=command.second + by,
+                            signal=command.signal + by,
+                            timeout=int(rng.integers(1, 1 << 32)),
+                        )
+                        for command in commands
+                    ]
+                )
             for engine in engines:
                 assert engine.wait().status == Status.OK, engine.endpoint
         for number in lift.endpoints:

@@ -1,5 +1,6 @@
 """Instructions, commands and registers with any bits: what is wrong gets the golden status."""
 
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -8,8 +9,7 @@ import pytest
 from cocotb_tests.system.bench import AS_ON_BOARDS, collective, open_system, quantized
 from hw.spec.dma import ENGINE, Command, Compare, DmaOpcode
 from hw.spec.formats import block_formats
-from hw.spec.instruction import Opcode, instruction_layout
-from hw.spec.packing import unpack
+from hw.spec.instruction import Instruction, Opcode
 from hw.spec.registers import ENDPOINT, SWITCH
 from hw.spec.status import Status
 from models.dma.engine import EngineModel
@@ -34,10 +34,10 @@ def any_bits(rng: np.random.Generator, bits: int) -> int:
     return sum(int(bit) << n for n, bit in enumerate(rng.random(bits) < dense))
 
 
-def spoiled(rng: np.random.Generator, good: dict, wild: dict, names: tuple[str, ...]) -> dict:
+def spoiled(rng: np.random.Generator, good, wild, names: tuple[str, ...]):
     """``good`` with some of the fields ``names`` as in ``wild``."""
-    wrong = {name: wild[name] for name in names if rng.random() < 2 / len(names)}
-    return good | wrong
+    wrong = {name: getattr(wild, name) for name in names if rng.random() < 2 / len(names)}
+    return replace(good, **wrong)
 
 
 FIELDS = ("opcode", "data_type", "reduce_op", "quantize", "sync_id", "participants", "sources")
@@ -49,13 +49,13 @@ def test_instructions(built):
     """A few fields of each are wild. None waits at a barrier, for no endpoint arrives."""
     rng = np.random.default_rng(11)
     system = open_system(**built)
-    config, layout = system.config, instruction_layout(system.config)
+    config, width = system.config, Instruction.layout(system.config).size
     outcomes = set()
     with system.simulator:
         system.fill(rng, SIZE)
         for number in range(ROUNDS):
-            wild = unpack(layout, any_bits(rng, layout.size))
-            wild["addresses"] = [address & ~0xF for address in wild["addresses"]]
+            wild = Instruction.unpack(any_bits(rng, width), config)
+            wild = replace(wild, addresses=tuple(address & ~0xF for address in wild.addresses))
             length = int(rng.choice([16, 512, 2048]))
             good, scales = collective(config, length, identifier=number), None
             if number % 2:
@@ -65,14 +65,14 @@ def test_instructions(built):
                 )
                 scales = spoiled(rng, scales, wild, ("length", "addresses", "opcode"))
             wrong = spoiled(rng, good, wild, FIELDS)
-            if wrong["opcode"] == Opcode.NOP or not wrong.get("quantize"):
+            if wrong.opcode == Opcode.NOP or not wrong.quantize:
                 scales = None
-            if scales is not None and scales["opcode"] != Opcode.SCALES:
+            if scales is not None and scales.opcode != Opcode.SCALES:
                 scales = None
             expected = system.expect(wrong, scales)
             parts = [wrong] if scales is None else [wrong, scales]
             # Also ends a quantized instruction that is without its scales.
-            parts.append({"opcode": Opcode.NOP, "identifier": END, "fence": 1})
+            parts.append(Instruction(identifier=END, fence=1))
             for part in parts:
                 system.driver.submit(part, number % config.isa.wave_controllers)
             statuses = {}
@@ -166,7 +166,7 @@ def test_commands(built):
     rng = np.random.default_rng(14)
     system = open_system(**built)
     endpoints = system.config.system.endpoints
-    layout = Command.as_shape()
+    width = Command.layout().size
     outcomes = set()
 
     def new_memories() -> EngineModel:
@@ -181,26 +181,24 @@ def test_commands(built):
             system.driver.set_window(endpoint, 0, Window(0, SIZE))
         engine = EngineDriver(system.driver, 0, 0, simulator.memory[0])
         for number in range(ROUNDS):
-            wild = unpack(layout, any_bits(rng, layout.size))
-            good = {
-                "opcode": list(DmaOpcode)[number % len(DmaOpcode)],
-                "targets": 1,
-                "length": int(rng.choice([8, 100, 600])),
-                "source_node": 0,
-                "destination_node": int(rng.integers(endpoints)),
-                "second_node": int(rng.integers(endpoints)),
-                "source": 0,
-                "destination": 4096,
-                "second": 8192,
-                "signal": 12288,
+            wild = Command.unpack(any_bits(rng, width))
+            good = Command(
+                opcode=list(DmaOpcode)[number % len(DmaOpcode)],
+                targets=1,
+                length=int(rng.choice([8, 100, 600])),
+                destination_node=int(rng.integers(endpoints)),
+                second_node=int(rng.integers(endpoints)),
+                destination=4096,
+                second=8192,
+                signal=12288,
                 # A poll looks a few times, then gives up.
-                "compare": number % 7,
-                "interval": number % 16,
-                "timeout": SHORT_CYCLES,
-            }
+                compare=number % 7,
+                interval=number % 16,
+                timeout=SHORT_CYCLES,
+            )
             # What is long is only long to wait for.
-            wild["length"] &= 0xFFFF
-            names = [n for n in WORDS if good["opcode"] != DmaOpcode.POLL or n != "source"]
+            wild = replace(wild, length=wild.length & 0xFFFF)
+            names = [n for n in WORDS if good.opcode != DmaOpcode.POLL or n != "source"]
             command = spoiled(rng, good, wild, tuple(names))
             expected = golden.execute([command])
             found = engine.run([command])

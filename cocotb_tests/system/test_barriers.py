@@ -1,11 +1,12 @@
 """Barriers, rounds and records of a whole system, and what another user of it sees."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from cocotb_tests.system.bench import System, collective, open_system
 from hw.spec.packet import FlagWord
-from hw.spec.packing import unpack
 from hw.spec.status import Status
 from scin.errors import RefusedError
 
@@ -172,7 +173,7 @@ def test_bad_rounds():
         driver, config = system.driver, system.config
 
         def run(controller=0, **fields):
-            driver.submit(collective(config, SHORT, barrier=1) | fields, controller)
+            driver.submit(replace(collective(config, SHORT, barrier=1), **fields), controller)
             return driver.wait_completion(controller).status
 
         driver.submit(collective(config, SHORT, barrier=1, round=0), 1)
@@ -214,7 +215,7 @@ def test_a_refused_tenant_ends_no_round():
             driver.arrive(endpoint, 0)
         for number in range(4):
             for fields in ({}, {"length": 0}, {"participants": 0}):
-                item = collective(config, SHORT, barrier=1, round=number) | fields
+                item = replace(collective(config, SHORT, barrier=1, round=number), **fields)
                 driver.submit(item, 1)
                 assert driver.wait_completion().status != Status.OK
         assert driver.read_switch("ROUND", 0) == 0
@@ -242,7 +243,7 @@ def test_no_flag_for_a_round_of_another():
             (absent, Status.BAD_MASK),
             (absent | {"barrier": 0}, Status.BAD_MASK),
         ):
-            driver.submit(synchronised | fields, 1)
+            driver.submit(replace(synchronised, **fields), 1)
             assert driver.wait_completion(1).status == status
             system.simulator.step(500)
             assert driver.read_endpoint(0, "SYNC_STATE", 0) & 1
@@ -251,7 +252,7 @@ def test_no_flag_for_a_round_of_another():
         for endpoint in (0, 1):
             assert driver.wait_flag(endpoint) == Status.OK
             driver.arrive(endpoint, 1)
-        driver.submit(synchronised | {"sync_id": 1, "length": 0}, 1)
+        driver.submit(replace(synchronised, sync_id=1, length=0), 1)
         for endpoint in (0, 1):
             assert driver.wait_flag(endpoint, 1) == Status.BAD_ROUND
 
@@ -272,8 +273,8 @@ def test_flags_of_another_round():
                 assert driver.wait_flag(endpoint, 1) == Status.OK
                 assert driver.flag_identifier(endpoint, 1) == 50 + n
                 word = system.simulator.memory[endpoint][config.flag_base + 8 :][:8]
-                flag = unpack(FlagWord, int.from_bytes(word.tobytes(), "little"))
-                assert (flag["round"], flag["identifier"], flag["valid"]) == (n, 50 + n, 1)
+                flag = FlagWord.unpack(int.from_bytes(word.tobytes(), "little"))
+                assert (flag.round, flag.identifier, flag.valid) == (n, 50 + n, 1)
             driver.wait_completion()
 
 

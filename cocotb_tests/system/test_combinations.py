@@ -1,6 +1,7 @@
 """Every format with every size, mask, option and kind of memory, one instruction at a time."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -63,7 +64,7 @@ def test_combinations(features):
                 blocks = length // block_format(config, code).block_bytes
                 parts = list(quantized(config, code, blocks, scale_address=SCALES))
                 system.place_blocks(rng, tuple(parts))
-            parts[0] = parts[0] | {"sources": sources, "destinations": destinations} | options
+            parts[0] = replace(parts[0], sources=sources, destinations=destinations, **options)
             assert system.expect(*parts) == Status.OK
             for part in parts:
                 system.driver.submit(part)

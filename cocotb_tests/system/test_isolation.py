@@ -132,9 +132,9 @@ def test_no_flag_at_a_barrier_of_another_tenant():
             memory[flags] = 0
         driver.arrive(0, 2)
         for what, (fields, status) in FLAGS_NOT_ALLOWED.items():
-            item = collective(config, 256, notify=1, sync_id=2, round=0) | fields
+            item = collective(config, 256, **{"notify": 1, "sync_id": 2, "round": 0} | fields)
             driver.submit(item, SECOND)
-            if status == Status.MISSING_SCALES and item["opcode"] == Opcode.COLLECTIVE:
+            if status == Status.MISSING_SCALES and item.opcode == Opcode.COLLECTIVE:
                 driver.submit(collective(config, 256, SIZE), SECOND)
                 assert driver.wait_completion(SECOND).status == status, what
                 status = Status.OK

@@ -5,6 +5,7 @@ The seed is in the name of the test and in what fails; the same seed replays the
 
 import random
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
@@ -60,13 +61,13 @@ class Sequence:
         if waiting and self.rng.random() < 0.5:
             # For an instruction that waits.
             item = self.rng.choice(waiting)
-            s, number = item["sync_id"], item["round"]
+            s, number = item.sync_id, item.round
         elif self.rng.random() < 0.05:
             s, number = self.system.config.isa.sync_ids, 0
         else:
             number = self.near(s)
         driver = self.system.driver
-        if any((item["sync_id"], item["round"]) == (s, number) for item in waiting):
+        if any((item.sync_id, item.round) == (s, number) for item in waiting):
             # An old flag of this round would be seen before or after the new one is written.
             self.clear_flag(endpoint, s)
         if s < self.system.config.isa.sync_ids and self.rng.random() < 0.7:
@@ -99,7 +100,7 @@ class Sequence:
             # Any opcode, good or not; NOP waits at no barrier.
             + [{"opcode": opcode} for opcode in (Opcode.NOP, Opcode.SCALES, 9)]
         )
-        item = collective(config, LENGTH, LENGTH * controller) | fields
+        item = replace(collective(config, LENGTH, LENGTH * controller), **fields)
         self.system.driver.submit(item, controller)
         self.model.submit(item, controller)
 

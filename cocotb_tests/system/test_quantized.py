@@ -1,5 +1,7 @@
 """In-network quantization in the whole system: right bits, right statuses, no interference."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -33,14 +35,15 @@ def random_pair(rng, system, number):
     scale_base = INSTRUCTIONS * REGION + number * SCALE_REGION
     offsets = rng.integers(0, REGION // 2 // flit, endpoints) * flit
     scale_offsets = rng.integers(0, SCALE_REGION // 2 // flit, endpoints) * flit
-    instruction |= {
-        "identifier": number,
-        "sources": int(rng.integers(1, everyone + 1)),
-        "destinations": int(rng.integers(1, everyone + 1)),
-        "addresses": [int(offset) + number * REGION for offset in offsets],
-    }
-    scales["addresses"] = [int(offset) + scale_base for offset in scale_offsets]
-    return instruction, scales
+    instruction = replace(
+        instruction,
+        identifier=number,
+        sources=int(rng.integers(1, everyone + 1)),
+        destinations=int(rng.integers(1, everyone + 1)),
+        addresses=tuple(int(offset) + number * REGION for offset in offsets),
+    )
+    addresses = tuple(int(offset) + scale_base for offset in scale_offsets)
+    return instruction, replace(scales, addresses=addresses)
 
 
 ENDPOINTS = (2, 4, 8)
@@ -81,7 +84,7 @@ def test_random_programs(seed, built, endpoints):
                 item = [collective(system.config, length, number * REGION, identifier=number)]
             else:
                 item = random_pair(rng, system, number)
-                used.add(item[0]["data_type"])
+                used.add(item[0].data_type)
                 system.place_blocks(rng, item)
             assert system.expect(*item) == Status.OK
             streams.append((number % 2, list(item)))
@@ -118,7 +121,7 @@ BAD_PAIRS = {
     "length no block": ({"length": 96}, {"length": 3}, Status.MISALIGNED),
     "scales too short": ({}, {"length": 6}, Status.BAD_LENGTH),
     "scales too long": ({}, {"length": 256}, Status.BAD_LENGTH),
-    "scales misaligned": ({}, {"addresses": [8, 8]}, Status.MISALIGNED),
+    "scales misaligned": ({}, {"addresses": (8, 8)}, Status.MISALIGNED),
     "not a sum": ({"reduce_op": ReduceOp.MAX}, {}, Status.BAD_FORMAT),
     "not block-scaled": ({"data_type": DataType.BF16}, {}, Status.BAD_FORMAT),
     "no such format": ({"data_type": 12}, {}, Status.BAD_FORMAT),
@@ -130,7 +133,7 @@ def test_misuse_has_a_status():
     with (system := opened()).simulator:
         for name, (fields, scale_fields, expected) in BAD_PAIRS.items():
             instruction, scales = quantized(system.config, DataType.INT8, 4, 0, REGION)
-            pair = (instruction | fields, scales | scale_fields)
+            pair = (replace(instruction, **fields), replace(scales, **scale_fields))
             assert system.expect(*pair) == expected, name
             record = system.run_pair(pair)
             assert record.status == expected, f"{name}: {record.status.name}"

@@ -4,8 +4,8 @@ import pytest
 
 from cocotb_tests.system.bench import collective, open_system
 from hw.csr.axi_lite import AxiResponse
-from hw.spec.dma import ENGINE, ENGINE_BYTES
-from hw.spec.instruction import instruction_layout
+from hw.spec.dma import ENGINE, ENGINE_BYTES, Command
+from hw.spec.instruction import Instruction
 from hw.spec.pages import register_at
 from hw.spec.registers import ENDPOINT, PAGE_BYTES, RECORD_WORDS, SWITCH, pages
 from scin.errors import BusError, RefusedError
@@ -19,7 +19,7 @@ def built(config):
     counts = {
         "QUEUE_SPACE": config.isa.wave_controllers,
         "SYNC_REFUSED": config.isa.sync_ids,
-        "INSTRUCTION": -(-instruction_layout(config).size // 32),
+        "INSTRUCTION": -(-Instruction.layout(config).size // 32),
         "RECORD": RECORD_WORDS * config.isa.wave_controllers,
         "ROUND": config.isa.sync_ids,
         "WINDOW": 4 * config.endpoint.windows,
@@ -118,14 +118,14 @@ def test_other_bus_errors_name_the_register():
 def test_doorbell_of_a_halted_engine():
     with (system := open_system()).simulator as simulator:
         engine = EngineDriver(system.driver, 0, 0, simulator.memory[0])
-        engine.queue([{"opcode": 99}])
+        engine.queue([Command(opcode=99)])
         engine.ring()
         engine.wait()
         with pytest.raises(RefusedError, match="DOORBELL of DMA engine 0 of endpoint 0"):
             engine.ring()
         with pytest.raises(RefusedError, match=r"INLINE\[0\] of DMA engine 0 of endpoint 0"):
-            engine.submit_inline({"opcode": 0})
+            engine.submit_inline(Command())
         engine.reset()
-        engine.queue([{"opcode": 0}])
+        engine.queue([Command()])
         engine.ring()
         assert engine.wait().failed is None

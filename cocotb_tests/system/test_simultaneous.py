@@ -41,13 +41,13 @@ def drawn(rng, config, identifier):
     copies = rng.random() < 0.7
     fields = {
         "identifier": identifier,
-        "addresses": addresses,
+        "addresses": tuple(addresses),
         "reduce_op": ReduceOp.BYPASS if copies else ReduceOp.SUM,
         "sources": 1 << source if copies else 0b11,
         "destinations": 1 << destination,
     }
     involved = {source, destination} if copies else {0, 1}
-    return collective(config, length) | fields, culprit if culprit in involved else None
+    return collective(config, length, **fields), culprit if culprit in involved else None
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
@@ -63,7 +63,7 @@ def test_statuses_and_times(system, controllers, seed):
             system.simulator.step(int(rng.integers(1, 40)))
         for (instruction, culprit), controller in zip(pair, controllers, strict=True):
             record = driver.wait_completion(controller)
-            assert record.identifier == instruction["identifier"]
+            assert record.identifier == instruction.identifier
             expected = Status.OK if culprit is None else Status.WINDOW_VIOLATION
             assert record.status == expected, (instruction, record)
             if culprit is None:
@@ -79,18 +79,18 @@ def test_statuses_and_times(system, controllers, seed):
 def test_two_controllers_answered_at_once(system):
     """The times of one do not depend on when the other, in another context, is answered."""
     driver = system.driver
-    copy = {"reduce_op": ReduceOp.BYPASS, "addresses": [0, 0]}
+    copy = {"reduce_op": ReduceOp.BYPASS, "addresses": (0, 0)}
     for number, length in enumerate(range(16, 513, 16)):
         for gap in range(6):
             if (number + gap) % 2 == 0:
                 # So that the controllers do not use the same context.
-                system.run(collective(system.config, 16) | copy | {"sources": 1}, 1)
-            mine = collective(system.config, length) | copy
-            driver.submit(mine | {"sources": 1, "destinations": 1}, 0)
+                system.run(collective(system.config, 16, sources=1, **copy), 1)
+            mine = collective(system.config, length, sources=1, destinations=1, **copy)
+            driver.submit(mine, 0)
             if gap:
                 system.simulator.step(gap)
-            other = collective(system.config, 16) | copy
-            driver.submit(other | {"sources": 2, "destinations": 2}, 1)
+            other = collective(system.config, 16, sources=2, destinations=2, **copy)
+            driver.submit(other, 1)
             for controller in (0, 1):
                 record = driver.wait_completion(controller)
                 assert record.status == Status.OK

@@ -2,6 +2,7 @@
 
 import random
 from collections import Counter
+from dataclasses import replace
 
 import cocotb
 import pytest
@@ -163,13 +164,14 @@ async def check_arrival(dut):
         if rng.random() < 0.2:
             address = rng.choice([address + 4, WORD_BYTES * IDS, address | 1 << rng.randrange(48)])
         tag = rng.getrandbits(ROUND_BITS if rng.random() < 0.8 else 16)
-        header = codec.noise(rng) | {
-            "inc": 1,
-            "message_class": MessageClass.WRITE_REQUEST,
-            "operation": operation,
-            "address": address,
-            "tag": tag,
-        }
+        header = replace(
+            codec.noise(rng),
+            inc=1,
+            message_class=MessageClass.WRITE_REQUEST,
+            operation=operation,
+            address=address,
+            tag=tag,
+        )
         source.queue.extend(codec.flits(header, rng.randbytes(16)))
         there = address % WORD_BYTES == 0 and address < WORD_BYTES * IDS
         if operation == Operation.ATOMIC_ADD and there and tag < ROUNDS:

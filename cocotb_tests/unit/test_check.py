@@ -11,8 +11,7 @@ from cocotb_tests.support.build import parameters_of_test, simulate
 from hw.isa.check import Check
 from hw.spec.config import load
 from hw.spec.formats import block_formats
-from hw.spec.instruction import MAX_LENGTH, Opcode, instruction_layout
-from hw.spec.packing import pack
+from hw.spec.instruction import MAX_LENGTH, Instruction, Opcode
 from hw.spec.status import Status
 from models.isa.check import check, passes_end
 
@@ -35,37 +34,35 @@ def random_instruction(rng, config):
 
     def addresses():
         anywhere, near_end = rng.getrandbits(48), (1 << 48) - 16 * rng.randrange(1, 1000)
-        return [
+        return tuple(
             rarely(16 * rng.getrandbits(40), rng.choice([anywhere, near_end])) for _ in range(2)
-        ]
+        )
 
     quantize = rng.randrange(2)
-    instruction = {
-        "opcode": rarely(1, rng.randrange(16)),
-        "data_type": rarely(
-            rng.randrange(2, 7) if quantize else rng.randrange(2), rng.randrange(16)
-        ),
-        "reduce_op": rarely(0 if quantize else rng.randrange(5), rng.randrange(16)),
-        "barrier": rng.randrange(2),
-        "notify": rng.randrange(2),
-        "quantize": quantize,
-        "sync_id": rarely(rng.randrange(4), rng.randrange(16)),
-        "participants": rarely(rng.randrange(1, 4), rng.randrange(1 << 16) & rng.getrandbits(16)),
-        "sources": rarely(rng.randrange(1, 4), rng.choice([0, 4, 0x8000])),
-        "destinations": rarely(rng.randrange(1, 4), rng.choice([0, 4, 0x8000])),
-        "length": rarely(
+    instruction = Instruction(
+        opcode=rarely(1, rng.randrange(16)),
+        data_type=rarely(rng.randrange(2, 7) if quantize else rng.randrange(2), rng.randrange(16)),
+        reduce_op=rarely(0 if quantize else rng.randrange(5), rng.randrange(16)),
+        barrier=rng.randrange(2),
+        notify=rng.randrange(2),
+        quantize=quantize,
+        sync_id=rarely(rng.randrange(4), rng.randrange(16)),
+        participants=rarely(rng.randrange(1, 4), rng.randrange(1 << 16) & rng.getrandbits(16)),
+        sources=rarely(rng.randrange(1, 4), rng.choice([0, 4, 0x8000])),
+        destinations=rarely(rng.randrange(1, 4), rng.choice([0, 4, 0x8000])),
+        length=rarely(
             (64 if quantize else 2) * rng.randrange(1, 5000),
             rng.choice([0, 1, MAX_LENGTH, MAX_LENGTH + 2, 7, 32]),
         ),
-        "addresses": addresses(),
-    }
+        addresses=addresses(),
+    )
     formats = {entry.code: entry for entry in block_formats(config)}
-    entry = formats.get(instruction["data_type"], next(iter(formats.values())))
-    scales = {
-        "opcode": rarely(Opcode.SCALES, rng.randrange(16)),
-        "length": rarely(instruction["length"] // entry.ratio, rng.randrange(1 << 16)),
-        "addresses": addresses(),
-    }
+    entry = formats.get(instruction.data_type, next(iter(formats.values())))
+    scales = Instruction(
+        opcode=rarely(Opcode.SCALES, rng.randrange(16)),
+        length=rarely(instruction.length // entry.ratio, rng.randrange(1 << 16)),
+        addresses=addresses(),
+    )
     return instruction, scales
 
 
@@ -76,10 +73,10 @@ async def check_status(dut):
     seen = Counter()
     for _ in range(20_000):
         instruction, scales = random_instruction(rng, config)
-        dut.instruction.value = pack(instruction_layout(config), instruction)
+        dut.instruction.value = instruction.pack(config)
         refused = rng.getrandbits(config.isa.sync_ids) if rng.random() < 0.2 else 0
         dut.sync_refused.value = refused
-        dut.scales.value = pack(instruction_layout(config), scales)
+        dut.scales.value = scales.pack(config)
         await Timer(1, "ns")
         expected = check(config, instruction, scales, sync_refused=refused)
         assert int(dut.status.value) == expected, (instruction, scales, expected.name)

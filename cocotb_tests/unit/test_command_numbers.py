@@ -9,7 +9,7 @@ from hw.dma.jobs import FAILURE_LAYOUT, ITEM_BITS, NUMBER_BITS
 from hw.dma.outcome import SOURCES, Outcome
 from hw.dma.sequencer import Sequencer
 from hw.spec.config import load
-from hw.spec.dma import Command, DmaOpcode, EngineState
+from hw.spec.dma import Command, EngineState
 from hw.spec.packing import pack
 from hw.spec.status import Status
 
@@ -72,7 +72,7 @@ async def check_sequencer(dut):
     for name in ("word", "word_valid", "word_error", "drained", "halt", "flush"):
         getattr(dut, name).value = 0
     dut.o__ready.value = dut.poll__ready.value = 1
-    dut.i__payload.value = pack(Command, {"opcode": DmaOpcode.NOP})
+    dut.i__payload.value = Command().pack()
     await start_clock(dut)
     dut.i__valid.value = 1
     for rounds in range(1, 4):

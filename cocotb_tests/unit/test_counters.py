@@ -79,7 +79,7 @@ async def check_cycle_counter(dut):
 
 def test_record_times_are_moments():
     for name in RECORD_TIMES:
-        assert Completion.as_shape()[name].width == MOMENT_BITS
+        assert Completion.layout()[name].width == MOMENT_BITS
 
 
 def test_what_is_only_read_needs_a_kind():

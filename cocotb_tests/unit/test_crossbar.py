@@ -20,7 +20,7 @@ from cocotb_tests.support.streams import (
     wait_until,
 )
 from hw.spec.config import MAX_ENDPOINTS, load
-from hw.spec.packet import MessageClass, Operation, flit_layout
+from hw.spec.packet import Header, MessageClass, Operation, flit_layout
 from hw.stream.connect import connect_stream
 from hw.switch.crossbar import PATIENCE, Crossbar
 from hw.switch.path import share_path
@@ -104,18 +104,18 @@ def test_crossbar(component, multicast, pause_out):
 
 def request(rng, port, number, multicast):
     """Header of a request: to itself, to any endpoint, to ones that are absent, to none."""
-    return {
-        "source": rng.randrange(MAX_ENDPOINTS),
-        "tag": number << 4 | port,
-        "operation": rng.choice(list(Operation)),
-        "acknowledge": rng.randrange(2),
-        "multicast": multicast,
-        "destination": (
+    return Header(
+        source=rng.randrange(MAX_ENDPOINTS),
+        tag=number << 4 | port,
+        operation=rng.choice(list(Operation)),
+        acknowledge=rng.randrange(2),
+        multicast=multicast,
+        destination=(
             rng.choice([rng.getrandbits(MAX_ENDPOINTS), rng.getrandbits(PORTS)])
             if multicast
             else rng.choice([*range(PORTS), *range(PORTS), PORTS, rng.getrandbits(MAX_ENDPOINTS)])
         ),
-    }
+    )
 
 
 @cocotb.test()
@@ -152,9 +152,9 @@ async def check_delivery(dut):
             misrouted += routing.missing > 0
             refused[i] += routing.refusals
             for o in routing.targets:
-                expected[i, o].append((header["tag"], payload))
+                expected[i, o].append((header.tag, payload))
             target = rng.randrange(PORTS)
-            others[i].queue.extend(codec.flits({"destination": target}, payload))
+            others[i].queue.extend(codec.flits(Header(destination=target), payload))
             others_sent[target] += 1
     counted = 0
 
@@ -183,12 +183,12 @@ async def check_delivery(dut):
     for o, sink in enumerate(sinks):
         packets = codec.packets(sink.received)
         for i in range(PORTS):
-            found = [(h["tag"], payload) for h, payload in packets if h["source"] == i]
+            found = [(h.tag, payload) for h, payload in packets if h.source == i]
             assert found == expected[i, o], f"input {i} to output {o}"
     for i, sink in enumerate(answers):
         packets = codec.packets(sink.received)
-        own = [header for header, _ in packets if header["status"]]
-        assert [{name: h[name] for name in refused[i][0]} for h in own] == refused[i]
+        own = [header for header, _ in packets if header.status]
+        assert own == refused[i]
         assert len(packets) - len(own) == others_sent[i]
 
 
@@ -214,12 +214,12 @@ async def check_blocked(dut):
     dut.responses_o__0__ready.value = 0
     dut.alive.value = (1 << PORTS) - 1
     await start_clock(dut)
-    absent = {"destination": PORTS, "acknowledge": 1}
+    absent = Header(destination=PORTS, acknowledge=1)
     for i, source in enumerate(sources):
         for _ in range(PACKETS):
             source.queue.extend(codec.flits(absent, bytes(16)))
-            source.queue.extend(codec.flits({"destination": (i + 1) % PORTS}, bytes(16)))
-        others[i].queue.extend(codec.flits({"destination": 1 + i % (PORTS - 1)}) * PACKETS)
+            source.queue.extend(codec.flits(Header(destination=(i + 1) % PORTS), bytes(16)))
+        others[i].queue.extend(codec.flits(Header(destination=1 + i % (PORTS - 1))) * PACKETS)
 
     def delivered():
         return all(source.idle for source in sources[1:] + others) and all(
@@ -274,9 +274,9 @@ async def check_next_in_turn(dut):
     sources, _, left = await _idle_crossbar(dut)
     for rows in range(1, 9):
         already = len(left[2])
-        sources[1].queue.extend(codec.flits({"destination": 2}, bytes(16 * rows)))
+        sources[1].queue.extend(codec.flits(Header(destination=2), bytes(16 * rows)))
         await RisingEdge(dut.clk)
-        sources[0].queue.extend(codec.flits({"multicast": 1, "destination": 0b0100}, bytes(16)))
+        sources[0].queue.extend(codec.flits(Header(multicast=1, destination=0b0100), bytes(16)))
         await wait_until(dut, lambda n=already + rows + 3: len(left[2]) == n, "both packets", 200)
         last, following = left[2][already + rows : already + rows + 2]
         # With a path to share a flit moves every third cycle, and a grant shows a cycle late.
@@ -290,10 +290,10 @@ async def check_patience(dut):
     codec, registered = FlitCodec(CONFIG), parameters_of_test()["registered"]
     sources, sinks, left = await _idle_crossbar(dut)
     sinks[1].stop()
-    sources[0].queue.extend(codec.flits({"multicast": 1, "destination": 0b0110}, bytes(128)))
+    sources[0].queue.extend(codec.flits(Header(multicast=1, destination=0b0110), bytes(128)))
     for _ in range(4 * PATIENCE):
         await RisingEdge(dut.clk)
-    sources[3].queue.extend(codec.flits({"multicast": 1, "destination": 0b0001}, bytes(16)))
+    sources[3].queue.extend(codec.flits(Header(multicast=1, destination=0b0001), bytes(16)))
     waited = 0
     while not left[0]:
         await RisingEdge(dut.clk)

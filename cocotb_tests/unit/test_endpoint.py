@@ -3,6 +3,7 @@
 import itertools
 import logging
 import random
+from dataclasses import replace
 
 import cocotb
 import numpy as np
@@ -21,7 +22,7 @@ from cocotb_tests.support.streams import (
 )
 from hw.endpoint.endpoint import Endpoint
 from hw.spec.config import load
-from hw.spec.packet import TO_ENDPOINT, TO_SWITCH, Channel, MessageClass, Operation
+from hw.spec.packet import TO_ENDPOINT, TO_SWITCH, Channel, Header, MessageClass, Operation
 from hw.spec.registers import ENDPOINT
 from hw.spec.status import Status
 from models.endpoint.endpoint import EndpointModel, Window
@@ -86,35 +87,33 @@ def random_request(rng, queue_set, tag):
     half = 8192 * queue_set
     kind = rng.choice(["read", "write", "write", "notify"] if queue_set else ["read", "write"])
     base = rng.choice([0, 16384, 32768, 49152]) + half
-    request = {
-        "inc": queue_set,
-        "source": 3,
-        "tag": tag,
-        "operation": Operation.READ,
-        "message_class": MessageClass.READ_REQUEST,
-        "address": base + 16 * rng.randrange(0, 480),
-        "length": rng.randrange(1, 129),
-        "status": 0,
-        "acknowledge": 0,
-    }
+    address = base + 16 * rng.randrange(0, 480)
+    length = rng.randrange(1, 129)
     if rng.random() < 0.5:
-        request["address"] += rng.randrange(1, 16)
+        address += rng.randrange(1, 16)
+    request = Header(inc=queue_set, source=3, tag=tag, address=address, length=length)
     if kind == "read":
-        request["length"] = rng.choice([16, 128, 300, 1024, rng.randrange(1, 600)] * 4 + [0])
+        length = rng.choice([16, 128, 300, 1024, rng.randrange(1, 600)] * 4 + [0])
+        operation = Operation.READ
         if rng.random() < 0.1:
-            request["operation"] = rng.choice([Operation.WRITE, Operation.WRITE_NOTIFY])
-        return request, b""
-    request |= {"message_class": MessageClass.WRITE_REQUEST, "acknowledge": 1}
+            operation = rng.choice([Operation.WRITE, Operation.WRITE_NOTIFY])
+        message_class = MessageClass.READ_REQUEST
+        return replace(
+            request, message_class=message_class, operation=operation, length=length
+        ), b""
+    request = replace(request, message_class=MessageClass.WRITE_REQUEST)
     if kind == "write":
-        request["operation"] = rng.choice([Operation.WRITE] * 8 + [Operation.READ])
+        operation = rng.choice([Operation.WRITE] * 8 + [Operation.READ])
+        request = replace(request, operation=operation, acknowledge=1)
         if rng.random() < 0.2:
-            request |= {"operation": Operation.ATOMIC_ADD, "length": 8}
-            request["address"] &= ~7 if rng.random() < 0.8 else ~0
+            address &= ~7 if rng.random() < 0.8 else ~0
+            request = replace(request, operation=Operation.ATOMIC_ADD, length=8, address=address)
             return request, rng.randbytes(8)
-        return request, rng.randbytes(request["length"])
+        return request, rng.randbytes(length)
     address = base + 8 * rng.randrange(0, 900)
-    request |= {"operation": Operation.WRITE_NOTIFY, "address": address, "acknowledge": 0}
-    return request | {"length": 0, "status": int(rng.choice([Status.OK, Status.TIMEOUT]))}, b""
+    status = rng.choice([Status.OK, Status.TIMEOUT])
+    notify = {"operation": Operation.WRITE_NOTIFY, "address": address, "length": 0}
+    return replace(request, status=status, **notify), b""
 
 
 @cocotb.test()
@@ -140,7 +139,7 @@ async def check_against_model(dut):
     # Answers that nothing waits for, whatever they hold: neither engine nor memory minds.
     for channel, kind in STRAY.items():
         for _ in range(REQUESTS):
-            header = codec.noise(rng) | {"message_class": kind, "inc": 0}
+            header = replace(codec.noise(rng), message_class=kind, inc=0)
             into[channel].queue.extend(codec.flits(header, rng.randbytes(16 * rng.randrange(3))))
 
     for queue_set in (0, 1):
@@ -148,28 +147,31 @@ async def check_against_model(dut):
         # Reads and writes of a set are not ordered either: all writes first.
         requests = [random_request(rng, queue_set, tag) for tag in range(REQUESTS)]
         for (kind, known), unknown in UNKNOWN.items():
-            asked = (request for request, _ in requests if request["message_class"] == kind)
-            next(request for request in asked if request["operation"] == known)["operation"] = (
-                unknown
+            place = next(
+                place
+                for place, (request, _) in enumerate(requests)
+                if (request.message_class, request.operation) == (kind, known)
             )
-        requests.sort(key=lambda item: item[0]["message_class"] == MessageClass.READ_REQUEST)
+            request, payload = requests[place]
+            requests[place] = (replace(request, operation=unknown), payload)
+        requests.sort(key=lambda item: item[0].message_class == MessageClass.READ_REQUEST)
         expected = {"READ_RESPONSE": [], "WRITE_RESPONSE": []}
         for request, payload in requests:
-            kind = "READ" if request["message_class"] == MessageClass.READ_REQUEST else "WRITE"
+            kind = "READ" if request.message_class == MessageClass.READ_REQUEST else "WRITE"
             expected[f"{kind}_RESPONSE"] += model.answer(request, payload)
-        writes = [r for r in requests if r[0]["message_class"] == MessageClass.WRITE_REQUEST]
-        reads = [r for r in requests if r[0]["message_class"] == MessageClass.READ_REQUEST]
+        writes = [r for r in requests if r[0].message_class == MessageClass.WRITE_REQUEST]
+        reads = [r for r in requests if r[0].message_class == MessageClass.READ_REQUEST]
         for kind, batch in (("WRITE", writes), ("READ", reads)):
             for request, payload in batch:
                 placed = payload
-                if request["operation"] != Operation.ATOMIC_ADD:
-                    placed = bytes(request["address"] % 16 * bool(payload)) + payload
+                if request.operation != Operation.ATOMIC_ADD:
+                    placed = bytes(request.address % 16 * bool(payload)) + payload
                 into[Channel[f"{name}_{kind}_REQUEST"]].queue.extend(codec.flits(request, placed))
             answers = expected[f"{kind}_RESPONSE"]
-            assert any(answer["status"] == Status.BAD_OPERATION for answer in answers)
-            starts = {request["tag"]: request["address"] % 16 for request, _ in batch}
+            assert any(answer.header.status == Status.BAD_OPERATION for answer in answers)
+            starts = {request.tag: request.address % 16 for request, _ in batch}
             sink = out[Channel[f"{name}_{kind}_RESPONSE"]]
-            flits = sum(1 + payload_flits(answer, starts) for answer in answers)
+            flits = sum(1 + payload_flits(answer.header, starts) for answer in answers)
             await wait_until(
                 dut, lambda s=sink, n=flits: len(s.received) >= n, f"{name} {kind} answers"
             )
@@ -207,12 +209,13 @@ async def check_flag_order(dut):
     ram.write_if.b_channel.set_pause_generator(itertools.cycle([1] * 40 + [0]))
     await open_windows(dut)
     flag = 0x5000
-    request = {"inc": 1, "message_class": MessageClass.WRITE_REQUEST, "source": 3, "tag": 9}
+    request = Header(inc=1, message_class=MessageClass.WRITE_REQUEST, source=3, tag=9)
     for number in range(4):
-        write = {"operation": Operation.WRITE, "address": 0x4000 + 128 * number, "length": 128}
-        source.queue.extend(codec.flits(request | write | {"acknowledge": 1}, rng.randbytes(128)))
-    notify = {"operation": Operation.WRITE_NOTIFY, "address": flag}
-    source.queue.extend(codec.flits(request | notify))
+        place = {"address": 0x4000 + 128 * number, "length": 128}
+        write = replace(request, operation=Operation.WRITE, acknowledge=1, **place)
+        source.queue.extend(codec.flits(write, rng.randbytes(128)))
+    notify = replace(request, operation=Operation.WRITE_NOTIFY, address=flag)
+    source.queue.extend(codec.flits(notify))
     asked = answered = 0
     for _ in range(2000):
         await RisingEdge(dut.clk)
@@ -227,28 +230,19 @@ async def check_flag_order(dut):
 
 def payload_flits(answer, starts):
     """Flits of an answer whose first byte lies at its address's place in the flit."""
-    if answer["length"] == 0:
+    if answer.length == 0:
         return 0
-    return -(-((starts[answer["tag"]] + answer["address"]) % 16 + answer["length"]) // 16)
+    return -(-((starts[answer.tag] + answer.address) % 16 + answer.length) // 16)
 
 
 def compare(packets, answers, starts):
-    """Equal but for order: an endpoint may answer in any. Bytes around the payload are zero."""
-
-    def key(item):
-        header, payload = item
-        return (header["tag"], header["address"], header["length"], header["status"], payload)
-
-    fields = ("inc", "message_class", "status", "tag", "length", "address", "destination")
-    expected = []
-    for answer in answers:
-        padded = answer["payload"]
-        expected.append(({name: int(answer[name]) for name in fields}, padded))
+    """Equal but for order: an endpoint may answer in any. Bytes around the payload are zero, and
+    its own number is the source."""
     found = []
     for header, payload in packets:
-        start = (starts[header["tag"]] + header["address"]) % 16 if payload else 0
-        end = start + header["length"]
+        start = (starts[header.tag] + header.address) % 16 if payload else 0
+        end = start + header.length
         assert not any(payload[:start] + payload[end:]), "bytes nobody asked for"
-        found.append(({name: header[name] for name in fields}, payload[start:end]))
-    assert sorted(found, key=key) == sorted(expected, key=key)
-    assert all(header["source"] == 1 for header, _ in packets)
+        found.append((header.pack(), payload[start:end]))
+    expected = [(replace(header, source=1).pack(), payload) for header, payload in answers]
+    assert sorted(found) == sorted(expected)

@@ -12,12 +12,13 @@ from hw.dma.hazard import Hazard
 from hw.spec.config import load, replace_field
 from hw.spec.dma import COPIES, Command, DmaOpcode, SignalKind
 from hw.spec.packet import WORD_BYTES
-from hw.spec.packing import pack
 
 CONFIG = load("fpga4")
 COMMANDS = 600
 SPAN = 200
 """Addresses are so few that ranges meet, touch and miss each other."""
+
+PLACES = ("source", "destination", "second", "signal")
 
 
 @pytest.mark.parametrize("registered", [False, True])
@@ -29,42 +30,39 @@ def test_hazard(seed, registered):
 
 def ranges_written(command):
     """(nodes, first byte, last byte + 1) of everything a command writes."""
-    opcode, length = command["opcode"], command["length"]
+    opcode, length = command.opcode, command.length
     copies = opcode in COPIES
-    first = {command["destination_node"]}
+    first = {command.destination_node}
     if opcode == DmaOpcode.MULTICAST:
-        first = {node for node in range(4) if command["targets"] >> node & 1}
-    yield first, command["destination"], command["destination"] + (length if copies else WORD_BYTES)
+        first = {node for node in range(4) if command.targets >> node & 1}
+    yield first, command.destination, command.destination + (length if copies else WORD_BYTES)
     if opcode == DmaOpcode.SWAP:
-        yield {command["source_node"]}, command["source"], command["source"] + length
+        yield {command.source_node}, command.source, command.source + length
     if opcode == DmaOpcode.BROADCAST:
-        yield {command["second_node"]}, command["second"], command["second"] + length
-    if copies and command["signal_kind"] != SignalKind.NONE:
-        yield {command["signal_node"]}, command["signal"], command["signal"] + WORD_BYTES
+        yield {command.second_node}, command.second, command.second + length
+    if copies and command.signal_kind != SignalKind.NONE:
+        yield {command.signal_node}, command.signal, command.signal + WORD_BYTES
 
 
 def ranges_read(command):
-    if command["opcode"] not in COPIES:
+    if command.opcode not in COPIES:
         return
-    yield command["source_node"], command["source"], command["source"] + command["length"]
-    if command["opcode"] == DmaOpcode.SWAP:
-        start = command["destination"]
-        yield command["destination_node"], start, start + command["length"]
+    yield command.source_node, command.source, command.source + command.length
+    if command.opcode == DmaOpcode.SWAP:
+        start = command.destination
+        yield command.destination_node, start, start + command.length
 
 
 def random_command(rng):
     words = (DmaOpcode.ATOMIC_ADD, DmaOpcode.FENCE, DmaOpcode.TIMESTAMP)
-    return {
-        "opcode": rng.choice([*COPIES, *words]),
-        "length": rng.choice([1, rng.randrange(1, 40), rng.randrange(1, SPAN)]),
-        **{name: rng.randrange(SPAN) for name in ("source", "destination", "second", "signal")},
-        **{
-            f"{name}_node": rng.randrange(4)
-            for name in ("source", "destination", "second", "signal")
-        },
-        "targets": rng.randrange(1, 16),
-        "signal_kind": rng.choice(list(SignalKind)),
-    }
+    return Command(
+        opcode=rng.choice([*COPIES, *words]),
+        length=rng.choice([1, rng.randrange(1, 40), rng.randrange(1, SPAN)]),
+        **{name: rng.randrange(SPAN) for name in PLACES},
+        **{f"{name}_node": rng.randrange(4) for name in PLACES},
+        targets=rng.randrange(1, 16),
+        signal_kind=rng.choice(list(SignalKind)),
+    )
 
 
 @cocotb.test()
@@ -82,7 +80,7 @@ async def check_box(dut):
             dut.drained.value = 0
             nodes, low, high, pending = set(), None, None, []
         command = random_command(rng)
-        dut.command.value = pack(Command, command)
+        dut.command.value = command.pack()
         dut.measure.value = 1
         await RisingEdge(dut.clk)
         dut.measure.value = 0

@@ -16,6 +16,7 @@ from cocotb_tests.support.streams import (
 )
 from hw.fabric.merge import PacketArbiter
 from hw.spec.config import load
+from hw.spec.packet import Header
 
 CONFIG = load("tiny")
 SENDERS = 3
@@ -46,14 +47,14 @@ async def check_packets(dut):
         for number in range(PACKETS):
             payload = rng.randbytes(16 * rng.randrange(0, 6))
             mine.append((number, payload))
-            words = codec.flits({"source": sender, "tag": number}, payload)
+            words = codec.flits(Header(source=sender, tag=number), payload)
             flits += len(words)
             source.queue.extend(words)
         expected.append(mine)
     await wait_until(dut, lambda: len(sink.received) == flits, "every packet")
     packets = codec.packets(sink.received)
     for sender, mine in enumerate(expected):
-        assert [(h["tag"], p) for h, p in packets if h["source"] == sender] == mine
+        assert [(h.tag, p) for h, p in packets if h.source == sender] == mine
 
 
 def test_turns():
@@ -69,9 +70,9 @@ async def check_turns(dut):
     sink = Sink(dut, "o", "none", rng)
     for sender, source in enumerate(sources):
         for number in range(20):
-            source.queue.extend(codec.flits({"source": sender, "tag": number}, bytes(32)))
+            source.queue.extend(codec.flits(Header(source=sender, tag=number), bytes(32)))
     await start_clock(dut)
     await wait_until(dut, lambda: len(sink.received) == 20 * SENDERS * 3, "every packet")
-    order = [header["source"] for header, _ in codec.packets(sink.received)]
+    order = [header.source for header, _ in codec.packets(sink.received)]
     for start in range(0, len(order) - SENDERS, SENDERS):
         assert len(set(order[start : start + SENDERS])) == SENDERS

@@ -1,6 +1,7 @@
 """hw/isa/port.py: its parts are reached through their channels, and share addresses."""
 
 import random
+from dataclasses import replace
 
 import cocotb
 import pytest
@@ -84,8 +85,12 @@ async def check_port(dut):
     ids, strays = [], 0
     for _ in range(ARRIVALS):
         sync_id = rng.randrange(CONFIG.isa.sync_ids)
-        header = codec.noise(rng) | {"operation": Operation.ATOMIC_ADD, "address": 8 * sync_id}
-        header["tag"] &= (1 << ROUND_BITS) - 1
+        header = replace(
+            codec.noise(rng),
+            operation=Operation.ATOMIC_ADD,
+            address=8 * sync_id,
+            tag=rng.getrandbits(ROUND_BITS),
+        )
         arrivals.queue.extend(codec.flits(header, rng.randbytes(FLIT)))
         ids.append(sync_id)
     for _ in range(ANSWERS):
@@ -124,7 +129,7 @@ async def check_port(dut):
         expected.extend([scales, elements] if job["scale_length"] else [elements])
     await wait_until(dut, lambda: len(requests.received) == len(expected), "every read")
     packets = codec.packets(requests.received)
-    assert [(header["address"], header["source"]) for header, _ in packets] == [
+    assert [(header.address, header.source) for header, _ in packets] == [
         (address, PORT) for address in expected
     ]
     await wait_until(dut, lambda: arrivals.idle and answers.idle, "every packet to be taken")

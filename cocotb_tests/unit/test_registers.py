@@ -21,7 +21,7 @@ from hw.memory.windows import window_layout
 from hw.spec.config import load
 from hw.spec.dma import ENGINE, Command, EngineState
 from hw.spec.fault import Fault
-from hw.spec.instruction import Completion, instruction_layout
+from hw.spec.instruction import Completion, Instruction
 from hw.spec.packing import pack, unpack
 from hw.spec.registers import (
     ENDPOINT,
@@ -106,7 +106,7 @@ async def check_switch(dut):
     """Settings come out, records and instructions pass in order, events are counted."""
     rng = random.Random(cocotb.RANDOM_SEED)
     config = configured(parameters_of_test()["registered"])
-    isa, layout = config.isa, instruction_layout(config)
+    isa, layout = config.isa, Instruction.layout(config)
     bus, events = Bus(dut, SWITCH), tuple(COUNTED.values())
     for name in (*events, "dead_peers", "barrier__waited_at"):
         getattr(dut, name).value = 0
@@ -197,7 +197,7 @@ async def check_rounds(dut, bus, rng, barriers):
 
 
 def random_record(rng):
-    return rng.getrandbits(Completion.as_shape().size)
+    return rng.getrandbits(Completion.layout().size)
 
 
 async def pass_record(bus, rng, records):
@@ -280,7 +280,7 @@ async def check_engine(dut):
             assert control("ring").value
             assert int(control("doorbell").value) == doorbell
         else:
-            word = rng.getrandbits(Command.as_shape().size)
+            word = rng.getrandbits(Command.layout().size)
             for index in range(ENGINE["INLINE"].count):
                 await bus.write("INLINE", word >> 32 * index & WORD, index)
             assert control("inline_valid").value

@@ -98,12 +98,12 @@ async def check_reads(dut):
                 expected.append((pack(read_tag_layout(CONFIG), tag), place, size))
     await wait_until(dut, lambda: len(sink.received) >= len(expected), "every request")
     packets = FlitCodec(CONFIG).packets(sink.received)
-    assert [(h["tag"], h["address"], h["length"]) for h, _ in packets] == expected
+    assert [(h.tag, h.address, h.length) for h, _ in packets] == expected
     for header, payload in packets:
         assert payload == b""
-        assert (header["inc"], header["source"]) == (1, 1)
-        assert header["message_class"] == MessageClass.READ_REQUEST
-        assert header["operation"] == Operation.READ
+        assert (header.inc, header.source) == (1, 1)
+        assert header.message_class == MessageClass.READ_REQUEST
+        assert header.operation == Operation.READ
 
 
 @pytest.mark.parametrize("coalesce", [0, 1])
@@ -181,7 +181,7 @@ async def check_writes(dut):
     await wait_until(dut, lambda: len(sink.received) >= flits, "every packet")
     fields = ("operation", "tag", "address", "length", "acknowledge", "status")
     found = [
-        (tuple(header[name] for name in fields), payload)
+        (tuple(getattr(header, name) for name in fields), payload)
         for header, payload in FlitCodec(CONFIG).packets(sink.received)
     ]
     # A flag's length field is not used.

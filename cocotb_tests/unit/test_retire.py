@@ -71,7 +71,7 @@ async def check_order(dut):
         fields = {"identifier": context["identifier"], "status": int(status), "endpoint": culprit}
         fields |= {"controller": INDEX, "done": done} | {name: times[name] for name in TIMES}
         if not context["no_record"]:
-            reported.append(pack(Completion, fields))
+            reported.append(Completion(**fields).pack())
         for ready in ("drained", "answered"):
             for _ in range(rng.randrange(12)):
                 await RisingEdge(dut.clk)

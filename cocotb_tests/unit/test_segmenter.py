@@ -1,6 +1,7 @@
 """hw/dma/segmenter.py: what it cuts a command into does what the command says."""
 
 import random
+from dataclasses import replace
 
 import cocotb
 import pytest
@@ -41,22 +42,22 @@ def test_segmenter(pause, registered):
 
 
 def random_command(rng, number):
-    command = {
-        "opcode": rng.choice([*COPIES, *WORDS]),
-        "length": rng.choice([1, LIMIT, rng.randrange(1, LIMIT), rng.randrange(1, 8 * LIMIT)]),
+    command = Command(
+        opcode=rng.choice([*COPIES, *WORDS]),
+        length=rng.choice([1, LIMIT, rng.randrange(1, LIMIT), rng.randrange(1, 8 * LIMIT)]),
         **{name: rng.randrange(2 * OPEN_BYTES) for name in ("source", "destination", "second")},
-        "signal": WORD_BYTES * rng.randrange(2 * OPEN_BYTES // WORD_BYTES),
-        "operand": rng.getrandbits(64),
+        signal=WORD_BYTES * rng.randrange(2 * OPEN_BYTES // WORD_BYTES),
+        operand=rng.getrandbits(64),
         **{
             f"{name}_node": rng.randrange(4)
             for name in ("source", "destination", "second", "signal")
         },
-        "targets": rng.randrange(1, 16),
-        "signal_kind": rng.choice(list(SignalKind)),
-    }
-    if command["opcode"] == DmaOpcode.MULTICAST:
-        command["source_node"] = ME
-    descending = command["opcode"] == DmaOpcode.COPY and rng.random() < 0.3
+        targets=rng.randrange(1, 16),
+        signal_kind=rng.choice(list(SignalKind)),
+    )
+    if command.opcode == DmaOpcode.MULTICAST:
+        command = replace(command, source_node=ME)
+    descending = command.opcode == DmaOpcode.COPY and rng.random() < 0.3
     return {"command": command, "number": number, "descending": descending}
 
 
@@ -73,7 +74,7 @@ async def check_segments(dut):
     for number in range(COMMANDS):
         started = random_command(rng, number)
         dut.clock.value = rng.getrandbits(64)
-        fields = started | {"command": pack(Command, started["command"])}
+        fields = started | {"command": started["command"].pack()}
         commands.queue.append(pack(STARTED_LAYOUT, fields))
         await wait_until(dut, lambda: commands.idle, "the command to be taken")
         await RisingEdge(dut.clk)
@@ -93,7 +94,7 @@ async def check_segments(dut):
 
 def check(dut, started, reads, jobs):
     """Every byte is read once, within aligned segments, and goes to every destination once."""
-    command, opcode = started["command"], started["command"]["opcode"]
+    command, opcode = started["command"], started["command"].opcode
     data = [job for job in jobs if job["kind"] == JobKind.DATA]
     for item in [*reads, *jobs]:
         assert item["command"] == started["number"] % (1 << ITEM_BITS)
@@ -102,9 +103,9 @@ def check(dut, started, reads, jobs):
         assert not data
         check_word(dut, started, jobs)
         return
-    sides = [(command["source_node"], command["source"])]
+    sides = [(command.source_node, command.source)]
     if opcode == DmaOpcode.SWAP:
-        sides.append((command["destination_node"], command["destination"]))
+        sides.append((command.destination_node, command.destination))
     covered = [[] for _ in sides]
     for position, read in enumerate(reads):
         side = position % len(sides)
@@ -122,9 +123,9 @@ def check(dut, started, reads, jobs):
         assert pieces == sorted(pieces, reverse=started["descending"])
         ends = [0, *(end for _, end in sorted(pieces))]
         assert [start for start, _ in sorted(pieces)] == ends[:-1]
-        assert ends[-1] == command["length"]
+        assert ends[-1] == command.length
     check_destinations(command, opcode, reads, data, len(sides))
-    if command["signal_kind"] == SignalKind.NONE:
+    if command.signal_kind == SignalKind.NONE:
         assert len(jobs) == len(data)
     else:
         assert jobs[:-1] == data, "the signal comes last"
@@ -135,26 +136,26 @@ def check_destinations(command, opcode, reads, data, sides):
     """The jobs of each read, in turn."""
     expected = []
     for position, read in enumerate(reads):
-        offset = read["address"] - command["source"]
+        offset = read["address"] - command.source
         if opcode == DmaOpcode.SWAP:
             if position % sides:
-                offset = read["address"] - command["destination"]
-                expected.append((read, 1 << command["source_node"], command["source"] + offset))
+                offset = read["address"] - command.destination
+                expected.append((read, 1 << command.source_node, command.source + offset))
             else:
-                node = 1 << command["destination_node"]
-                expected.append((read, node, command["destination"] + offset))
+                node = 1 << command.destination_node
+                expected.append((read, node, command.destination + offset))
             continue
-        here = command["destination"] + offset
+        here = command.destination + offset
         if opcode == DmaOpcode.MULTICAST:
-            others = command["targets"] & ~(1 << ME)
+            others = command.targets & ~(1 << ME)
             if others:
                 expected.append((read, others, here))
-            if command["targets"] >> ME & 1 or not others:
+            if command.targets >> ME & 1 or not others:
                 expected.append((read, 1 << ME, here))
         else:
-            expected.append((read, 1 << command["destination_node"], here))
+            expected.append((read, 1 << command.destination_node, here))
         if opcode == DmaOpcode.BROADCAST:
-            expected.append((read, 1 << command["second_node"], command["second"] + offset))
+            expected.append((read, 1 << command.second_node, command.second + offset))
     assert len(data) == len(expected)
     released = set()
     for job, (read, nodes, address) in zip(data, expected, strict=True):
@@ -174,15 +175,16 @@ def check_destinations(command, opcode, reads, data, sides):
 
 def check_word(dut, started, jobs):
     """One word or addition, where and what the command says."""
-    command, opcode = started["command"], started["command"]["opcode"]
+    command, opcode = started["command"], started["command"].opcode
     (job,) = jobs
     copies = opcode in COPIES
-    adds = command["signal_kind"] == SignalKind.ADD if copies else opcode == DmaOpcode.ATOMIC_ADD
+    adds = command.signal_kind == SignalKind.ADD if copies else opcode == DmaOpcode.ATOMIC_ADD
     assert job["kind"] == (JobKind.ADD if adds else JobKind.WORD)
-    prefix = "signal" if copies else "destination"
-    assert job["node"] == command[f"{prefix}_node"]
-    assert job["address"] == command[prefix]
+    place = (command.destination_node, command.destination)
+    if copies:
+        place = (command.signal_node, command.signal)
+    assert (job["node"], job["address"]) == place
     wide = adds or opcode == DmaOpcode.TIMESTAMP
     assert job["length"] == (WORD_BYTES if wide else WORD_BYTES // 2)
-    operand = int(dut.clock.value) if opcode == DmaOpcode.TIMESTAMP else command["operand"]
+    operand = int(dut.clock.value) if opcode == DmaOpcode.TIMESTAMP else command.operand
     assert int(dut.word.value) == operand

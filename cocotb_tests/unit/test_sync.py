@@ -2,6 +2,7 @@
 
 import random
 from collections import Counter, deque
+from dataclasses import replace
 
 import cocotb
 import pytest
@@ -27,10 +28,10 @@ WORD_BITS = 8 * WORD_BYTES
 
 
 def check_arrival(header, payload, sync_id, number):
-    assert (header["inc"], header["source"], header["length"]) == (1, IDENTITY, WORD_BYTES)
-    assert (header["address"], header["tag"]) == (WORD_BYTES * sync_id, number)
-    assert header["operation"] == Operation.ATOMIC_ADD
-    assert header["message_class"] == MessageClass.WRITE_REQUEST
+    assert (header.inc, header.source, header.length) == (1, IDENTITY, WORD_BYTES)
+    assert (header.address, header.tag) == (WORD_BYTES * sync_id, number)
+    assert header.operation == Operation.ATOMIC_ADD
+    assert header.message_class == MessageClass.WRITE_REQUEST
     assert int.from_bytes(payload, "little") == 1
 
 
@@ -75,24 +76,23 @@ async def check_sync(dut):
             await wait_until(dut, lambda: len(bursts.received) == 1, "a poll")
             burst = unpack(BURST_LAYOUT, bursts.received[0])
             assert (burst["address"], burst["beats"]) == (flag & ~(FLIT - 1), 1)
-            word = unpack(FlagWord, rng.getrandbits(WORD_BITS))
-            word["valid"], word["round"] = 1, number
+            word = replace(FlagWord.unpack(rng.getrandbits(WORD_BITS)), valid=1, round=number)
             if not last and rng.random() < 0.5:
-                word["valid"] = 0
+                word = replace(word, valid=0)
             elif not last:
-                word["round"] ^= 1 << rng.randrange(ROUND_BITS)
+                word = replace(word, round=number ^ 1 << rng.randrange(ROUND_BITS))
             row = rng.getrandbits(8 * FLIT)
             shift = 8 * (flag % FLIT)
             row &= ~((1 << WORD_BITS) - 1 << shift)
-            row |= pack(FlagWord, word) << shift
+            row |= word.pack() << shift
             beats.queue.append(pack(read_beat_layout(CONFIG), {"data": row}))
             await wait_until(dut, lambda: beats.idle, "the flag to be taken")
         for _ in range(interval + 3):
             await RisingEdge(dut.clk)
         assert int(dut.waiting.value) == 0
         assert int(getattr(dut, f"rounds__{sync_id}").value) == number
-        assert int(getattr(dut, f"statuses__{sync_id}").value) == word["status"]
-        assert int(getattr(dut, f"identifiers__{sync_id}").value) == word["identifier"]
+        assert int(getattr(dut, f"statuses__{sync_id}").value) == word.status
+        assert int(getattr(dut, f"identifiers__{sync_id}").value) == word.identifier
         assert len(bursts.received) == 1, "it polls on"
 
 
@@ -134,7 +134,7 @@ async def check_busy_link(dut):
         for _ in range(10):
             await RisingEdge(dut.clk)
         packets = codec.packets(sink.received)
-        found = [(header["address"] // WORD_BYTES, header["tag"]) for header, _ in packets]
+        found = [(header.address // WORD_BYTES, header.tag) for header, _ in packets]
         assert found == [(s, numbers[s]) for s in left]
         for s in left:
             dut.cancel.value, dut.cancel_id.value = 1, s
@@ -201,10 +201,13 @@ async def check_many_waits(dut):
         elif action < 0.024 and model.waits[s].waiting and cycle > started[s] + 1:
             dut.cancel.value, dut.cancel_id.value = 1, s
         elif action < 0.04:
-            word = unpack(FlagWord, rng.getrandbits(WORD_BITS))
-            word |= {"valid": int(rng.random() < 0.8), "round": rng.getrandbits(2)}
-            word["status"] = rng.choice(list(Status))
-            flags[s] = pack(FlagWord, word)
+            word = replace(
+                FlagWord.unpack(rng.getrandbits(WORD_BITS)),
+                valid=int(rng.random() < 0.8),
+                round=rng.getrandbits(2),
+                status=rng.choice(list(Status)),
+            )
+            flags[s] = word.pack()
         await RisingEdge(dut.clk)
         cancelled = s if dut.cancel.value else None
         for s, wait in enumerate(model.waits):
@@ -218,7 +221,7 @@ async def check_many_waits(dut):
             identifier = int(getattr(dut, f"identifiers__{s}").value)
             found = {"status": status, "identifier": identifier}
             words = [words[s] for words in list(polled)[-3:]]
-            same = [w for w in words if found.items() <= unpack(FlagWord, w).items()]
+            same = [w for w in words if found.items() <= vars(FlagWord.unpack(w)).items()]
             if status == Status.CANCELLED and recent[s]:
                 assert model.cancel(s)
                 outcomes["cancelled"] += 1
@@ -234,9 +237,9 @@ async def check_many_waits(dut):
     dut.start.value = dut.cancel.value = 0
     await wait_until(dut, lambda: len(arrivals.received) % 2 == 0, "the last arrival")
     packets = codec.packets(arrivals.received)
-    sent = [(header["address"] // WORD_BYTES, header["tag"]) for header, _ in packets]
+    sent = [(header.address // WORD_BYTES, header.tag) for header, _ in packets]
     for header, payload in packets:
-        check_arrival(header, payload, header["address"] // WORD_BYTES, header["tag"])
+        check_arrival(header, payload, header.address // WORD_BYTES, header.tag)
     # An arrival whose wait ended before it left may be missing, in order per barrier.
     for s in range(IDS):
         mine, expected = ([r for b, r in those if b == s] for those in (sent, model.sent))

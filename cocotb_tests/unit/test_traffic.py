@@ -1,6 +1,7 @@
 """hw/endpoint/traffic.py: the packets asked for, and none else's answers, against a plain list."""
 
 import random
+from dataclasses import replace
 
 import cocotb
 import pytest
@@ -63,12 +64,12 @@ async def check_traffic(dut):
         assert len(found) == packets
         offset = sequence = 0
         for number, (header, payload) in enumerate(found):
-            tag = unpack(RequestTag, header["tag"])
-            assert (header["address"], header["length"]) == ((address + offset) % (1 << 48), length)
-            assert (header["multicast"], header["destination"]) == (multicast, destination)
-            assert (header["source"], header["acknowledge"]) == (IDENTITY, 1)
-            assert header["message_class"] == MessageClass.WRITE_REQUEST
-            assert header["operation"] == Operation.WRITE
+            tag = unpack(RequestTag, header.tag)
+            assert (header.address, header.length) == ((address + offset) % (1 << 48), length)
+            assert (header.multicast, header.destination) == (multicast, destination)
+            assert (header.source, header.acknowledge) == (IDENTITY, 1)
+            assert header.message_class == MessageClass.WRITE_REQUEST
+            assert header.operation == Operation.WRITE
             assert (tag["engine"], tag["item"]) == (TRAFFIC_ENGINE, number)
             words = [IDENTITY << SEQUENCE_BITS | sequence + k for k in range(length // FLIT)]
             assert payload == b"".join(word.to_bytes(4, "little") * (FLIT // 4) for word in words)
@@ -85,7 +86,7 @@ async def check_answers(dut, rng, codec, answers):
         own, status = rng.random() < 0.7, rng.choice([Status.OK, *Status])
         tag = {"engine": TRAFFIC_ENGINE if own else rng.randrange(TRAFFIC_ENGINE)}
         tag |= {"item": rng.getrandbits(8)}
-        header = codec.noise(rng) | {"status": int(status), "tag": pack(RequestTag, tag)}
+        header = replace(codec.noise(rng), status=status, tag=pack(RequestTag, tag))
         answers.queue.extend(codec.flits(header, rng.randbytes(FLIT * rng.randrange(3))))
         counted += own
         errors += own and status != Status.OK

@@ -11,7 +11,7 @@ from cocotb_tests.support.streams import PROFILES, FlitCodec, Source, start_cloc
 from hw.isa.wave_table import WaveTable
 from hw.spec.config import load
 from hw.spec.instruction import read_tag_layout
-from hw.spec.packet import MessageClass
+from hw.spec.packet import Header, MessageClass
 from hw.spec.packing import pack
 from hw.spec.status import Status
 
@@ -42,13 +42,13 @@ def responses(rng, codec, entry, generation, length, burst, first_packet):
         size = min(LIMIT, length - offset)
         packet = first_packet + (0 if burst else index)
         tag = {"entry": entry, "generation": generation, "packet": packet}
-        header = {
-            "inc": 1,
-            "message_class": MessageClass.READ_RESPONSE,
-            "tag": pack(read_tag_layout(CONFIG), tag),
-            "length": size,
-            "address": offset if burst else 0,
-        }
+        header = Header(
+            inc=1,
+            message_class=MessageClass.READ_RESPONSE,
+            tag=pack(read_tag_layout(CONFIG), tag),
+            length=size,
+            address=offset if burst else 0,
+        )
         rows = content[offset : offset + -(-size // FLIT) * FLIT]
         packets.append(codec.flits(header, rows))
     return packets, [content[i : i + FLIT] for i in range(0, len(content), FLIT)]

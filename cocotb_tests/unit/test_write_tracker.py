@@ -1,6 +1,7 @@
 """hw/isa/write_tracker.py against plain counters."""
 
 import random
+from dataclasses import replace
 
 import cocotb
 import pytest
@@ -57,11 +58,12 @@ async def check_counts(dut):
             stranger = rng.random() < 0.15
             status = rng.choice([Status.OK, Status.OK, Status.OK, Status.WINDOW_VIOLATION])
             tag = {"context": context, "generation": generation[context] + 5000 * stranger}
-            header = codec.noise(rng) | {
-                "message_class": MessageClass.WRITE_RESPONSE,
-                "status": status,
-                "tag": pack(write_tag_layout(CONFIG), tag),
-            }
+            header = replace(
+                codec.noise(rng),
+                message_class=MessageClass.WRITE_RESPONSE,
+                status=status,
+                tag=pack(write_tag_layout(CONFIG), tag),
+            )
             dut.i__payload.value = codec.flits(header)[0]
             dut.i__valid.value = 1
             if not stranger and count[context]:
@@ -114,7 +116,7 @@ async def check_many_abandoned(dut):
         dut.abandon.value = 0
         await RisingEdge(dut.clk)
     tag = pack(write_tag_layout(CONFIG), {"context": 0, "generation": 7})
-    header = codec.noise(rng) | {"message_class": MessageClass.WRITE_RESPONSE, "tag": tag}
+    header = replace(codec.noise(rng), message_class=MessageClass.WRITE_RESPONSE, tag=tag)
     dut.i__payload.value = codec.flits(header)[0]
     for _ in range(3):
         dut.i__valid.value = 1

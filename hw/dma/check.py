@@ -24,7 +24,9 @@ class CommandCheck(wiring.Component):
     def __init__(self, config: Config, *, identity: ValueLike):
         self._config = config
         self._identity = node_id(identity)
-        super().__init__({"command": In(Command), "status": Out(Status), "descending": Out(1)})
+        super().__init__(
+            {"command": In(Command.layout()), "status": Out(Status), "descending": Out(1)}
+        )
 
     def elaborate(self, platform):
         m = Module()

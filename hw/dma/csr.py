@@ -34,7 +34,7 @@ class Control(wiring.Signature):
                 "ring_size": Out(32),
                 "doorbell": Out(32),
                 "ring": Out(1),
-                "inline": Out(Command),
+                "inline": Out(Command.layout()),
                 "inline_valid": Out(1),
                 "reset": Out(1),
                 "timeout": Out(32),

@@ -30,7 +30,7 @@ class Hazard(wiring.Component):
         self._config = config
         super().__init__(
             {
-                "command": In(Command),
+                "command": In(Command.layout()),
                 "measure": In(1),
                 "add": In(1),
                 "busy": Out(1),

@@ -43,9 +43,9 @@ class Ring(wiring.Component):
                 "size": In(32),
                 "doorbell": In(32),
                 "ring": In(1),
-                "inline": In(Command),
+                "inline": In(Command.layout()),
                 "inline_valid": In(1),
-                "o": Out(stream.Signature(Command)),
+                "o": Out(stream.Signature(Command.layout())),
                 "fetched": Out(32),
                 "burst": Out(stream.Signature(BURST_LAYOUT)),
                 "beat": In(stream.Signature(read_beat_layout(config))),
@@ -61,7 +61,7 @@ class Ring(wiring.Component):
         m = Module()
         depth = self._config.dma.prefetch
         # One place more than there is room for: an item on its way to the output takes two.
-        m.submodules.queue = queue = Queue(Command, depth=depth + 1)
+        m.submodules.queue = queue = Queue(Command.layout(), depth=depth + 1)
         room = Signal(range(depth + 1), init=depth)
         asked = Signal(32)
         below_size, malformed = self._check(m)

@@ -14,7 +14,9 @@ from hw.spec.dma import Command, Compare, DmaOpcode
 from hw.spec.packet import ADDRESS_BITS, WORD_BITS
 from hw.spec.status import Status
 
-STARTED_LAYOUT = data.StructLayout({"command": Command, "number": ITEM_BITS, "descending": 1})
+STARTED_LAYOUT = data.StructLayout(
+    {"command": Command.layout(), "number": ITEM_BITS, "descending": 1}
+)
 
 
 class Sequencer(wiring.Component):
@@ -44,7 +46,7 @@ class Sequencer(wiring.Component):
         self._identity = node_id(identity)
         super().__init__(
             {
-                "i": In(stream.Signature(Command)),
+                "i": In(stream.Signature(Command.layout())),
                 "o": Out(stream.Signature(STARTED_LAYOUT)),
                 "poll": Out(stream.Signature(ADDRESS_BITS)),
                 "word": In(WORD_BITS),
@@ -62,7 +64,7 @@ class Sequencer(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        command = Signal(Command)
+        command = Signal(Command.layout())
         number = Signal(NUMBER_BITS)
         m.submodules.check = check = CommandCheck(self._config, identity=self._identity)
         m.submodules.hazard = hazard = Hazard(self._config)

@@ -169,7 +169,7 @@ class Sync(wiring.Component):
         address, countdown = Signal(ADDRESS_BITS), Signal(16)
         later, sees = Signal.like(polled), Signal.like(polled)
         lane = address[3 : exact_log2(flit_bytes)]
-        word = data.View(FlagWord, self.beat.payload.data.word_select(lane, 64))
+        word = data.View(FlagWord.layout(), self.beat.payload.data.word_select(lane, 64))
         m.d.comb += [
             later.eq(polled & ~((2 << latest) - 1)),
             following.eq(_index(lowest_set(Mux(later.any(), later, polled)))),

@@ -180,7 +180,7 @@ class WriteServer(wiring.Component):
             self.addition.payload.operand.eq(flit.data[:WORD_BITS]),
             to_answer.payload.eq(answer),
         ]
-        word = Signal(FlagWord)
+        word = Signal(FlagWord.layout())
         lane = Signal(range(flit_bytes // WORD_BYTES))
         m.d.comb += [
             word.valid.eq(1),

@@ -11,7 +11,7 @@ from hw.spec.packet import Header
 
 def header_of(flit) -> data.View:
     """The header in the low bits of ``flit`` (meaningful when ``flit.first``)."""
-    return data.View(Header, flit.data[: Shape.cast(Header).width])
+    return data.View(Header.layout(), flit.data[: Header.layout().size])
 
 
 def node_id(identity: ValueLike, *, number: bool = False) -> ValueLike:
@@ -29,7 +29,7 @@ def destination_of(header, endpoints: int) -> Value:
 
 def drive_header(flit, *, last=1, **fields) -> list:
     """Statements that make ``flit`` a header flit; fields left out are zero."""
-    layout = data.Layout.cast(Header)
+    layout = Header.layout()
     parts = []
     for name, item in layout:
         width = Shape.cast(item.shape).width

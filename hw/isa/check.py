@@ -9,7 +9,7 @@ from hw.isa.context import lowest_index
 from hw.isa.jobs import scale_share
 from hw.spec.config import Config
 from hw.spec.formats import FORMATS, block_formats
-from hw.spec.instruction import MAX_LENGTH, Opcode, ReduceOp, instruction_layout
+from hw.spec.instruction import MAX_LENGTH, Instruction, Opcode, ReduceOp
 from hw.spec.packet import ADDRESS_BITS, NODE_BITS
 from hw.spec.status import Status
 
@@ -33,8 +33,8 @@ class Check(wiring.Component):
         self._config = config
         super().__init__(
             {
-                "instruction": In(instruction_layout(config)),
-                "scales": In(instruction_layout(config)),
+                "instruction": In(Instruction.layout(config)),
+                "scales": In(Instruction.layout(config)),
                 "sync_refused": In(config.isa.sync_ids),
                 "status": Out(Status),
                 "culprit": Out(NODE_BITS),

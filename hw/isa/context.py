@@ -4,7 +4,7 @@ from amaranth import Mux
 from amaranth.lib import data
 
 from hw.spec.config import Config
-from hw.spec.instruction import instruction_layout
+from hw.spec.instruction import Instruction
 from hw.spec.packet import NODE_BITS
 from hw.spec.status import Status
 
@@ -14,7 +14,7 @@ TIMES = ("fetched", "barrier_met", "first_read", "table_wait", "last_write", "la
 
 def context_layout(config: Config) -> data.StructLayout:
     """The part of an instruction that outlives its issue."""
-    fields = dict(iter(instruction_layout(config)))
+    fields = dict(iter(Instruction.layout(config)))
     names = ("identifier", "notify", "sync_id", "round", "no_record", "participants")
     names += ("sources", "destinations", "data_type", "reduce_op", "quantize")
     return data.StructLayout({name: fields[name].shape for name in names})

@@ -17,7 +17,7 @@ from hw.isa.watchdog import Watchdog
 from hw.spec.bits import index_bits
 from hw.spec.checks import below
 from hw.spec.config import Config
-from hw.spec.instruction import Completion, instruction_layout
+from hw.spec.instruction import Completion, Instruction
 from hw.spec.packet import ADDRESS_BITS, LENGTH_BITS, NODE_BITS
 from hw.spec.status import Status
 from hw.stream.connect import connect_stream
@@ -109,7 +109,7 @@ class WaveController(wiring.Component):
                 "timeout": In(32),
                 "barrier_timeout": In(32),
                 "sync_refused": In(config.isa.sync_ids),
-                "instruction": In(stream.Signature(instruction_layout(config))),
+                "instruction": In(stream.Signature(Instruction.layout(config))),
                 "open": Out(1),
                 "open_granted": In(1),
                 "open_context": Out(index_bits(config.contexts)),
@@ -131,7 +131,7 @@ class WaveController(wiring.Component):
                 "reads_waiting": In(ports),
                 "writes_waiting": In(ports),
                 "progress": In(1),
-                "completion": Out(stream.Signature(Completion)),
+                "completion": Out(stream.Signature(Completion.layout())),
             }
         )
 

@@ -8,7 +8,7 @@ from hw.csr.bus import CsrBus, Decoder
 from hw.csr.cycle_counter import CycleCounter
 from hw.isa.barrier import BarrierState
 from hw.spec.config import Config
-from hw.spec.instruction import Completion, instruction_layout
+from hw.spec.instruction import Completion, Instruction
 from hw.spec.packet import ADDRESS_BITS, WORD_BYTES
 from hw.spec.registers import (
     COUNTER_BITS,
@@ -48,8 +48,8 @@ class IsaRegisters(wiring.Component):
         super().__init__(
             {
                 "bus": In(CsrBus()),
-                "instruction": Out(stream.Signature(instruction_layout(config))).array(count),
-                "completion": In(stream.Signature(Completion)).array(count),
+                "instruction": Out(stream.Signature(Instruction.layout(config))).array(count),
+                "completion": In(stream.Signature(Completion.layout())).array(count),
                 "barrier": In(BarrierState(config)),
                 "no_arrivals": In(range(config.system.endpoints + 1)),
                 "features": Out(len(FEATURE_BITS)),
@@ -118,7 +118,7 @@ class IsaRegisters(wiring.Component):
     def _instructions(self, m, registers):
         """Instructions are written word by word, then submitted as a whole."""
         config, isa, count = self._config, self._config.isa, self._config.isa.wave_controllers
-        layout = instruction_layout(config)
+        layout = Instruction.layout(config)
         words = [
             Signal(min(32, layout.size - start), name=f"staged_{start // 32}")
             for start in range(0, layout.size, 32)
@@ -144,7 +144,7 @@ class IsaRegisters(wiring.Component):
     def _records(self, m, registers):
         waiting = 0
         for c, source in enumerate(self.completion):
-            records = Queue(Completion, depth=self._config.records)
+            records = Queue(Completion.layout(), depth=self._config.records)
             m.submodules[f"records_{c}"] = records
             m.d.comb += [
                 source.ready.eq(1),

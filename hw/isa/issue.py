@@ -15,7 +15,7 @@ from hw.spec.bits import index_bits
 from hw.spec.checks import below
 from hw.spec.config import Config
 from hw.spec.formats.data_type import DataType
-from hw.spec.instruction import Opcode, instruction_layout, read_tag_layout
+from hw.spec.instruction import Instruction, Opcode, read_tag_layout
 from hw.spec.packet import LENGTH_BITS, NODE_BITS
 from hw.spec.status import Status
 
@@ -93,12 +93,12 @@ class Issue(wiring.Component):
         super().__init__(
             {
                 "sync_refused": In(config.isa.sync_ids),
-                "instruction": In(stream.Signature(instruction_layout(config))),
+                "instruction": In(stream.Signature(Instruction.layout(config))),
                 "context_free": In(1),
                 "newest": Out(slot_bits),
                 "begin": Out(1),
-                "current": Out(instruction_layout(config)),
-                "scales": Out(instruction_layout(config)),
+                "current": Out(Instruction.layout(config)),
+                "scales": Out(Instruction.layout(config)),
                 "pairing": Out(1),
                 "context": Out(slot_bits),
                 "open": Out(1),

@@ -52,7 +52,7 @@ class Retire(wiring.Component):
                 "fused_notify": In(1),
                 "cycles": In(32),
                 "notify": Out(stream.Signature(write_job_layout(config))),
-                "completion": Out(stream.Signature(Completion)),
+                "completion": Out(stream.Signature(Completion.layout())),
                 "retired": Out(1),
                 "reporting": Out(1),
             }

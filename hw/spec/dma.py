@@ -6,9 +6,12 @@ is that of the engines measured in "DMA-Latte" (arXiv 2511.06605), plus the mult
 a completion carried in the copy itself.
 """
 
+from dataclasses import dataclass
+
 from amaranth.lib import data, enum
 
 from hw.spec.config import AXI_BOUNDARY_BYTES, MAX_ENDPOINTS, TAG_BITS
+from hw.spec.packed import Packed, member
 from hw.spec.packet import ADDRESS_BITS, NODE_BITS, WORD_BITS
 from hw.spec.registers import Field, Kind, Register, counter, moment, register_map, state
 from hw.spec.status import Status
@@ -71,51 +74,31 @@ class Compare(enum.IntEnum, shape=3):
     GREATER = 6
 
 
-class Command(data.Struct):
-    opcode: DmaOpcode
-    signal_kind: SignalKind
-    compare: Compare
-    reserved_0: 3
-    targets: MAX_ENDPOINTS
-    length: 32
-    source_node: NODE_BITS
-    destination_node: NODE_BITS
-    second_node: NODE_BITS
-    signal_node: NODE_BITS
-    interval: 16
-    reserved_1: 24
-    source: ADDRESS_BITS
-    destination: ADDRESS_BITS
-    second: ADDRESS_BITS
-    signal: ADDRESS_BITS
-    operand: WORD_BITS
-    mask: WORD_BITS
-    timeout: 32
-    reserved_2: 32
+@dataclass(frozen=True)
+class Command(Packed):
+    """A command of a DMA engine as it lies in the ring, least significant byte first."""
 
+    opcode: int = member(DmaOpcode, "what to do")
+    signal_kind: int = member(SignalKind, "copies: what follows the data")
+    compare: int = member(Compare, "POLL: comparison")
+    reserved_0: int = member(3, "zero")
+    targets: int = member(MAX_ENDPOINTS, "MULTICAST: one bit per endpoint")
+    length: int = member(32, "copies: bytes, 1 … 4 GiB less one")
+    source_node: int = member(NODE_BITS, "endpoint whose memory `source` is in")
+    destination_node: int = member(NODE_BITS, "endpoint whose memory `destination` is in")
+    second_node: int = member(NODE_BITS, "endpoint whose memory `second` is in")
+    signal_node: int = member(NODE_BITS, "endpoint whose memory `signal` is in")
+    interval: int = member(16, "POLL: cycles between two looks")
+    reserved_1: int = member(24, "zero")
+    source: int = member(ADDRESS_BITS, "byte address")
+    destination: int = member(ADDRESS_BITS, "byte address")
+    second: int = member(ADDRESS_BITS, "BROADCAST: byte address of the second destination")
+    signal: int = member(ADDRESS_BITS, "byte address of the signal")
+    operand: int = member(WORD_BITS, "ATOMIC_ADD, FENCE, signals: the value; POLL: the reference")
+    mask: int = member(WORD_BITS, "POLL: bits that count")
+    timeout: int = member(32, "POLL: cycles until it fails; 0: never")
+    reserved_2: int = member(32, "zero")
 
-COMMAND_DOC = {
-    "opcode": "what to do",
-    "signal_kind": "copies: what follows the data",
-    "compare": "POLL: comparison",
-    "reserved_0": "zero",
-    "targets": "MULTICAST: one bit per endpoint",
-    "length": "copies: bytes, 1 … 4 GiB less one",
-    "source_node": "endpoint whose memory `source` is in",
-    "destination_node": "endpoint whose memory `destination` is in",
-    "second_node": "endpoint whose memory `second` is in",
-    "signal_node": "endpoint whose memory `signal` is in",
-    "interval": "POLL: cycles between two looks",
-    "reserved_1": "zero",
-    "source": "byte address",
-    "destination": "byte address",
-    "second": "BROADCAST: byte address of the second destination",
-    "signal": "byte address of the signal",
-    "operand": "ATOMIC_ADD, FENCE, signals: the value; POLL: the reference",
-    "mask": "POLL: bits that count",
-    "timeout": "POLL: cycles until it fails; 0: never",
-    "reserved_2": "zero",
-}
 
 COPIES = (DmaOpcode.COPY, DmaOpcode.BROADCAST, DmaOpcode.MULTICAST, DmaOpcode.SWAP)
 

@@ -5,11 +5,14 @@ written at ``addresses[j]`` of every destination. With ``quantize`` the elements
 block-scaled, and a second instruction carries length and addresses of their scales.
 """
 
+from dataclasses import dataclass
+
 from amaranth.lib import data, enum
 from amaranth.utils import ceil_log2
 
 from hw.spec.config import MAX_ENDPOINTS, Config
 from hw.spec.formats.data_type import DataType
+from hw.spec.packed import Packed, PerEndpoint, member
 from hw.spec.packet import ADDRESS_BITS, NODE_BITS, ROUND_BITS, SYNC_BITS
 from hw.spec.status import Status
 
@@ -34,48 +37,38 @@ class ReduceOp(enum.IntEnum, shape=4):
     """The sum divided by the number of sources, rounded once."""
 
 
-def instruction_layout(config: Config) -> data.StructLayout:
-    """An instruction as it is written through the registers, least significant word first."""
-    return data.StructLayout(
-        {
-            "opcode": Opcode,
-            "data_type": DataType,
-            "reduce_op": ReduceOp,
-            "barrier": 1,
-            "notify": 1,
-            "fence": 1,
-            "quantize": 1,
-            "sync_id": SYNC_BITS,
-            "no_record": 1,
-            "round": ROUND_BITS,
-            "identifier": 16,
-            "participants": MAX_ENDPOINTS,
-            "sources": MAX_ENDPOINTS,
-            "destinations": MAX_ENDPOINTS,
-            "length": 32,
-            "addresses": data.ArrayLayout(ADDRESS_BITS, config.system.endpoints),
-        }
+@dataclass(frozen=True)
+class Instruction(Packed):
+    """An instruction as it is written through the registers, least significant word first.
+
+    A ``round`` of None is chosen by the driver: the next one of the barrier.
+    """
+
+    opcode: int = member(Opcode, "what to do")
+    data_type: int = member(DataType, "number format of the elements")
+    reduce_op: int = member(ReduceOp, "reduction; BYPASS copies the one source")
+    barrier: int = member(1, "wait until every participant has arrived at `sync_id`")
+    notify: int = member(1, "write every participant's completion flag at the end")
+    fence: int = member(1, "start after all earlier instructions of this controller are complete")
+    quantize: int = member(
+        1, "block-scaled elements: the next instruction, SCALES, names the scales"
+    )
+    sync_id: int = member(SYNC_BITS, "barrier to wait at; also selects the flag")
+    no_record: int = member(1, "leave no completion record, for a host that looks at flags only")
+    round: int | None = member(
+        ROUND_BITS, "round at the barrier; it is copied into the flag", default=None
+    )
+    identifier: int = member(16, "returned in the completion record and the flag")
+    participants: int = member(MAX_ENDPOINTS, "endpoints that arrive and are notified")
+    sources: int = member(MAX_ENDPOINTS, "endpoints read from")
+    destinations: int = member(MAX_ENDPOINTS, "endpoints written to")
+    length: int = member(32, "bytes")
+    addresses: tuple[int, ...] = member(
+        PerEndpoint(ADDRESS_BITS),
+        "byte address in each endpoint's memory, multiples of the flit",
+        default=(),
     )
 
-
-INSTRUCTION_DOC = {
-    "opcode": "what to do",
-    "data_type": "number format of the elements",
-    "reduce_op": "reduction; BYPASS copies the one source",
-    "barrier": "wait until every participant has arrived at `sync_id`",
-    "notify": "write every participant's completion flag at the end",
-    "fence": "start after all earlier instructions of this controller are complete",
-    "quantize": "block-scaled elements: the next instruction, SCALES, names the scales",
-    "sync_id": "barrier to wait at; also selects the flag",
-    "no_record": "leave no completion record, for a host that looks at flags only",
-    "round": "round at the barrier; it is copied into the flag",
-    "identifier": "returned in the completion record and the flag",
-    "participants": "endpoints that arrive and are notified",
-    "sources": "endpoints read from",
-    "destinations": "endpoints written to",
-    "length": "bytes",
-    "addresses": "byte address in each endpoint's memory, multiples of the flit",
-}
 
 RECORD_TIMES = (
     "fetched",
@@ -88,38 +81,23 @@ RECORD_TIMES = (
 )
 
 
-class Completion(data.Struct):
+@dataclass(frozen=True)
+class Completion(Packed):
     """What the accelerator reports of an instruction. Times are the low 32 bits of its cycle
     counter; ``table_wait`` is a duration, which stays at its largest value."""
 
-    identifier: 16
-    status: Status
-    endpoint: NODE_BITS
-    controller: 2
-    reserved: 3
-    fetched: 32
-    barrier_met: 32
-    first_read: 32
-    table_wait: 32
-    last_write: 32
-    last_response: 32
-    done: 32
-
-
-COMPLETION_DOC = {
-    "identifier": "of the instruction",
-    "status": "outcome",
-    "endpoint": "the endpoint at fault, when status says so",
-    "controller": "wave controller that ran it",
-    "reserved": "zero",
-    "fetched": "taken from the queue",
-    "barrier_met": "all participants had arrived",
-    "first_read": "first read request left the controller",
-    "table_wait": "cycles the controller waited for a free table entry",
-    "last_write": "last row entered the reduction",
-    "last_response": "last write response came back",
-    "done": "record written",
-}
+    identifier: int = member(16, "of the instruction")
+    status: int = member(Status, "outcome")
+    endpoint: int = member(NODE_BITS, "the endpoint at fault, when status says so")
+    controller: int = member(2, "wave controller that ran it")
+    reserved: int = member(3, "zero")
+    fetched: int = member(32, "taken from the queue")
+    barrier_met: int = member(32, "all participants had arrived")
+    first_read: int = member(32, "first read request left the controller")
+    table_wait: int = member(32, "cycles the controller waited for a free table entry")
+    last_write: int = member(32, "last row entered the reduction")
+    last_response: int = member(32, "last write response came back")
+    done: int = member(32, "record written")
 
 
 def read_tag_layout(config: Config) -> data.StructLayout:

@@ -4,9 +4,12 @@ A packet is one header flit and, for read responses and write requests that carr
 payload flits. ``docs/protocol.md`` prints its field table from :class:`Header`.
 """
 
+from dataclasses import dataclass
+
 from amaranth.lib import data, enum
 
 from hw.spec.config import MAX_ENDPOINTS, TAG_BITS, Config
+from hw.spec.packed import Packed, member
 from hw.spec.status import Status
 
 ADDRESS_BITS = 48
@@ -55,62 +58,52 @@ class QueueSet(enum.IntEnum, shape=1):
     ISA = 1
 
 
-class Header(data.Struct):
+@dataclass(frozen=True)
+class Header(Packed):
     """Header of a packet, the low 128 bits of its first flit; the rest is zero."""
 
-    inc: 1
-    message_class: MessageClass
-    operation: Operation
-    acknowledge: 1
-    multicast: 1
-    status: Status
-    source: NODE_BITS
-    destination: MAX_ENDPOINTS
-    tag: TAG_BITS
-    length: LENGTH_BITS
-    address: ADDRESS_BITS
-    tenant: TENANT_BITS
-    reserved: 10
+    inc: int = member(1, "from or to the in-switch accelerator")
+    message_class: int = member(MessageClass, "queue the packet travels in")
+    operation: int = member(Operation, "what the request asks for")
+    acknowledge: int = member(
+        1,
+        "write request: answer with one response for this and all earlier writes "
+        "of the same source that asked for none",
+    )
+    multicast: int = member(1, "`destination` is a mask instead of an id")
+    status: int = member(Status, "response and completion flag: outcome")
+    source: int = member(
+        NODE_BITS, "id of the sending endpoint; the switch's accelerator sends its port's id"
+    )
+    destination: int = member(MAX_ENDPOINTS, "endpoint id, or one bit per endpoint")
+    tag: int = member(
+        TAG_BITS,
+        "chosen by the requester, returned in every response; of a flag: its identifier; "
+        "of an arrival: its round",
+    )
+    length: int = member(LENGTH_BITS, "bytes asked for or carried; of a flag: its round")
+    address: int = member(
+        ADDRESS_BITS,
+        "request: byte address; read response: offset of its first byte in the request",
+    )
+    tenant: int = member(
+        TENANT_BITS, "tenant of the request: number of the wave controller, or the engine's TENANT"
+    )
+    reserved: int = member(10, "zero")
 
 
-HEADER_DOC = {
-    "inc": "from or to the in-switch accelerator",
-    "message_class": "queue the packet travels in",
-    "operation": "what the request asks for",
-    "acknowledge": "write request: answer with one response for this and all earlier writes "
-    "of the same source that asked for none",
-    "multicast": "`destination` is a mask instead of an id",
-    "status": "response and completion flag: outcome",
-    "source": "id of the sending endpoint; the switch's accelerator sends its port's id",
-    "destination": "endpoint id, or one bit per endpoint",
-    "tag": "chosen by the requester, returned in every response; of a flag: its identifier; of an "
-    "arrival: its round",
-    "length": "bytes asked for or carried; of a flag: its round",
-    "address": "request: byte address; read response: offset of its first byte in the request",
-    "tenant": "tenant of the request: number of the wave controller, or the engine's TENANT",
-    "reserved": "zero",
-}
-
-
-class FlagWord(data.Struct):
+@dataclass(frozen=True)
+class FlagWord(Packed):
     """The 64-bit completion flag an endpoint polls."""
 
-    identifier: 16
-    status: Status
-    reserved: 10
-    valid: 1
-    round: ROUND_BITS
-    padding: 32 - ROUND_BITS
-
-
-FLAG_DOC = {
-    "identifier": "of the instruction",
-    "status": "outcome: the first error since the flag before",
-    "reserved": "zero",
-    "valid": "one; software clears it",
-    "round": "of the instruction: a flag of another round is not the one waited for",
-    "padding": "zero",
-}
+    identifier: int = member(16, "of the instruction")
+    status: int = member(Status, "outcome: the first error since the flag before")
+    reserved: int = member(10, "zero")
+    valid: int = member(1, "one; software clears it")
+    round: int = member(
+        ROUND_BITS, "of the instruction: a flag of another round is not the one waited for"
+    )
+    padding: int = member(32 - ROUND_BITS, "zero")
 
 
 class Channel(enum.IntEnum, shape=3):

@@ -1,7 +1,6 @@
 """Golden DMA engine: what a list of commands makes of the endpoints' memories.
 
-Commands are dictionaries of :class:`hw.spec.dma.Command`'s fields. They take effect one after
-the other, each whole before the next.
+Commands take effect one after the other, each whole before the next.
 """
 
 from __future__ import annotations
@@ -9,17 +8,14 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
 from hw.spec.config import Config
-from hw.spec.dma import COPIES, Compare, DmaOpcode, SignalKind
+from hw.spec.dma import COPIES, Command, Compare, DmaOpcode, SignalKind
 from hw.spec.status import Status
 from models.dma.check import check, overlap
 from models.endpoint.endpoint import EndpointModel, Requester
-
-Command = dict[str, Any]
 
 COMPARISONS: dict[Compare, Callable[[int, int], bool]] = {
     Compare.ALWAYS: lambda found, reference: True,
@@ -74,13 +70,13 @@ class EngineModel:
         return outcome
 
     def _carry_out(self, command: Command, outcome: Outcome) -> Status:
-        opcode = DmaOpcode(command["opcode"])
+        opcode = DmaOpcode(command.opcode)
         if opcode == DmaOpcode.NOP:
             return Status.OK
         if opcode == DmaOpcode.POLL:
             return self._poll(command)
-        node, address = command.get("destination_node", 0), command.get("destination", 0)
-        operand = command.get("operand", 0)
+        node, address = command.destination_node, command.destination
+        operand = command.operand
         if opcode == DmaOpcode.ATOMIC_ADD:
             return self._add(node, address, operand)
         if opcode == DmaOpcode.FENCE:
@@ -91,21 +87,21 @@ class EngineModel:
         status, written = self._copy(command, opcode)
         if status != Status.OK:
             outcome.undefined = written
-        kind = command.get("signal_kind", SignalKind.NONE)
+        kind = command.signal_kind
         if status != Status.OK or kind == SignalKind.NONE:
             return status
-        node, address = command.get("signal_node", 0), command.get("signal", 0)
+        node, address = command.signal_node, command.signal
         if kind == SignalKind.ADD:
             return self._add(node, address, operand)
         return self._store(node, address, operand, 4)
 
     def _poll(self, command: Command) -> Status:
-        address = command.get("source", 0)
+        address = command.source
         word = int.from_bytes(self.endpoints[self.identity].read(address, 8).tobytes(), "little")
-        compare = COMPARISONS[Compare(command.get("compare", 0))]
-        if compare(word & command.get("mask", 0), command.get("operand", 0)):
+        compare = COMPARISONS[Compare(command.compare)]
+        if compare(word & command.mask, command.operand):
             return Status.OK
-        if not command.get("timeout", 0):
+        if not command.timeout:
             raise Deadlock(f"poll of {address:#x} at endpoint {self.identity}")
         return Status.POLL_TIMEOUT
 
@@ -129,7 +125,7 @@ class EngineModel:
         """How it ends, and (endpoint, address, length) of what it writes."""
         status, written = Status.OK, []
         targets = self._targets(command, opcode)
-        source_node, source = command.get("source_node", 0), command.get("source", 0)
+        source_node, source = command.source_node, command.source
         for offset, length in self._segments(command, opcode):
             here = (source_node, source + offset)
             if opcode == DmaOpcode.SWAP:
@@ -156,22 +152,22 @@ class EngineModel:
         return status, written
 
     def _targets(self, command: Command, opcode: DmaOpcode) -> list[tuple[int, int]]:
-        address = command.get("destination", 0)
+        address = command.destination
         if opcode == DmaOpcode.MULTICAST:
-            mask = command["targets"]
+            mask = command.targets
             return [(node, address) for node in range(len(self.endpoints)) if mask >> node & 1]
-        targets = [(command.get("destination_node", 0), address)]
+        targets = [(command.destination_node, address)]
         if opcode == DmaOpcode.BROADCAST:
-            targets.append((command.get("second_node", 0), command.get("second", 0)))
+            targets.append((command.second_node, command.second))
         return targets
 
     def _segments(self, command: Command, opcode: DmaOpcode) -> Iterator[tuple[int, int]]:
         """(offset, length) in the order they are moved."""
         limit = self.config.fabric.max_payload_bytes
-        source, destination = command.get("source", 0), command.get("destination", 0)
-        borders = {0, command["length"]}
+        source, destination = command.source, command.destination
+        borders = {0, command.length}
         for start in {source, destination} if opcode == DmaOpcode.SWAP else {source}:
-            borders |= set(range(-start % limit, command["length"], limit))
+            borders |= set(range(-start % limit, command.length, limit))
         ordered = sorted(borders)
         segments = [(low, high - low) for low, high in itertools.pairwise(ordered)]
         upwards = opcode == DmaOpcode.COPY and overlap(command) and destination > source

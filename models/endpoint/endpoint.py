@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 import numpy as np
 
 from hw.spec.config import Config
-from hw.spec.packet import ROUND_BITS, WORD_BYTES, FlagWord, MessageClass, Operation
-from hw.spec.packing import pack
+from hw.spec.packet import ROUND_BITS, WORD_BYTES, FlagWord, Header, MessageClass, Operation
 from hw.spec.status import Status
 
 
@@ -22,6 +21,11 @@ class Requester(NamedTuple):
 
 
 ACCELERATOR = Requester()
+
+
+class Packet(NamedTuple):
+    header: Header
+    payload: bytes = b""
 
 
 @dataclass(frozen=True)
@@ -72,78 +76,82 @@ class EndpointModel:
         word = (total % (1 << 64)).to_bytes(WORD_BYTES, "little")
         self.write(address, np.frombuffer(word, np.uint8))
 
-    def answer(self, request: dict[str, Any], payload: bytes = b"") -> list[dict[str, Any]]:
-        """Response headers to one request, each with its ``payload``, in memory order.
+    def answer(self, request: Header, payload: bytes = b"") -> list[Packet]:
+        """Responses to one request, in memory order.
 
         Payload is given and returned without the bytes before its address in its flit."""
-        response = {
-            "inc": request["inc"],
-            "operation": request["operation"],
-            "destination": request["source"],
-            "tag": request["tag"],
-        }
-        if request["message_class"] == MessageClass.READ_REQUEST:
+        response = Header(
+            inc=request.inc,
+            operation=request.operation,
+            destination=request.source,
+            tag=request.tag,
+        )
+        if request.message_class == MessageClass.READ_REQUEST:
             return self._answer_read(request, response)
         return self._answer_write(request, response, payload)
 
-    def _answer_read(
-        self, request: dict[str, Any], response: dict[str, Any]
-    ) -> list[dict[str, Any]]:
-        response |= {"message_class": MessageClass.READ_RESPONSE, "operation": Operation.READ}
-        status = self._check(request, request["operation"] == Operation.READ, write=False)
-        if request["length"] == 0 and status != Status.BAD_OPERATION:
+    def _answer_read(self, request: Header, response: Header) -> list[Packet]:
+        response = replace(
+            response, message_class=MessageClass.READ_RESPONSE, operation=Operation.READ
+        )
+        status = self._check(request, request.operation == Operation.READ, write=False)
+        if request.length == 0 and status != Status.BAD_OPERATION:
             status = Status.BAD_LENGTH
         if status != Status.OK:
-            return [response | {"status": status, "length": 0, "address": 0, "payload": b""}]
+            return [Packet(replace(response, status=status))]
         limit = self.config.fabric.max_payload_bytes
-        skipped = request["address"] % self.config.fabric.flit_bytes
-        starts = [0, *range(limit - skipped, request["length"], limit)]
+        skipped = request.address % self.config.fabric.flit_bytes
+        starts = [0, *range(limit - skipped, request.length, limit)]
         packets = []
-        for offset, end in itertools.pairwise([*starts, request["length"]]):
+        for offset, end in itertools.pairwise([*starts, request.length]):
             length = end - offset
-            payload = self.read(request["address"] + offset, length).tobytes()
-            packets.append(
-                response
-                | {"status": Status.OK, "length": length, "address": offset, "payload": payload}
-            )
+            payload = self.read(request.address + offset, length).tobytes()
+            packets.append(Packet(replace(response, length=length, address=offset), payload))
         return packets
 
-    def _answer_write(
-        self, request: dict[str, Any], response: dict[str, Any], payload: bytes
-    ) -> list[dict[str, Any]]:
-        queue_set = request["inc"]
-        if request["operation"] == Operation.WRITE_NOTIFY:
-            return self._store_flag(request, queue_set)
-        adds = request["operation"] == Operation.ATOMIC_ADD
-        known = adds or request["operation"] == Operation.WRITE
+    def _answer_write(self, request: Header, response: Header, payload: bytes) -> list[Packet]:
+        queue_set = request.inc
+        if request.operation == Operation.WRITE_NOTIFY:
+            self._store_flag(request, queue_set)
+            return []
+        adds = request.operation == Operation.ATOMIC_ADD
+        known = adds or request.operation == Operation.WRITE
         status = self._check(request, known, write=True)
-        if adds and request["address"] % WORD_BYTES:
+        if adds and request.address % WORD_BYTES:
             status = Status.MISALIGNED
         if status == Status.OK and adds:
-            self.add(request["address"], int.from_bytes(payload[:WORD_BYTES], "little"))
+            self.add(request.address, int.from_bytes(payload[:WORD_BYTES], "little"))
         elif status == Status.OK:
-            self.write(
-                request["address"], np.frombuffer(payload[: request["length"]], dtype=np.uint8)
-            )
+            self.write(request.address, np.frombuffer(payload[: request.length], dtype=np.uint8))
         self._note(queue_set, status)
-        if not request["acknowledge"]:
+        if not request.acknowledge:
             return []
         reported = self.unreported.pop(queue_set, Status.OK)
-        response |= {"message_class": MessageClass.WRITE_RESPONSE, "operation": Operation.WRITE}
         status = reported if status == Status.OK else status
-        return [response | {"status": status, "length": 0, "address": 0, "payload": b""}]
+        return [
+            Packet(
+                replace(
+                    response,
+                    message_class=MessageClass.WRITE_RESPONSE,
+                    operation=Operation.WRITE,
+                    status=status,
+                )
+            )
+        ]
 
-    def _store_flag(self, request: dict[str, Any], queue_set: int) -> list[dict[str, Any]]:
-        if not self.writable(request["address"], 8, _requester(request)) or request["address"] % 8:
-            status = Status.MISALIGNED if request["address"] % 8 else Status.WINDOW_VIOLATION
+    def _store_flag(self, request: Header, queue_set: int) -> None:
+        if not self.writable(request.address, 8, _requester(request)) or request.address % 8:
+            status = Status.MISALIGNED if request.address % 8 else Status.WINDOW_VIOLATION
             self._note(queue_set, status)
-            return []
-        status = request["status"] or self.flag_status.get(queue_set, Status.OK)
+            return
+        flag = FlagWord(
+            identifier=request.tag,
+            status=request.status or self.flag_status.get(queue_set, Status.OK),
+            valid=1,
+            round=request.length % (1 << ROUND_BITS),
+        )
         self.flag_status[queue_set] = Status.OK
-        flag = {"identifier": request["tag"], "status": status, "valid": 1}
-        word = pack(FlagWord, flag | {"round": request["length"] % (1 << ROUND_BITS)})
-        self.write(request["address"], np.frombuffer(word.to_bytes(8, "little"), np.uint8))
-        return []
+        self.write(request.address, np.frombuffer(flag.pack().to_bytes(8, "little"), np.uint8))
 
     def _note(self, queue_set: int, status: Status) -> None:
         if status != Status.OK:
@@ -151,16 +159,15 @@ class EndpointModel:
             if self.flag_status.get(queue_set, Status.OK) == Status.OK:
                 self.flag_status[queue_set] = status
 
-    def _check(self, request: dict[str, Any], known: bool, *, write: bool) -> Status:
+    def _check(self, request: Header, known: bool, *, write: bool) -> Status:
         if not known:
             return Status.BAD_OPERATION
         allowed = self.writable if write else self.readable
-        length = WORD_BYTES if request["operation"] == Operation.ATOMIC_ADD else request["length"]
-        if not allowed(request["address"], length, _requester(request)):
+        length = WORD_BYTES if request.operation == Operation.ATOMIC_ADD else request.length
+        if not allowed(request.address, length, _requester(request)):
             return Status.WINDOW_VIOLATION
         return Status.OK
 
 
-def _requester(request: dict[str, Any]) -> Requester:
-    source = None if request["inc"] else request["source"]
-    return Requester(source, request.get("tenant", 0))
+def _requester(request: Header) -> Requester:
+    return Requester(None if request.inc else request.source, request.tenant)

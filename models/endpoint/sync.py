@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from hw.spec.packet import FlagWord
-from hw.spec.packing import unpack
 from hw.spec.status import Status
 
 
@@ -56,9 +55,9 @@ class SyncModel:
 
     def look(self, sync_id: int, word: int) -> bool:
         """A poll reads the flag ``word``: does that end the wait?"""
-        wait, flag = self.waits[sync_id], unpack(FlagWord, word)
-        if not (wait.waiting and flag["valid"] and flag["round"] == wait.round):
+        wait, flag = self.waits[sync_id], FlagWord.unpack(word)
+        if not (wait.waiting and flag.valid and flag.round == wait.round):
             return False
         wait.waiting = False
-        wait.status, wait.identifier = Status(flag["status"]), flag["identifier"]
+        wait.status, wait.identifier = Status(flag.status), flag.identifier
         return True

@@ -7,18 +7,14 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
-from typing import Any
 
 from hw.spec.config import Config
-from hw.spec.instruction import Opcode
+from hw.spec.instruction import Instruction, Opcode
 from hw.spec.packet import FlagWord
-from hw.spec.packing import pack
 from hw.spec.status import Status
 from models.endpoint.sync import SyncModel
 from models.isa.barrier import BarrierModel, Counts
 from models.isa.check import check
-
-FIELDS = ("barrier", "notify", "quantize", "sync_id", "round", "no_record", "participants")
 
 
 @dataclass
@@ -48,7 +44,7 @@ class ProtocolModel:
         self.endpoints = [SyncModel(barriers) for _ in range(endpoints)]
         self.flags = [[0] * barriers for _ in range(endpoints)]
         self.records = [RecordsModel(config.records) for _ in range(controllers)]
-        self.waiting: list[dict[str, Any] | None] = [None] * controllers
+        self.waiting: list[Instruction | None] = [None] * controllers
         """The instruction that a controller holds at its barrier."""
         self.sync_refused = [0] * controllers
         self.earlier_error = [Status.OK] * controllers
@@ -61,22 +57,21 @@ class ProtocolModel:
         barrier = self.barriers[sync_id]
         barrier.step(arrivals=[(endpoint, number)])
         for controller, instruction in enumerate(self.waiting):
-            if instruction is None or instruction["sync_id"] != sync_id:
+            if instruction is None or instruction.sync_id != sync_id:
                 continue
-            if not barrier.missing(controller, _members(instruction["participants"])):
+            if not barrier.missing(controller, _members(instruction.participants)):
                 self._leave(controller, Status.OK)
         self._poll(endpoint, sync_id)
         return True
 
-    def submit(self, instruction: dict[str, Any], controller: int) -> None:
+    def submit(self, instruction: Instruction, controller: int) -> None:
         """An instruction of a controller that waits for nothing."""
         assert self.waiting[controller] is None, "one at a time"
-        instruction = dict.fromkeys(FIELDS, 0) | instruction
-        refused, sync_id = self.sync_refused[controller], instruction["sync_id"]
+        refused, sync_id = self.sync_refused[controller], instruction.sync_id
         status = check(self.config, instruction, sync_refused=refused)
         allowed = sync_id < self.config.isa.sync_ids and not refused >> sync_id & 1
-        without_barrier = instruction["opcode"] in (Opcode.NOP, Opcode.SCALES)
-        if not instruction["barrier"]:
+        without_barrier = instruction.opcode in (Opcode.NOP, Opcode.SCALES)
+        if not instruction.barrier:
             self._end(controller, instruction, status, tells=allowed)
         elif without_barrier or not allowed:
             self._end(controller, instruction, status, tells=False)
@@ -86,14 +81,14 @@ class ProtocolModel:
         else:
             self._claim(controller, instruction)
 
-    def _claim(self, controller: int, instruction: dict[str, Any]) -> None:
-        barrier = self.barriers[instruction["sync_id"]]
-        barrier.step(claims={controller: instruction["round"]})
+    def _claim(self, controller: int, instruction: Instruction) -> None:
+        barrier = self.barriers[instruction.sync_id]
+        barrier.step(claims={controller: _round(instruction)})
         if controller not in barrier.holders:
             self._end(controller, instruction, Status.BAD_ROUND, tells=False)
             return
         self.waiting[controller] = instruction
-        if not barrier.missing(controller, _members(instruction["participants"])):
+        if not barrier.missing(controller, _members(instruction.participants)):
             self._leave(controller, Status.OK)
 
     def time_out(self) -> None:
@@ -119,33 +114,41 @@ class ProtocolModel:
         self.waiting[controller] = None
         self._end(controller, instruction, status, tells=own)
 
-    def _end_round(self, controller: int, instruction: dict[str, Any]) -> bool:
+    def _end_round(self, controller: int, instruction: Instruction) -> bool:
         """False if the round was not this instruction's to end."""
-        barrier = self.barriers[instruction["sync_id"]]
-        ends = instruction["round"], _members(instruction["participants"])
+        barrier = self.barriers[instruction.sync_id]
+        ends = _round(instruction), _members(instruction.participants)
         ended = barrier.step(ends={controller: ends})
         barrier.settle()
         return controller in ended
 
     def _end(
-        self, controller: int, instruction: dict[str, Any], status: Status, *, tells: bool
+        self, controller: int, instruction: Instruction, status: Status, *, tells: bool
     ) -> None:
         """``tells``: it may write flags at its barrier."""
-        sync_id, present = instruction["sync_id"], range(self.config.system.endpoints)
-        tells = tells and bool(instruction["notify"])
+        sync_id, present = instruction.sync_id, range(self.config.system.endpoints)
+        tells = tells and bool(instruction.notify)
         outcome = self.earlier_error[controller] or status
-        flag = {"identifier": instruction["identifier"], "status": outcome, "valid": 1}
         self.earlier_error[controller] = Status.OK if tells else outcome
         if tells:
-            word = pack(FlagWord, flag | {"round": instruction["round"]})
-            for endpoint in _members(instruction["participants"]) & set(present):
+            word = FlagWord(
+                identifier=instruction.identifier,
+                status=outcome,
+                valid=1,
+                round=_round(instruction),
+            ).pack()
+            for endpoint in _members(instruction.participants) & set(present):
                 self.flags[endpoint][sync_id] = word
                 self._poll(endpoint, sync_id)
-        if not instruction["no_record"]:
-            self.records[controller].add(instruction["identifier"], status)
+        if not instruction.no_record:
+            self.records[controller].add(instruction.identifier, status)
 
     def _poll(self, endpoint: int, sync_id: int) -> None:
         self.endpoints[endpoint].look(sync_id, self.flags[endpoint][sync_id])
+
+
+def _round(instruction: Instruction) -> int:
+    return instruction.round or 0
 
 
 def _members(mask: int) -> set[int]:

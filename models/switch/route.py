@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from hw.spec.config import MAX_ENDPOINTS
-from hw.spec.packet import MessageClass, Operation
+from hw.spec.packet import Header, MessageClass, Operation
 from hw.spec.status import Status
 
 ANSWERS = {
@@ -23,17 +22,15 @@ class Routing:
 
     targets: tuple[int, ...]
     missing: int
-    refusals: tuple[dict[str, Any], ...]
+    refusals: tuple[Header, ...]
 
 
-def route(
-    message_class: MessageClass, header: dict[str, Any], *, port: int, alive: set[int]
-) -> Routing:
+def route(message_class: MessageClass, header: Header, *, port: int, alive: set[int]) -> Routing:
     """``header``: fields of a packet that came in at ``port``; ``alive``: endpoints that are
     present and have not been declared dead."""
     multicast = message_class == MessageClass.WRITE_REQUEST
-    destination = header["destination"]
-    if not header["multicast"]:
+    destination = header.destination
+    if not header.multicast:
         named = [destination]
     elif multicast:
         named = [node for node in range(MAX_ENDPOINTS) if destination >> node & 1]
@@ -42,16 +39,16 @@ def route(
     targets = tuple(node for node in named if node in alive)
     # A packet that names no endpoint misses one destination: it must not vanish unanswered.
     missing = max(1, len(named)) - len(targets)
-    answered = message_class == MessageClass.READ_REQUEST or (multicast and header["acknowledge"])
+    answered = message_class == MessageClass.READ_REQUEST or (multicast and header.acknowledge)
     if not answered:
         return Routing(targets, missing, ())
     response_class, operation = ANSWERS[message_class]
-    refusal = {
-        "message_class": response_class,
-        "operation": operation,
-        "status": Status.UNREACHABLE,
-        "source": port,
-        "destination": port,
-        "tag": header["tag"],
-    }
+    refusal = Header(
+        message_class=response_class,
+        operation=operation,
+        status=Status.UNREACHABLE,
+        source=port,
+        destination=port,
+        tag=header.tag,
+    )
     return Routing(targets, missing, (refusal,) * missing)

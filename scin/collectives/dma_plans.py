@@ -10,11 +10,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from hw.spec.config import AXI_BOUNDARY_BYTES, Config
-from hw.spec.dma import Compare
+from hw.spec.dma import Command, Compare
 from models.dma.timing import VariantError
 from scin.collectives.programs import Pieces
 from scin.host import dma_commands as dma
-from scin.host.dma_commands import Command, Place, Signal
+from scin.host.dma_commands import Place, Signal
 
 LINE_BYTES = 64
 """Signals of different copies do not share a line."""

@@ -15,7 +15,7 @@ from functools import partial
 import numpy as np
 
 from hw.spec.config import AXI_BOUNDARY_BYTES, Config
-from hw.spec.dma import Compare, SignalKind
+from hw.spec.dma import Command, Compare, SignalKind
 from hw.spec.formats.data_type import DataType
 from hw.spec.instruction import ReduceOp
 from hw.spec.status import Status, first_failure
@@ -25,7 +25,7 @@ from scin.collectives.dma_plans import LINE_BYTES, Layout
 from scin.collectives.dma_runner import SETTLE_CYCLES, STATE_EVERY, DmaRunner
 from scin.errors import CapacityError
 from scin.host import dma_commands as dma
-from scin.host.dma_commands import Command, Place, Signal
+from scin.host.dma_commands import Place, Signal
 from scin.host.timeline import Timeline
 from scin.report.measurement import Measurement
 

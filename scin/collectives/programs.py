@@ -10,9 +10,8 @@ import numpy as np
 from hw.spec.config import Config
 from hw.spec.formats import block_format, is_block_scaled
 from hw.spec.formats.block import BlockFormat
-from hw.spec.instruction import DataType, Opcode, ReduceOp
+from hw.spec.instruction import DataType, Instruction, Opcode, ReduceOp
 from models.collective import collective
-from scin.host.driver import Instruction
 
 Pieces = list[tuple[int, int]]
 
@@ -58,19 +57,19 @@ def build(
     chunks = item.chunks(endpoints)
     length = size // len(chunks)
     stride = -(-length // config.fabric.flit_bytes) * config.fabric.flit_bytes
-    program: list[Instruction] = [
-        {
-            "opcode": Opcode.COLLECTIVE,
-            "data_type": data_type,
-            "reduce_op": ReduceOp.BYPASS if item.copies else reduce_op,
-            "sync_id": sync_id,
-            "identifier": number,
-            "participants": (1 << endpoints) - 1,
-            "sources": sources,
-            "destinations": destinations,
-            "length": length,
-            "addresses": [base + number * stride] * endpoints,
-        }
+    program = [
+        Instruction(
+            opcode=Opcode.COLLECTIVE,
+            data_type=data_type,
+            reduce_op=ReduceOp.BYPASS if item.copies else reduce_op,
+            sync_id=sync_id,
+            identifier=number,
+            participants=(1 << endpoints) - 1,
+            sources=sources,
+            destinations=destinations,
+            length=length,
+            addresses=(base + number * stride,) * endpoints,
+        )
         for number, (sources, destinations) in enumerate(chunks)
     ]
     pieces = [(base + number * stride, length) for number in range(len(chunks))]
@@ -86,8 +85,8 @@ def build(
         footprint=len(chunks) * stride,
     )
     if synchronise:
-        program[0]["barrier"] = 1
-        program[-1]["notify"] = 1
+        program[0] = replace(program[0], barrier=1)
+        program[-1] = replace(program[-1], notify=1)
     if is_block_scaled(data_type):
         program, layout = _with_scales(config, program, layout, block_format(config, data_type))
     return Program(operation, program, layout)
@@ -106,14 +105,14 @@ def _with_scales(
         position += -(-places[address][1] // flit) * flit
     paired = []
     for instruction in program:
-        scales = [places[address] for address in instruction["addresses"]]
+        scales = [places[address] for address in instruction.addresses]
         paired += [
-            instruction | {"quantize": 1},
-            {
-                "opcode": Opcode.SCALES,
-                "length": scales[0][1],
-                "addresses": [address for address, _ in scales],
-            },
+            replace(instruction, quantize=1),
+            Instruction(
+                opcode=Opcode.SCALES,
+                length=scales[0][1],
+                addresses=tuple(address for address, _ in scales),
+            ),
         ]
 
     def behind(all_pieces: list[Pieces]) -> list[Pieces]:

@@ -10,7 +10,7 @@ import numpy as np
 from hw.spec.config import AXI_BOUNDARY_BYTES, Config
 from hw.spec.formats import block_format, element_bits
 from hw.spec.formats.data_type import DataType
-from hw.spec.instruction import Opcode, ReduceOp
+from hw.spec.instruction import Instruction, Opcode, ReduceOp
 from hw.spec.status import Status, first_failure
 from models.collective import ROOT, collective
 from models.endpoint.endpoint import EndpointModel, Window
@@ -18,7 +18,7 @@ from models.isa.isa import execute_program
 from models.wire import busiest_link_bytes
 from scin.collectives.programs import Program, build, collect, place
 from scin.errors import CapacityError
-from scin.host.driver import Driver, Instruction, Record
+from scin.host.driver import Driver, Record
 from scin.host.memory import machine_bytes
 from scin.report.measurement import Measurement
 from scin.report.predicted import wire_format
@@ -199,8 +199,8 @@ class CollectiveRunner:
             driver.submit(instruction)
         if synchronise:
             for endpoint in members:
-                driver.arrive(endpoint, instructions[0]["sync_id"])
-        reporting = [item for item in instructions if item["opcode"] != Opcode.SCALES]
+                driver.arrive(endpoint, instructions[0].sync_id)
+        reporting = [item for item in instructions if item.opcode != Opcode.SCALES]
         records = [driver.wait_completion() for _ in reporting]
         if not synchronise:
             return records, [], None, None

@@ -48,7 +48,7 @@ def measure(config: Config, *, size: int = 4096) -> SoftwareCost:
             driver.submit(instruction)
             marks.append(simulator.cycle)
             for endpoint in range(config.system.endpoints):
-                driver.arrive(endpoint, instruction["sync_id"])
+                driver.arrive(endpoint, instruction.sync_id)
                 marks.append(simulator.cycle)
             driver.wait_completion()
             for endpoint in range(config.system.endpoints):

@@ -1,17 +1,12 @@
-"""Build DMA commands.
-
-A command is a dictionary of :class:`hw.spec.dma.Command`'s fields; a place is an endpoint and
-a byte address in its memory.
-"""
+"""Build DMA commands. A place is an endpoint and a byte address in its memory."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
-from hw.spec.dma import Compare, DmaOpcode, SignalKind
+from hw.spec.dma import Command, Compare, DmaOpcode, SignalKind
 
-Command = dict[str, Any]
 ALL_BITS = (1 << 64) - 1
 
 
@@ -30,27 +25,27 @@ class Signal:
 
 
 def copy(source: Place, destination: Place, length: int, signal: Signal | None = None) -> Command:
-    return _copy(DmaOpcode.COPY, source, length, signal) | _fields("destination", destination)
+    return _copy(DmaOpcode.COPY, source, destination, length, signal)
 
 
 def broadcast(
     source: Place, first: Place, second: Place, length: int, signal: Signal | None = None
 ) -> Command:
     """One read, two destinations."""
-    command = _copy(DmaOpcode.BROADCAST, source, length, signal)
-    return command | _fields("destination", first) | _fields("second", second)
+    command = _copy(DmaOpcode.BROADCAST, source, first, length, signal)
+    return replace(command, second_node=second.node, second=second.address)
 
 
 def multicast(
     source: Place, targets: int, address: int, length: int, signal: Signal | None = None
 ) -> Command:
     """To ``address`` at every endpoint of the mask ``targets``."""
-    command = _copy(DmaOpcode.MULTICAST, source, length, signal)
-    return command | {"targets": targets, "destination": address}
+    command = _copy(DmaOpcode.MULTICAST, source, Place(0, address), length, signal)
+    return replace(command, targets=targets)
 
 
 def swap(first: Place, second: Place, length: int, signal: Signal | None = None) -> Command:
-    return _copy(DmaOpcode.SWAP, first, length, signal) | _fields("destination", second)
+    return _copy(DmaOpcode.SWAP, first, second, length, signal)
 
 
 def atomic_add(place: Place, operand: int) -> Command:
@@ -76,34 +71,44 @@ def poll(
     timeout: int = 0,
 ) -> Command:
     """``interval`` and ``timeout`` in cycles; a timeout of 0 waits for ever."""
-    return _fields("source", place) | {
-        "opcode": DmaOpcode.POLL,
-        "compare": compare,
-        "operand": reference,
-        "mask": mask,
-        "interval": interval,
-        "timeout": timeout,
-    }
+    return Command(
+        opcode=DmaOpcode.POLL,
+        source_node=place.node,
+        source=place.address,
+        compare=compare,
+        operand=reference,
+        mask=mask,
+        interval=interval,
+        timeout=timeout,
+    )
 
 
 def with_signal(command: Command, signal: Signal) -> Command:
     """A copy that gives a signal when it, and all before it, is complete."""
-    fields = {"signal_kind": signal.kind, "operand": signal.operand}
-    return command | fields | _fields("signal", signal.place)
+    return replace(
+        command,
+        signal_kind=signal.kind,
+        operand=signal.operand,
+        signal_node=signal.place.node,
+        signal=signal.place.address,
+    )
 
 
-def nop() -> Command:
-    return {"opcode": DmaOpcode.NOP}
-
-
-def _fields(name: str, place: Place) -> Command:
-    return {f"{name}_node": place.node, name: place.address}
-
-
-def _copy(opcode: DmaOpcode, source: Place, length: int, signal: Signal | None) -> Command:
-    command = {"opcode": opcode, "length": length} | _fields("source", source)
+def _copy(
+    opcode: DmaOpcode, source: Place, destination: Place, length: int, signal: Signal | None
+) -> Command:
+    command = Command(
+        opcode=opcode,
+        length=length,
+        source_node=source.node,
+        source=source.address,
+        destination_node=destination.node,
+        destination=destination.address,
+    )
     return command if signal is None else with_signal(command, signal)
 
 
 def _word(opcode: DmaOpcode, place: Place, operand: int) -> Command:
-    return {"opcode": opcode, "operand": operand} | _fields("destination", place)
+    return Command(
+        opcode=opcode, operand=operand, destination_node=place.node, destination=place.address
+    )

@@ -9,11 +9,9 @@ import numpy as np
 
 from hw.spec.config import AXI_BOUNDARY_BYTES
 from hw.spec.dma import COMMAND_BYTES, ENGINE, ENGINE_BYTES, Command, EngineState
-from hw.spec.packing import pack
 from hw.spec.registers import PAGE_BYTES, dma_page, extended
 from hw.spec.status import Status
 from scin.errors import RefusedError
-from scin.host import dma_commands as build
 from scin.host.driver import Driver, read_register, write_address
 
 RING_COMMANDS = AXI_BOUNDARY_BYTES // COMMAND_BYTES
@@ -94,11 +92,11 @@ class EngineDriver:
         self.write("TIMEOUT", self.driver.config.dma.timeout_cycles)
         self._written = 0
 
-    def queue(self, commands: Sequence[build.Command]) -> None:
+    def queue(self, commands: Sequence[Command]) -> None:
         """Put commands into the ring; the doorbell is not rung."""
         for command in commands:
             place = self.ring_base + COMMAND_BYTES * (self._written % self.ring_commands)
-            word = pack(Command, command).to_bytes(COMMAND_BYTES, "little")
+            word = command.pack().to_bytes(COMMAND_BYTES, "little")
             self._memory[place : place + COMMAND_BYTES] = np.frombuffer(word, np.uint8)
             self._written += 1
 
@@ -106,7 +104,7 @@ class EngineDriver:
         """Let the engine know of everything queued; one that has failed refuses."""
         self.write("DOORBELL", self._written % COUNT_LIMIT)
 
-    def submit(self, commands: Sequence[build.Command]) -> None:
+    def submit(self, commands: Sequence[Command]) -> None:
         """Queue and ring, in portions the ring has room for. Nothing more is queued for an engine
         that has failed; :meth:`wait` tells."""
         left = list(commands)
@@ -122,9 +120,9 @@ class EngineDriver:
             elif self.state == EngineState.HALTED:
                 return
 
-    def submit_inline(self, command: build.Command) -> None:
+    def submit_inline(self, command: Command) -> None:
         """Write one command to the doorbell itself."""
-        word = pack(Command, command)
+        word = command.pack()
         values = [word >> 32 * i & 0xFFFFFFFF for i in range(ENGINE["INLINE"].count)]
         self.driver.bus.write_many(self.address("INLINE"), values)
 
@@ -136,7 +134,7 @@ class EngineDriver:
             return EngineOutcome(Status.OK, None)
         return EngineOutcome(Status(found["status"]), self.read("FAILED"))
 
-    def run(self, commands: Sequence[build.Command]) -> EngineOutcome:
+    def run(self, commands: Sequence[Command]) -> EngineOutcome:
         self.submit(commands)
         return self.wait()
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Protocol
+from typing import Protocol
 
 from hw.spec.config import Config
-from hw.spec.instruction import RECORD_TIMES, Completion, Opcode, instruction_layout
-from hw.spec.packing import pack, unpack
+from hw.spec.instruction import RECORD_TIMES, Completion, Instruction, Opcode
 from hw.spec.registers import (
     COUNTER_WORDS,
     ENDPOINT,
@@ -28,7 +27,6 @@ from models.endpoint.endpoint import Window
 from scin.errors import HangError
 from scin.host.rounds import BarrierRounds
 
-Instruction = dict[str, Any]
 Progress = Callable[[], None]
 
 SLICE_CYCLES = 20_000
@@ -135,24 +133,24 @@ class Driver:
         space = SWITCH["QUEUE_SPACE"]
         if not self.bus.wait_while(space.address(controller), 0xFFFFFFFF, 0, limit=1 << 24):
             raise HangError(f"no room in the instruction queue of controller {controller}")
-        layout = instruction_layout(self.config)
-        word = pack(layout, self._with_round(instruction, controller))
-        _write_words(self.bus, SWITCH["INSTRUCTION"], word, layout.size)
+        word = self._with_round(instruction, controller).pack(self.config)
+        size = Instruction.layout(self.config).size
+        _write_words(self.bus, SWITCH["INSTRUCTION"], word, size)
         self.write_switch("SUBMIT", controller)
 
     def _with_round(self, instruction: Instruction, controller: int) -> Instruction:
-        sync_id = instruction.get("sync_id", 0)
-        synchronises = instruction.get("barrier") or instruction.get("notify")
-        is_other = instruction.get("opcode") in (Opcode.NOP, Opcode.SCALES)
+        sync_id = instruction.sync_id
+        synchronises = instruction.barrier or instruction.notify
+        is_other = instruction.opcode in (Opcode.NOP, Opcode.SCALES)
         if is_other or not synchronises or sync_id >= self.config.isa.sync_ids:
             return instruction
-        rounds, given = self._barrier(sync_id), instruction.get("round")
-        if not instruction.get("barrier"):
-            return instruction | {"round": rounds.latest() if given is None else given}
+        rounds, given = self._barrier(sync_id), instruction.round
+        if not instruction.barrier:
+            return replace(instruction, round=rounds.latest() if given is None else given)
         if self.read_switch("SYNC_REFUSED", sync_id) >> controller & 1:
             # It will be refused, and its round stays open.
             return instruction
-        return instruction | {"round": rounds.submit(instruction.get("participants", 0), given)}
+        return replace(instruction, round=rounds.submit(instruction.participants, given))
 
     def _barrier(self, sync_id: int) -> BarrierRounds:
         if sync_id not in self._barriers:
@@ -196,7 +194,7 @@ class Driver:
             for index in range(RECORD_WORDS)
         )
         self.write_switch("RECORD_POP", 1, controller)
-        values = unpack(Completion, word)
+        values = vars(Completion.unpack(word)).copy()
         del values["reserved"]
         values["status"] = Status(values["status"])
         done = extended(values["done"], self.read_switch("CYCLES"))

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from hw.spec.config import AXI_BOUNDARY_BYTES, Config
+from hw.spec.dma import Command
 from hw.spec.fault import Fault
 from hw.spec.formats import block_format, block_formats
-from hw.spec.instruction import DataType, Opcode, ReduceOp
+from hw.spec.instruction import DataType, Instruction, Opcode, ReduceOp
 from hw.spec.registers import ENDPOINT
 from hw.spec.status import Status
 from models.dma.engine import EngineModel
@@ -19,9 +20,9 @@ from models.endpoint.endpoint import EndpointModel, Window
 from models.isa.isa import execute
 from scin.errors import RefusedError
 from scin.host import dma_commands as dma
-from scin.host.dma_commands import Command, Place
+from scin.host.dma_commands import Place
 from scin.host.dma_engine import EngineDriver
-from scin.host.driver import Driver, Instruction
+from scin.host.driver import Driver
 from scin.host.simulator import Simulator
 
 LARGEST_PART = 1 << 18
@@ -103,14 +104,14 @@ class SoakLoad:
                 self._wait_flags(record.status)
             if self.tally.count(record.status):
                 execute(self.config, done[0], self._models, *done[1:])
-                self.tally.moved_bytes += done[0]["length"] * self._endpoints
+                self.tally.moved_bytes += done[0].length * self._endpoints
             else:
                 self._forget(record.identifier)
         for engine, commands in zip(self._engines, lists, strict=True):
             outcome = engine.wait()
             if self.tally.count(outcome.status):
                 EngineModel(self.config, engine.endpoint, self._models).execute(commands)
-                self.tally.moved_bytes += sum(command["length"] for command in commands)
+                self.tally.moved_bytes += sum(command.length for command in commands)
             else:
                 self._forget(COPIES)
                 engine.reset()
@@ -132,27 +133,44 @@ class SoakLoad:
         """Of each controller: a sum that waits for all endpoints, a quantized one that does not."""
         everyone = (1 << self._endpoints) - 1
 
-        def over(length: int, base: int) -> Instruction:
-            return {"length": length, "addresses": [base] * self._endpoints}
-
-        common = {
-            "opcode": Opcode.COLLECTIVE,
-            "reduce_op": ReduceOp.SUM,
-            "participants": everyone,
-            "sources": everyone,
-            "destinations": everyone,
+        common = Instruction(
+            opcode=Opcode.COLLECTIVE,
+            reduce_op=ReduceOp.SUM,
+            participants=everyone,
+            sources=everyone,
+            destinations=everyone,
+        )
+        result = {
+            SUM: [
+                replace(
+                    common,
+                    identifier=SUM,
+                    data_type=DataType.FP16,
+                    barrier=1,
+                    notify=1,
+                    length=self._part,
+                    addresses=(0,) * self._endpoints,
+                )
+            ]
         }
-        shared = {"identifier": SUM, "data_type": DataType.FP16, "barrier": 1, "notify": 1}
-        result = {SUM: [common | shared | over(self._part, 0)]}
         if block_formats(self.config) and self.config.isa.wave_controllers > 1:
             entry = block_format(self.config, DataType.INT8)
             blocks = self._part // 2 // (entry.block_bytes * entry.ratio) * entry.ratio
             length = blocks * entry.block_bytes
-            elements = {"identifier": QUANTIZED, "data_type": DataType.INT8, "quantize": 1}
-            result[QUANTIZED] = [
-                common | elements | over(length, self._part),
-                {"opcode": Opcode.SCALES} | over(length // entry.ratio, 3 * self._part // 2),
-            ]
+            elements = replace(
+                common,
+                identifier=QUANTIZED,
+                data_type=DataType.INT8,
+                quantize=1,
+                length=length,
+                addresses=(self._part,) * self._endpoints,
+            )
+            scales = Instruction(
+                opcode=Opcode.SCALES,
+                length=length // entry.ratio,
+                addresses=(3 * self._part // 2,) * self._endpoints,
+            )
+            result[QUANTIZED] = [elements, scales]
         return result
 
     def _copies(self, endpoint: int) -> list[Command]:

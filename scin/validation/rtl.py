@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 from hw.spec.config import AXI_BOUNDARY_BYTES
+from hw.spec.instruction import Instruction, Opcode
 from hw.spec.status import Status, first_failure
-from models.simulator.work import Instruction
+from models.simulator.work import Instruction as SimulatedInstruction
 from scin.collectives.programs import build
 from scin.host.driver import Driver, Progress
 from scin.host.simulator import Simulator
@@ -100,7 +100,7 @@ def _start_traffic(simulator: Simulator, driver: Driver, case: Case) -> list[int
     return begun
 
 
-def _program(case: Case, item: Instruction) -> list[dict[str, Any]]:
+def _program(case: Case, item: SimulatedInstruction) -> list[Instruction]:
     """The driver's instructions for one of the case: its tenants have buffers of their own."""
     config = case.config
     program = build(
@@ -113,12 +113,10 @@ def _program(case: Case, item: Instruction) -> list[dict[str, Any]]:
     )
     offset = item.controller * program.layout.footprint
     offset = -(-offset // AXI_BOUNDARY_BYTES) * AXI_BOUNDARY_BYTES
+    names = ("sources", "destinations", "participants")
+    masks = {name: mask for name in names if (mask := getattr(item, name)) is not None}
     parts = []
     for part in program.instructions:
-        part = part | {"addresses": [address + offset for address in part["addresses"]]}
-        for name in ("sources", "destinations", "participants"):
-            mask = getattr(item, name)
-            if mask is not None and name in part:
-                part[name] = mask
-        parts.append(part)
+        part = replace(part, addresses=tuple(address + offset for address in part.addresses))
+        parts.append(part if part.opcode == Opcode.SCALES else replace(part, **masks))
     return parts
