@@ -25,26 +25,33 @@ from scin.flow.coverage import VARIABLE
 
 FOLDER = cache_folder() / "coverage"
 REASONS = Path(__file__).with_name("holes.toml")
-SYSTEM = (
-    "system/test_address_space",
-    "system/test_any_bits",
-    "system/test_barriers",
-    "system/test_combinations",
-    "system/test_errors",
-    "system/test_isolation",
-    "system/test_protocol",
-    "system/test_quantized",
-)
-SYSTEM += ("system/test_random", "dma/test_commands", "dma/test_errors", "dma/test_random_lists")
-PARTS = ("atomic", "axi_lite", "barrier", "block_ram", "check", "crossbar", "segmenter", "endpoint")
-PARTS += ("endpoint_parts", "hazard", "host", "link", "merge", "port", "registers", "requests")
-PARTS += ("retire", "scale_buffer", "scheduler", "sync", "traffic", "transport", "wave_table")
-PARTS += ("write_tracker",)
-TESTS = (
-    *(f"cocotb_tests/{name}.py" for name in SYSTEM),
-    "cocotb_tests/soak",
-    *(f"cocotb_tests/unit/test_{name}.py" for name in PARTS),
-    "cocotb_tests/fpga/test_phy.py",
+TESTS = tuple(
+    f"cocotb_tests/{name}"
+    for name in (
+        "system/test_address_space.py",
+        "system/test_any_bits.py",
+        "system/test_barriers.py",
+        "system/test_combinations.py",
+        "system/test_errors.py",
+        "system/test_isolation.py",
+        "system/test_protocol.py",
+        "system/test_quantized.py",
+        "system/test_random.py",
+        "system/test_simultaneous.py",
+        "dma/test_commands.py",
+        "dma/test_errors.py",
+        "dma/test_random_lists.py",
+        "soak",
+        "unit/csr",
+        "unit/dma",
+        "unit/endpoint",
+        "unit/fabric",
+        "unit/host",
+        "unit/isa",
+        "unit/memory",
+        "unit/phy/test_phy.py",
+        "unit/switch",
+    )
 )
 """Those of whole systems, and of parts that systems do not have or hardly stir."""
 
