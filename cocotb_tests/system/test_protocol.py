@@ -15,6 +15,7 @@ from hw.spec.status import Status
 from models.isa.barrier import ROUNDS
 from models.isa.protocol import ProtocolModel
 from scin.errors import RefusedError
+from scin.host.driver import Driver
 
 EVENTS = 200
 LENGTH = 64
@@ -32,6 +33,22 @@ class Sequence:
         self.outcomes: Counter[str] = Counter()
         system.driver.write_switch("BARRIER_TIMEOUT", 0)
         self.number = 0
+
+    def reset(self) -> None:
+        """The system forgets everything, but flags stay in memory, where software may clear them
+        or not."""
+        flags = self.model.flags
+        self.model = ProtocolModel(self.system.config)
+        self.model.flags = flags
+        self.system.simulator.reset()
+        self.system.driver = Driver(self.system.simulator, self.system.config)
+        self.system.driver.configure()
+        self.system.driver.open_whole_memory()
+        self.system.driver.write_switch("BARRIER_TIMEOUT", 0)
+        if self.rng.random() < 0.5:
+            for endpoint in range(self.system.config.system.endpoints):
+                for s in range(self.system.config.isa.sync_ids):
+                    self.clear_flag(endpoint, s)
 
     def near(self, sync_id: int) -> int:
         """A round, mostly one that is open."""
@@ -147,6 +164,7 @@ class Sequence:
             expected = self.model.records[c].waiting.popleft()
             assert (record.identifier, record.status) == expected
             self.outcomes[record.status.name] += 1
+        self.outcomes["lost record"] += self.model.records[c].lost
 
     def compare(self) -> None:
         driver, model = self.system.driver, self.model
@@ -176,7 +194,7 @@ class Sequence:
 def test_protocol(seed):
     """Two tenants, arrivals in time, late, early, doubled and stray, at barriers that are there
     or not, instructions good, refused and timing out, flags cleared or not, waits cancelled,
-    barriers begun anew, records read or left: after each event all is as it should be."""
+    barriers begun anew, resets, records read or left: after each event all is as it should be."""
     rng = random.Random(seed)
     with (system := open_system(seed=seed)).simulator:
         sequence = Sequence(system, rng)
@@ -185,6 +203,7 @@ def test_protocol(seed):
             + [sequence.instruct] * 8
             + [sequence.clear] * 2
             + [sequence.expire, sequence.cancel, sequence.begin, sequence.refuse]
+            + [sequence.reset]
             + [sequence.read_records]
         )
         history = []

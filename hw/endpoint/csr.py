@@ -10,7 +10,7 @@ from hw.endpoint.traffic import Traffic
 from hw.fabric.link import LinkEvents
 from hw.fabric.transport import TransportCounts
 from hw.memory.windows import window_layout
-from hw.spec.config import MAX_ENDPOINTS, Config
+from hw.spec.config import LONGEST_WAIT_CYCLES, MAX_ENDPOINTS, Config
 from hw.spec.fault import Fault
 from hw.spec.packet import (
     ADDRESS_BITS,
@@ -138,7 +138,11 @@ class EndpointRegisters(wiring.Component):
             ),
             sync.cycles.eq(cycles),
             sync.timeout.eq(
-                registers.storage("WAIT_TIMEOUT", init=self._config.endpoint.wait_timeout_cycles)
+                registers.storage(
+                    "WAIT_TIMEOUT",
+                    init=self._config.endpoint.wait_timeout_cycles,
+                    accepts=lambda value: value <= LONGEST_WAIT_CYCLES,
+                )
             ),
         ]
         for s in range(barriers):

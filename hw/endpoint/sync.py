@@ -33,7 +33,8 @@ class Sync(wiring.Component):
     start, sync_id, round : in, arrive at that barrier for that round; only where it does not wait
     cancel, cancel_id : in, end the wait at that barrier
     flag_base, interval : in, address of flag 0; cycles between polls
-    cycles, timeout : in, a counter; cycles that a wait may take, 0: for ever
+    cycles, timeout : in, a counter; cycles that a wait may take, at most
+        :data:`hw.spec.config.LONGEST_WAIT_CYCLES`, 0: for ever
     o : flit stream out, arrivals (header and one payload flit: add 1)
     burst, beat : streams, reads of the flags
     waiting : out per barrier, from the start until the flag is seen or the wait has ended

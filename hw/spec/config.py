@@ -31,6 +31,10 @@ MIN_SCALE_RATIO = 8
 
 TAG_BITS = 16
 """Width of the tag in the packet header."""
+MAX_BARRIERS = 16
+LONGEST_WAIT_CYCLES = (1 << 32) - MAX_BARRIERS
+"""An endpoint looks at one of its waits per cycle, and at their ages modulo 2^32: it sees that a
+wait is over before its age begins anew."""
 
 
 RENAMED = {"link.patience_cycles": "link.dead_peer_cycles"}
@@ -155,7 +159,7 @@ class IsaConfig:
         high=8,
         power_of_two=True,
     )
-    sync_ids: int = parameter("barriers", 8, low=1, high=16, power_of_two=True)
+    sync_ids: int = parameter("barriers", 8, low=1, high=MAX_BARRIERS, power_of_two=True)
     writeback_flits: int = parameter(
         "rows buffered between reduction and each port", 64, low=24, high=512, unit="flits"
     )
@@ -223,7 +227,7 @@ class EndpointConfig:
         "longest wait of an endpoint for its completion flag; 0 waits for ever",
         1 << 28,
         low=0,
-        high=(1 << 32) - 1,
+        high=LONGEST_WAIT_CYCLES,
         unit="cycles",
         runtime=True,
     )

@@ -16,7 +16,7 @@ from typing import Any
 from amaranth import Shape
 from amaranth.lib import data
 
-from hw.spec.config import MAX_ENDPOINTS
+from hw.spec.config import MAX_BARRIERS, MAX_ENDPOINTS
 from hw.spec.fault import Fault
 from hw.spec.packet import ADDRESS_BITS, ROUND_BITS, ROUNDS_AHEAD, TENANT_BITS
 from hw.spec.packing import pack, unpack
@@ -26,7 +26,6 @@ PAGE_BYTES = 4096
 IDENTITY = 0x5C1E0001
 POLL_INTERVAL = 16
 MAX_CONTROLLERS = 4
-MAX_BARRIERS = 16
 RECORD_WORDS = 8
 WORD_BITS = 32
 
@@ -247,7 +246,12 @@ ENDPOINT = register_map(
         fields={"barrier": Field(0, 8, "barrier"), "round": Field(16, ROUND_BITS, "round")},
     ),
     Register("FLAG_BASE", 0x00C, "rw", "address of flag 0 in this memory, low and high word", 2),
-    Register("WAIT_TIMEOUT", 0x014, "rw", "cycles until a wait for a flag ends; 0: never"),
+    Register(
+        "WAIT_TIMEOUT",
+        0x014,
+        "rw",
+        f"cycles until a wait for a flag ends, at most 2^32 - {MAX_BARRIERS}; 0: never",
+    ),
     Register(
         "CANCEL", 0x018, "w", "end the wait at barrier <value>; refused where it does not wait"
     ),

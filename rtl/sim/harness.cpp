@@ -37,6 +37,7 @@ struct Simulation {
   VerilatedContext context;
   Vscin* top = nullptr;
   uint64_t cycle = 0;
+  bool resetting = false;
 #if defined(SCIN_TRACE_FST) || defined(SCIN_TRACE_VCD)
   Trace* trace = nullptr;
 #endif
@@ -52,8 +53,8 @@ struct Simulation {
   void step() {
     top->clk = 1;
     // Clocks that rest while they have nothing to do; what they drive then costs no time.
-    top->reduce_clk = top->reducing || cycle < kResetCycles;
-    top->quantize_clk = top->quantizing || cycle < kResetCycles;
+    top->reduce_clk = top->reducing || resetting;
+    top->quantize_clk = top->quantizing || resetting;
     std::memcpy(&top->engine_clk, &top->awake, sizeof(top->awake));
     top->eval();
     dump(0);
@@ -94,6 +95,16 @@ void scin_memory_write(int index, long long row, const svBitVecVal* data,
     if (enabled[i / 8] >> (i % 8) & 1) target[i] = source[i];
 }
 
+// All of the system but its memories' contents; `cycle` goes on.
+void scin_reset(Simulation* simulation) {
+  simulation->resetting = true;
+  simulation->top->rst = 1;
+  for (uint64_t i = 0; i < kResetCycles; ++i) simulation->step();
+  simulation->resetting = false;
+  simulation->top->rst = 0;
+  simulation->step();
+}
+
 // One simulation per process: DPI functions find their memories in `memories`.
 Simulation* scin_open(int endpoints, uint64_t memory_bytes, uint64_t row_bytes, int seed,
                       int argc, const char** argv, const char* trace_path) {
@@ -117,10 +128,7 @@ Simulation* scin_open(int endpoints, uint64_t memory_bytes, uint64_t row_bytes, 
 #else
   (void)trace_path;
 #endif
-  simulation->top->rst = 1;
-  for (uint64_t i = 0; i < kResetCycles; ++i) simulation->step();
-  simulation->top->rst = 0;
-  simulation->step();
+  scin_reset(simulation);
   return simulation;
 }
 

@@ -159,7 +159,8 @@ class Driver:
 
     def begin_round(self, sync_id: int, number: int) -> None:
         """Begin a barrier anew with this round; what has arrived there is forgotten. Refused
-        while an instruction waits there."""
+        while an instruction waits there. A flag of the same number that is still in memory would
+        be taken for that of the new round: clear the barrier's flags first."""
         self.write_switch("ROUND", number, sync_id)
         self._barrier(sync_id).restart(number)
 

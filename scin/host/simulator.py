@@ -154,6 +154,10 @@ class Simulator:
     def step(self, cycles: int) -> None:
         self._library.scin_step(self._handle, cycles)
 
+    def reset(self) -> None:
+        """All of the system but what its memories hold: a driver then has to configure it anew."""
+        self._library.scin_reset(self._handle)
+
     def write(self, address: int, value: int) -> None:
         check_words([value])
         response = self._library.scin_write(self._handle, address, value)
@@ -235,6 +239,7 @@ def _declare(library: ctypes.CDLL) -> ctypes.CDLL:
         "scin_memory": (ctypes.POINTER(ctypes.c_uint8), [handle, ctypes.c_int]),
         "scin_set": (ctypes.c_int, [handle, ctypes.c_char_p, count]),
         "scin_step": (None, [handle, count]),
+        "scin_reset": (None, [handle]),
         "scin_fault": (None, [ctypes.c_int, ctypes.c_int, ctypes.c_double]),
         "scin_fault_count": (count, [ctypes.c_int]),
         "scin_write": (ctypes.c_int, [handle, word, word]),

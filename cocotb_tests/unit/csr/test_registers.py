@@ -18,7 +18,7 @@ from hw.endpoint.sync import Sync
 from hw.endpoint.traffic import Traffic
 from hw.isa.csr import IsaRegisters
 from hw.memory.windows import window_layout
-from hw.spec.config import load
+from hw.spec.config import LONGEST_WAIT_CYCLES, load
 from hw.spec.dma import ENGINE, Command, EngineState
 from hw.spec.fault import Fault
 from hw.spec.instruction import Completion, Instruction
@@ -389,7 +389,6 @@ KEPT = {
     "TRAFFIC_SPAN": "traffic__span",
     "TRAFFIC_LIMIT": "traffic__limit",
     "POLL_INTERVAL": "sync__interval",
-    "WAIT_TIMEOUT": "sync__timeout",
 }
 """Registers that a port shows; they read what counts of what was written."""
 
@@ -436,6 +435,7 @@ async def check_endpoint(dut):
             kept = value if await bus.fits(register, value, len(port)) else before
             assert await bus.read(register) == kept == int(port.value), register
         await check_payload(dut, bus, rng, config)
+        await check_wait_timeout(dut, bus, rng)
         flags, target = rng.getrandbits(48) & ~7, rng.getrandbits(48)
         await bus.write_address("FLAG_BASE", flags)
         await bus.write_address("TRAFFIC_ADDRESS", target)
@@ -466,6 +466,14 @@ async def check_payload(dut, bus, rng, config):
         expected = int(dut.traffic__length.value) if refused else value
         assert await bus.read("TRAFFIC_BYTES") == expected == int(dut.traffic__length.value)
         assert expected, "a packet without payload"
+
+
+async def check_wait_timeout(dut, bus, rng):
+    """Any number of cycles but the last few: a wait that long would be seen too late."""
+    for value in (0, LONGEST_WAIT_CYCLES, LONGEST_WAIT_CYCLES + 1, rng.getrandbits(32)):
+        kept = value if value <= LONGEST_WAIT_CYCLES else int(dut.sync__timeout.value)
+        await bus.write("WAIT_TIMEOUT", value, refused=kept != value)
+        assert await bus.read("WAIT_TIMEOUT") == kept == int(dut.sync__timeout.value)
 
 
 async def check_waits(dut, bus, rng, barriers):

@@ -12,7 +12,7 @@ from cocotb_tests.support.build import parameters_of_test, simulate
 from cocotb_tests.support.streams import PROFILES, FlitCodec, Sink, Source, start_clock, wait_until
 from hw.endpoint.sync import Sync
 from hw.memory.axi import BURST_LAYOUT, read_beat_layout
-from hw.spec.config import load
+from hw.spec.config import LONGEST_WAIT_CYCLES, load
 from hw.spec.packet import ROUND_BITS, WORD_BYTES, FlagWord, MessageClass, Operation
 from hw.spec.packing import pack, unpack
 from hw.spec.status import Status
@@ -140,6 +140,35 @@ async def check_busy_link(dut):
             dut.cancel.value, dut.cancel_id.value = 1, s
             await RisingEdge(dut.clk)
         dut.cancel.value = 0
+        await RisingEdge(dut.clk)
+
+
+def test_the_longest_timeout():
+    simulate(Sync(CONFIG, identity=IDENTITY), module=__name__, case="check_longest", seed=1)
+
+
+@cocotb.test()
+async def check_longest(dut):
+    """It is noticed at every barrier, whichever of them the hardware looks at in that cycle."""
+    quiet(dut)
+    dut.interval.value = dut.beat__valid.value = dut.burst__ready.value = dut.flag_base.value = 0
+    dut.o__ready.value = 1
+    dut.timeout.value = LONGEST_WAIT_CYCLES
+    await start_clock(dut)
+    for _ in range(IDS):
+        # Another phase of the turn each time.
+        await RisingEdge(dut.clk)
+        for s in range(IDS):
+            dut.start.value, dut.sync_id.value = 1, s
+            await RisingEdge(dut.clk)
+        dut.start.value = 0
+        for cycle in range(LONGEST_WAIT_CYCLES - 2 * IDS, 1 << 32):
+            assert int(dut.waiting.value) == (1 << IDS) - 1 or cycle > LONGEST_WAIT_CYCLES
+            dut.cycles.value = cycle
+            await RisingEdge(dut.clk)
+        assert int(dut.waiting.value) == 0
+        assert int(dut.statuses__0.value) == Status.FLAG_TIMEOUT
+        dut.cycles.value = 0
         await RisingEdge(dut.clk)
 
 
