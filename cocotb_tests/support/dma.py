@@ -38,7 +38,7 @@ class Traffic:
         if self.rng.random() < 0.6:
             return None
         kind = SignalKind(1 + self._number(2))
-        operand = int(self.rng.integers(1 << 62))
+        operand = int(self.rng.integers(1 << (62 if kind == SignalKind.ADD else 32)))
         return Signal(self._place(8, align=8), operand, kind)
 
     def _copied(self, length: int, source: Place, how_many: int) -> list[Place] | None:

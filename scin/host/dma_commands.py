@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+from hw.spec.checks import fits, within
 from hw.spec.dma import Command, Compare, DmaOpcode, SignalKind
 
 ALL_BITS = (1 << 64) - 1
@@ -17,11 +18,15 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True)
 class Signal:
-    """What a copy does when it is complete: add to, or write, the word at ``place``."""
+    """What a copy does when it is complete: add ``operand`` to the 64-bit word at ``place``, or
+    write the 32-bit word there."""
 
     place: Place
     operand: int = ALL_BITS
     kind: SignalKind = SignalKind.ADD
+
+    def __post_init__(self) -> None:
+        fits("operand", self.operand, 32 if self.kind == SignalKind.WRITE else 64)
 
 
 def copy(source: Place, destination: Place, length: int, signal: Signal | None = None) -> Command:
@@ -49,12 +54,14 @@ def swap(first: Place, second: Place, length: int, signal: Signal | None = None)
 
 
 def atomic_add(place: Place, operand: int) -> Command:
+    """Add to a 64-bit word; a negative ``operand`` is subtracted."""
+    within("operand", operand, -(1 << 63), ALL_BITS)
     return _word(DmaOpcode.ATOMIC_ADD, place, operand & ALL_BITS)
 
 
 def fence(place: Place, value: int) -> Command:
     """After everything before it: a 32-bit write."""
-    return _word(DmaOpcode.FENCE, place, value)
+    return _word(DmaOpcode.FENCE, place, fits("value", value, 32))
 
 
 def timestamp(place: Place) -> Command:
