@@ -3,7 +3,7 @@ program does on this processor, beside the share recorded in ``guard.json``.
 
 The fixed program is made like a Verilated one: much straight-line code over little data. Both are
 measured in processor time and in turn, so that neither the machine nor its other users decide.
-Exit status 1 if less than half of the recorded share is left; ``--record`` records anew.
+Exit status 1 if less than LEAST of the recorded share is left; ``--record`` records anew.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ RECORD = Path(__file__).with_suffix(".json")
 LOADS = {"idle": None, "fp16": DataType.FP16, "int8": DataType.INT8}
 CYCLES = 10_000
 PAIRS = 7
-LEAST = 0.5
-"""Of the recorded share: another processor or compiler changes it by less."""
+LEAST = 0.65
+"""Of the recorded share. On one machine the share was seen between 0.86 and 1.02 of it."""
 
 STATEMENTS = 10_000
 WORDS = 4096
