@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from cocotb_tests.system.bench import open_system
+from cocotb_tests.system.bench import FOUR_ON_BOARDS, WITH_LINK_LAYER, open_system
 from hw.spec.dma import Command, EngineState
 from hw.spec.fault import Fault
 from hw.spec.status import Status
@@ -13,7 +13,8 @@ from scin.host.dma_commands import Place, Signal
 from scin.host.dma_engine import EngineDriver
 
 LENGTHS = (128, 4096, 64 << 10, 1 << 20, 4 << 20)
-MOST_CYCLES = 700
+BUILT = {"plain": {}, "as on boards": FOUR_ON_BOARDS, "reliable links": WITH_LINK_LAYER}
+MOST_CYCLES = {"plain": 700, "as on boards": 1000, "reliable links": 1000}
 """From the doorbell to the report: a round trip, and the packets that are under way by then."""
 OPEN, SOURCE = 0x20000, 0x40000
 """Where windows allow everything, for as far as memory goes."""
@@ -49,12 +50,22 @@ COMMANDS = {
 }
 
 
-@pytest.fixture(scope="module")
-def system():
-    """One for all: every test leaves its engines as they were."""
-    system = open_system()
+@pytest.fixture(scope="module", params=BUILT)
+def built(request):
+    """A system and its bound; one for all: every test leaves its engines as they were."""
+    system = open_system(**BUILT[request.param])
     with system.simulator:
-        yield system
+        yield system, MOST_CYCLES[request.param]
+
+
+@pytest.fixture
+def system(built):
+    return built[0]
+
+
+@pytest.fixture
+def most_cycles(built):
+    return built[1]
 
 
 def prepare(system, cause):
@@ -65,7 +76,7 @@ def prepare(system, cause):
 
 @pytest.mark.parametrize("cause", CAUSES)
 @pytest.mark.parametrize("name", COMMANDS)
-def test_refused(system, name, cause):
+def test_refused(system, most_cycles, name, cause):
     """However long the copy, its end is told soon, and what comes after the reset is not met by
     what is late of it."""
     engine = prepare(system, cause)
@@ -77,7 +88,7 @@ def test_refused(system, name, cause):
         outcome = engine.run([COMMANDS[name](BAD, length), dma.fence(SIGNAL, 1)])
         taken = system.simulator.cycle - start
         assert (outcome.status, outcome.failed) == (CAUSES[cause], 0), length
-        assert taken <= MOST_CYCLES, (length, taken)
+        assert taken <= most_cycles, (length, taken)
         engine.reset()
         check_next(system, engine, random)
 
@@ -97,7 +108,7 @@ def check_next(system, engine, random):
 
 
 @pytest.mark.parametrize("fault", [Fault.SILENT_READ, Fault.UNKNOWN_READ])
-def test_silent(system, fault):
+def test_silent(system, most_cycles, fault):
     """An endpoint that does not answer a read: the copy ends one timeout later."""
     engine = prepare(system, "window")
     for length in LENGTHS[:-2]:
@@ -106,12 +117,12 @@ def test_silent(system, fault):
         start = system.simulator.cycle
         outcome = engine.run([dma.copy(there(0x10000), here(0x20000), length)])
         assert outcome.status == Status.TIMEOUT
-        assert system.simulator.cycle - start <= MOST_CYCLES + 2 * 300
+        assert system.simulator.cycle - start <= most_cycles + 2 * 300
         engine.reset()
         check_next(system, engine, np.random.default_rng(length))
 
 
-def test_other_engines_go_on(system):
+def test_other_engines_go_on(system, most_cycles):
     """Two endpoints' engines: one is refused, the other's copy is whole and as fast."""
     engine = prepare(system, "window")
     other = EngineDriver(system.driver, 1, 0, system.simulator.memory[1])
@@ -129,7 +140,7 @@ def test_other_engines_go_on(system):
         assert (memory[1][0x40000:0x50000] == memory[1][0x10000:0x20000]).all()
         return system.simulator.cycle - start
 
-    assert run(bad=True) <= run(bad=False) + MOST_CYCLES
+    assert run(bad=True) <= run(bad=False) + most_cycles
 
 
 @pytest.mark.slow
@@ -146,4 +157,4 @@ def test_number_beyond_16_bits(system):
 
 def test_documented():
     text = (REPOSITORY / "docs/dma.md").read_text()
-    assert f"within {MOST_CYCLES} cycles" in text
+    assert f"within {MOST_CYCLES['plain']} cycles" in text

@@ -140,6 +140,10 @@ def open_system(
 AS_ON_BOARDS = {"fabric__registered": True, "isa__cycles_per_row": 8}
 """How a system is built for FPGAs: registers between the parts, few lanes."""
 
+WITH_LINK_LAYER = {"link__reliable": True, "link__fault_injection": True}
+
+FOUR_ON_BOARDS = AS_ON_BOARDS | {"system__endpoints": 4}
+
 
 def collective(config: Config, length: int, address: int = 0, **fields: Any) -> Instruction:
     """An All-Reduce of ``length`` bytes at one address everywhere, changed by ``fields``."""

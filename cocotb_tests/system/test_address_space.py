@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from cocotb_tests.support.dma import CLOCK_BYTES, Traffic
-from cocotb_tests.system.bench import AS_ON_BOARDS, collective, open_system
+from cocotb_tests.system.bench import FOUR_ON_BOARDS, collective, open_system
 from cocotb_tests.system.test_quantized import INSTRUCTIONS, REGION, SCALE_REGION, random_pair
 from hw.endpoint.traffic import SEQUENCE_BITS
 from hw.spec.instruction import Instruction
@@ -27,8 +27,9 @@ OPERANDS, OTHER = range(2)
 
 ROUNDS = 40
 SPAN, LONGEST = 4096, 300
-ON_BOARDS = AS_ON_BOARDS | {"system__endpoints": 4}
-built = pytest.mark.parametrize("built", [{}, ON_BOARDS], ids=["a row a cycle", "as on boards"])
+built = pytest.mark.parametrize(
+    "built", [{}, FOUR_ON_BOARDS], ids=["a row a cycle", "as on boards"]
+)
 
 
 class Lift:

@@ -6,7 +6,7 @@ from functools import partial
 import numpy as np
 import pytest
 
-from cocotb_tests.system.bench import AS_ON_BOARDS, collective, open_system, quantized
+from cocotb_tests.system.bench import FOUR_ON_BOARDS, collective, open_system, quantized
 from hw.spec.dma import ENGINE, Command, Compare, DmaOpcode
 from hw.spec.formats import block_formats
 from hw.spec.instruction import Instruction, Opcode
@@ -24,7 +24,7 @@ ROUNDS = 150
 END = 1000
 ALL_ONES = (1 << 32) - 1
 SHORT_CYCLES = 200
-BUILT = {"a row a cycle": {}, "as on boards": AS_ON_BOARDS | {"system__endpoints": 4}}
+BUILT = {"a row a cycle": {}, "as on boards": FOUR_ON_BOARDS}
 built = pytest.mark.parametrize("built", BUILT.values(), ids=BUILT)
 
 

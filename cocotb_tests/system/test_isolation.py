@@ -3,7 +3,13 @@
 import numpy as np
 import pytest
 
-from cocotb_tests.system.bench import AS_ON_BOARDS, collective, open_system, quantized
+from cocotb_tests.system.bench import (
+    AS_ON_BOARDS,
+    WITH_LINK_LAYER,
+    collective,
+    open_system,
+    quantized,
+)
 from hw.spec.fault import Disturbance, Fault
 from hw.spec.formats.data_type import DataType
 from hw.spec.instruction import Opcode, ReduceOp
@@ -215,9 +221,6 @@ def test_nobody_passes_for_another():
         system.simulator.step(2000)
         assert driver.read_endpoint(0, "TRAFFIC_ERRORS") == 4
         system.check_memories()
-
-
-WITH_LINK_LAYER = {"link__reliable": True, "link__fault_injection": True}
 
 
 def declare_dead(system):
