@@ -65,7 +65,7 @@ def fail_by_a_rule(system: System) -> None:
     """Both arrive for an instruction that is refused."""
     driver = system.driver
     driver.arrive(0, 0)
-    driver.submit(collective(system.config, LENGTH, barrier=1, notify=1, addresses=[8, 8]))
+    driver.submit(collective(system.config, LENGTH, barrier=1, notify=1, addresses=(8, 8)))
     assert driver.wait_completion().status == Status.MISALIGNED
     assert driver.wait_flag(0) == Status.MISALIGNED
     driver.arrive(1, 0)

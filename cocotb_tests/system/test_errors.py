@@ -176,7 +176,7 @@ def test_error_in_a_chain_reaches_the_flag():
     """Of a program of several instructions only the last notifies: it tells of the first."""
     with (system := opened()).simulator:
         driver = system.driver
-        driver.submit(collective(system.config, 256, barrier=1, sync_id=1, addresses=[8, 8]))
+        driver.submit(collective(system.config, 256, barrier=1, sync_id=1, addresses=(8, 8)))
         driver.submit(collective(system.config, 256, notify=1, sync_id=1, identifier=2))
         for endpoint in range(system.config.system.endpoints):
             driver.arrive(endpoint, 1)

@@ -27,7 +27,7 @@ def random_instruction(rng: np.random.Generator, system: System, number: int) ->
     return collective(
         config,
         2 * int(rng.integers(1, limit // 2)),
-        addresses=[int(address) for address in addresses],
+        addresses=tuple(int(address) for address in addresses),
         identifier=number,
         data_type=DataType(int(rng.integers(2))),
         reduce_op=operation,
