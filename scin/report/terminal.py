@@ -84,10 +84,10 @@ def check_stdout() -> None:
 
 class Console(RichConsole):
     """Says a broken pipe as any other stream does, and prints text as it is: no cell is cut off,
-    and what stands in brackets is no style."""
+    and what stands in brackets or between colons is no style and no picture."""
 
     def __init__(self, *, stderr: bool = False) -> None:
-        super().__init__(stderr=stderr, highlight=False, markup=False, soft_wrap=True)
+        super().__init__(stderr=stderr, highlight=False, markup=False, emoji=False, soft_wrap=True)
 
     def on_broken_pipe(self) -> None:
         raise BrokenPipeError
