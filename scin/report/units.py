@@ -9,5 +9,5 @@ def size_text(size: float) -> str:
     """Bytes in the largest unit that leaves a whole number: 256 KiB, 1 MiB, 1000 B."""
     for unit, name in UNITS:
         if size >= unit and size % unit == 0:
-            return f"{size // unit:.0f} {name}"
-    return f"{size:.0f} B"
+            return f"{int(size) // unit} {name}"
+    return f"{int(size)} B"
