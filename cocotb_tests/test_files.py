@@ -5,29 +5,36 @@ is tried in every place below. Stages that take long are replaced in :func:`quic
 """
 
 import errno
+import importlib
+import itertools
 import json
 import os
 import shutil
 import stat
 import subprocess
+import sys
 import threading
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import click
+import matplotlib
 import numpy as np
 import pytest
 from click.testing import CliRunner
 
 from cocotb_tests.support.commands import commands_of
-from hw.spec.config import load
-from hw.spec.formats.data_type import DataType
-from hw.spec.instruction import ReduceOp
-from models.baselines.parameters import Parameters
+from cocotb_tests.support.records import checked_records
+from fpga.build import BuildReport, Utilisation
+from hw.spec.status import Status
 from models.prediction import predict
+from scin.errors import HangError
 from scin.main import main
 from scin.report.files import OutputFile, OutputFolder, check_file, write_file
-from scin.report.predicted import result_of
+from scin.report.measurement import Measurement
+from scin.report.terminal import Console
+from scin.soak.run import SoakResult
+from scin.validation.rtl import Observation
 
 TINY = ("--config", "tiny")
 BAD_INPUT = 2
@@ -91,24 +98,31 @@ def quickly(config, algorithm, *rest, **named):
 
 
 def measurement():
-    config = load("tiny")
-    predicted = predict(config, "ring", 512, Parameters())
-    return result_of(config, predicted, data_type=DataType.FP16, reduce_op=ReduceOp.SUM)
+    return Measurement(
+        **{"op": "allreduce", "algo": "scin", "backend": "rtl", "dtype": "fp16", "redop": "sum"},
+        **{"endpoints": 2, "size_bytes": 512, "count": 256, "wire_format": "fp16"},
+        **{"cycles": 100, "time_s": 1e-6, "wrong": 0, "status": "OK", "sync_included": True},
+    )
+
+
+def soaked(*given, **named):
+    counted = ("rounds", "moved_bytes", "corrected", "replays", "damaged", "rejects", "drops")
+    return SoakResult(
+        **{"op": "soak", "cycles": 1000, "wrong": 0, "lost": 0, "duplicated": 0, "status": "OK"},
+        **dict.fromkeys(counted, 1),
+        **{"statuses": {}, "throughput_kept": 1.0, "faults": {}, "happened": {}},
+    )
+
+
+def built(partition, design, progress, stop):
+    used = Utilisation(1, 2, 3, 4)
+    figures = (80.0, 81.0, 12.0, "a", "b", used)
+    return BuildReport(design.name, "x", "y", design.users, *figures, "0" * 64, "x.bit")
 
 
 @pytest.fixture
 def quick(monkeypatch, tmp_path_factory):
     """Stages that take long, replaced by what they would leave."""
-
-    class Simulated:
-        good = True
-        happened, statuses = {}, {}
-        throughput_kept = None
-        cycles = rounds = moved_bytes = wrong = lost = duplicated = replays = 0
-        damaged = rejects = drops = corrected = 0
-
-        def as_dict(self):
-            return {"cycles": 1000}
 
     class Boards:
         def __init__(self, *given, **named):
@@ -129,7 +143,7 @@ def quick(monkeypatch, tmp_path_factory):
     class Machine:
         cycle = 0
 
-        def __init__(self, config, *, wave, **rest):
+        def __init__(self, config, *, wave=None, **rest):
             if wave is not None:
                 wave.write_bytes(b"$end\n#0\n")
 
@@ -140,6 +154,7 @@ def quick(monkeypatch, tmp_path_factory):
             pass
 
     zeros = [np.zeros(256, np.uint8)] * 2
+    observed = Observation(100, 0, [], [], None, Status.OK)
     monkeypatch.setattr("scin.commands.run.Simulator", Machine)
     monkeypatch.setattr("scin.commands.run.Driver", lambda *given, **named: None)
     monkeypatch.setattr("scin.commands.run.CollectiveRunner", lambda *given, **named: None)
@@ -149,14 +164,16 @@ def quick(monkeypatch, tmp_path_factory):
     monkeypatch.setattr("scin.host.wave.fst_headers_present", lambda: False)
     monkeypatch.setattr("scin.commands.study.predict", quickly)
     monkeypatch.setattr("scin.commands.sweep.predict", quickly)
-    monkeypatch.setattr("scin.commands.soak.run_soak", lambda *given, **named: Simulated())
-    monkeypatch.setattr("scin.commands.validate.compare", lambda *given: iter(()))
+    monkeypatch.setattr("scin.commands.soak.run_soak", soaked)
+    monkeypatch.setattr("scin.commands.validate.Simulator", Machine)
+    monkeypatch.setattr("scin.commands.validate.observe", lambda *given, **named: observed)
+    monkeypatch.setattr("scin.commands.validate.predict", lambda *given: 100)
     cache = tmp_path_factory.mktemp("cache")
     monkeypatch.setattr("scin.flow.emit.cached", lambda *parts: cache / parts[-1])
     monkeypatch.setattr("scin.flow.emit.verilog_of", lambda *given: "module x; endmodule\n")
     monkeypatch.setattr("scin.commands.explore._run", run_here)
     monkeypatch.setattr("fpga.vivado._files", lambda *given: {"a.tcl": "x"})
-    monkeypatch.setattr("fpga.build.build", lambda *given, **named: [])
+    monkeypatch.setattr("fpga.build.build_design", built)
     monkeypatch.setattr("fpga.host.BoardSystem", Boards)
     monkeypatch.setattr("scin.commands.fpga._all_reduce", lambda *given: measurement())
 
@@ -164,7 +181,8 @@ def quick(monkeypatch, tmp_path_factory):
 def run_here(points, scheduler, workers):
     from scin.commands.explore import compute
 
-    yield points, compute(points)
+    for point in points:
+        yield [point], compute([point])
 
 
 @pytest.fixture
@@ -379,7 +397,10 @@ def test_full_disk(output, run, tmp_path, monkeypatch):
     monkeypatch.setattr("os.replace" if moved else "shutil.copyfileobj", fill)
     result = run(output, target)
     assert result.exit_code == BAD_INPUT
-    assert_one_line(result, "cannot write", "no space left on device")
+    told = [line for line in result.stderr.splitlines() if line.startswith("scin: ")]
+    assert all("cannot write" in line and "no space left on device" in line for line in told)
+    # Of records and what they are beside, each that cannot be written is named.
+    assert len(set(told)) == len(told) == (2 if str(output) == "explore --json" else 1)
     assert target.read_text() == "before"
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".scin")]
 
@@ -558,23 +579,172 @@ def test_older_results_are_not_mixed_with_new_ones(tmp_path, monkeypatch):
         (folder / stale).unlink()
 
 
-def test_results_outlive_a_failure(quick, tmp_path, monkeypatch):
-    """Records of the sizes before the one that failed are written, and a plot's failure does not
-    lose them."""
-    from scin.errors import HangError
+WITH_RECORDS = [item.command for item in OUTPUTS if item.option == "--json"]
 
-    def fails(config, name, size, *rest):
-        if size > 1024:
-            raise HangError("waited for ever")
-        return quickly(config, name, size, *rest)
 
-    monkeypatch.setattr("scin.commands.sweep.predict", fails)
+def words_of(command, folder):
+    """Arguments with which a command ends soon, and records something."""
+    space = folder / "space.toml"
+    space.write_text(SPACE)
+    given = ("star5",) if command == ("fpga", "build") else COMMANDS[command]
+    return [*command, *(str(space) if word == "SPACE" else word for word in given)]
+
+
+def beside_records(item):
+    """Whether an output is one of several of a command."""
+    # A Vivado project has no records: its bitstreams are built elsewhere.
+    several = item.command in WITH_RECORDS and item.command != ("fpga", "build")
+    return several and sum(other.command == item.command for other in OUTPUTS) > 1
+
+
+def written(folder):
+    return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*.*")}
+
+
+@pytest.mark.parametrize("failing", list(filter(beside_records, OUTPUTS)), ids=str)
+def test_an_output_that_fails_loses_no_other(failing, quick, tmp_path, device, monkeypatch):
+    """Records, plots, waveforms and tensors are written, whichever of the others cannot be."""
+    monkeypatch.setitem(matplotlib.rcParams, "svg.hashsalt", "the same in every drawing")
+    given, full = words_of(failing.command, tmp_path), device(7)
+    places = {}
+    for item in OUTPUTS:
+        if item.command == failing.command:
+            place = tmp_path / "out" / item.option.lstrip("-")
+            places[item] = place if isinstance(item.kind, OutputFolder) else named(place, item)
+            given += [item.option, str(places[item])]
+    for item in places:
+        (tmp_path / "out" / item.option.lstrip("-")).mkdir(parents=True)
+    result = CliRunner().invoke(main, given)
+    assert result.exit_code == 0, result.output
+    before = written(tmp_path / "out")
+    target = places[failing]
+    if isinstance(failing.kind, OutputFolder):
+        target = next(path for path in sorted(target.iterdir()))
+    for path in before:
+        (tmp_path / "out" / path).unlink()
+    target.symlink_to(full)
+    result = CliRunner().invoke(main, given)
+    assert result.exit_code == BAD_INPUT, result.output
+    assert_one_line(result, f"cannot write {target}: no space left on device")
+    target.unlink()
+    after = written(tmp_path / "out")
+    own = failing.option.lstrip("-")
+    lost = {path.parts[0] for path in before if after.get(path) != before[path]} - {own}
+    # What is not written is not emitted: the record would name a file that is not there.
+    assert lost == ({"json"} if str(failing) == "emit --output" else set())
+
+
+@pytest.mark.parametrize("command", WITH_RECORDS, ids=" ".join)
+def test_records_outlive_a_table_that_cannot_be_printed(command, quick, tmp_path, monkeypatch):
+    """stdout is full as soon as something is computed: its head was printed before."""
+    real = Console.print
+
+    def full(self, *given, **rest):
+        if not self.stderr and not str(given[0]).startswith("#"):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        real(self, *given, **rest)
+
+    monkeypatch.setattr(Console, "print", full)
+    monkeypatch.setattr("scin.commands.emit.click.echo", full_echo)
+    given = words_of(command, tmp_path)
+    if command in (("run",), ("emit",)):
+        given += ["--output", str(tmp_path / "folder")]
+    if command == ("explore",):
+        given += ["--output", str(tmp_path / "points.csv")]
     target = tmp_path / "x.json"
-    given = ("sweep", "allreduce", *TINY, "--backend", "sim", "--min", "256", "--factor", "2")
     result = CliRunner().invoke(main, [*given, "--json", str(target)])
-    assert result.exit_code == 1
-    records = json.loads(target.read_text())["records"]
-    assert [record["size_bytes"] for record in records] == [256, 512, 1024]
+    # An exploration prints nothing.
+    assert result.exit_code == (0 if command == ("explore",) else BAD_INPUT), result.output
+    assert checked_records(target.read_text())
+    assert command != ("run",) or (tmp_path / "folder" / "endpoint1.npy").is_file()
+
+
+def full_echo(text, err=False):
+    if not err:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    print(text, file=sys.stderr)
+
+
+SERIES = {
+    "run": (
+        ("allreduce", *TINY, "--size", "256", "--size", "512", "--size", "1K"),
+        "scin.commands.run.run_tensors",
+        2,
+        2,
+    ),
+    "sweep": (
+        ("allreduce", *TINY, "--backend", "sim", "--min", "256", "--max", "1K"),
+        "scin.commands.sweep.predict",
+        2,
+        2,
+    ),
+    "dma": (("p2p", "--platform", "mi300x"), "scin.commands.dma.predict", 2, 2),
+    "dma kvfetch": (("--platform", "mi300x"), "scin.commands.kvfetch.fetch_time", 2, 2),
+    "compare": (("--algo", "ring,nvls,tree", "--max", "2K"), "scin.commands.compare.predict", 2, 2),
+    "study": (("buffer",), "scin.commands.study.predict", 2, 2),
+    "llm": (
+        (*COMMANDS["llm",], "--against", "ring,nvls,tree"),
+        "scin.commands.llm.step_time",
+        2,
+        2,
+    ),
+    "explore": (("SPACE",), "scin.commands.explore.compute", 2, 2),
+    "validate": (COMMANDS["validate",], "scin.commands.validate.observe", 2, 2),
+    "accuracy": (COMMANDS["accuracy",], "scin.commands.accuracy.sqnr_of", 2, 6),
+    "fpga build": (("star5",), "fpga.build.build_design", 1, 1),
+}
+"""Commands that compute one record after the other: arguments, a stage that each record takes, how
+often it goes well before it fails, and the records that this is worth."""
+
+AT_ONCE = {
+    ("explain",): "the steps of one collective",
+    ("soak",): "one soak",
+    ("emit",): "one file",
+    ("fpga", "plan"): "arithmetic alone",
+    ("fpga", "run"): "one collective",
+}
+"""Commands that compute everything at once, and what that is."""
+
+
+@pytest.mark.parametrize(
+    ("error", "status"), [(HangError("waited for ever"), 1), (KeyboardInterrupt(), 130)], ids=str
+)
+@pytest.mark.parametrize("name", SERIES)
+def test_results_outlive_a_failure(name, error, status, quick, tmp_path, monkeypatch):
+    """Records before the one that failed, or was interrupted, are written."""
+    words, stage, good, kept = SERIES[name]
+    space, target = tmp_path / "space.toml", tmp_path / "x.json"
+    space.write_text(SPACE.replace('"1K"', '"1K", "2K", "4K"'))
+    given = [*name.split(), *(str(space) if word == "SPACE" else word for word in words)]
+    if name == "explore":
+        given += ["--output", str(tmp_path / "points.csv")]
+    given += ["--json", str(target)]
+    assert CliRunner().invoke(main, given).exit_code == 0
+    everything = checked_records(target.read_text())
+    target.unlink()
+    calls = itertools.count()
+    module, _, function = stage.rpartition(".")
+    real = getattr(importlib.import_module(module), function)
+
+    def fails(*given, **rest):
+        if next(calls) >= good:
+            raise error
+        return real(*given, **rest)
+
+    monkeypatch.setattr(stage, fails)
+    result = CliRunner().invoke(main, given)
+    assert result.exit_code == status, result.output
+    records = checked_records(target.read_text())
+    assert len(records) == kept < len(everything)
+    # Designs are built side by side, and either of two may fail.
+    either = [everything[:kept]] + [everything[kept:]] * (name == "fpga build")
+    assert records in either
+
+
+def test_every_command_with_records_is_tried():
+    names = {" ".join(command) for command in WITH_RECORDS}
+    assert names <= set(SERIES) | {" ".join(command) for command in AT_ONCE}
+    assert not set(SERIES) & {" ".join(command) for command in AT_ONCE}
 
 
 def test_stdout_by_its_path(quick):

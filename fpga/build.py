@@ -12,7 +12,7 @@ import signal
 import subprocess
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -93,9 +93,14 @@ class BuildReport:
 
 
 def build(
-    partition: Partition, *, progress: Progress, only: str | None = None
+    partition: Partition,
+    *,
+    progress: Progress,
+    done: Callable[[BuildReport], None] = lambda report: None,
+    only: str | None = None,
 ) -> list[BuildReport]:
-    """Build all designs, several at a time as far as cores and memory allow.
+    """Build all designs, several at a time as far as cores and memory allow; ``done`` is given
+    each report as it comes.
 
     Raises :class:`PlacementError` or :class:`BuildFailedError` for the first that fails, and
     stops the others.
@@ -104,11 +109,21 @@ def build(
     stop = threading.Event()
     with ThreadPoolExecutor(max(1, min(_side_by_side(), len(wanted)))) as pool:
         jobs = [pool.submit(build_design, partition, item, progress, stop) for item in wanted]
+        failures = []
         try:
-            return [job.result() for job in jobs]
-        except BaseException:
+            for job in as_completed(jobs):
+                failure = job.exception()
+                if failure is None:
+                    done(job.result())
+                else:
+                    stop.set()
+                    failures.append(failure)
+        finally:
             stop.set()
-            raise
+    if failures:
+        # The others were stopped because of it.
+        raise failures[0]
+    return [job.result() for job in jobs]
 
 
 def _side_by_side() -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -42,7 +43,7 @@ from scin.commands.options import (
 from scin.commands.process import exit_status
 from scin.errors import InputError, MissingToolError
 from scin.report.files import takes_stdout
-from scin.report.output import write_json
+from scin.report.output import recorded
 from scin.report.plot import plot_accuracy
 from scin.report.record import Result
 from scin.report.terminal import Console, check_stdout
@@ -102,18 +103,21 @@ def _accuracy(
     error = takes_stdout(json_path, plot)
     if not (quiet or error):
         check_stdout()
-    sqnr, embeddings = _quantize(task, quiet=quiet)
-    if not quiet:
-        console = Console(stderr=error)
-        for name in task.data:
-            console.table(_sqnr_table(name, [item for item in sqnr if item.data == name]))
-        if embeddings:
-            console.table(_embedding_table(embeddings))
-    if plot is not None:
-        plot_accuracy(plot, sqnr)
-    records = [_record("sqnr", item, seed if item.data in RANDOM_DATA else None) for item in sqnr]
-    records += [_record("embedding", item, None) for item in embeddings]
-    write_json(json_path, "accuracy", None, records)
+    found: list[Sqnr | Embedding] = []
+    with recorded(json_path, "accuracy", None) as records:
+        for item in _quantize(task, quiet=quiet):
+            found.append(item)
+            records.append(_record(item, seed))
+        sqnr = [item for item in found if isinstance(item, Sqnr)]
+        embeddings = [item for item in found if isinstance(item, Embedding)]
+        if not quiet:
+            console = Console(stderr=error)
+            for name in task.data:
+                console.table(_sqnr_table(name, [item for item in sqnr if item.data == name]))
+            if embeddings:
+                console.table(_embedding_table(embeddings))
+        if plot is not None:
+            plot_accuracy(plot, sqnr)
 
 
 def _task(
@@ -142,10 +146,8 @@ def _load_encoder() -> Encoder:
         raise MissingToolError(str(missing)) from missing
 
 
-def _quantize(task: Task, *, quiet: bool) -> tuple[list[Sqnr], list[Embedding]]:
-    """All-Reduces of every kind of data, and the model with every All-Reduce of it quantized."""
-    sqnr: list[Sqnr] = []
-    embeddings: list[Embedding] = []
+def _quantize(task: Task, *, quiet: bool) -> Iterator[Sqnr | Embedding]:
+    """All-Reduces of every kind of data, then the model with every All-Reduce of it quantized."""
     cases = list(itertools.product(task.data, task.ranks))
     total = len(task.studies) * (len(cases) + (task.encoder is not None))
     with Progress(console=Console(stderr=True), disable=quiet, transient=True) as progress:
@@ -153,14 +155,13 @@ def _quantize(task: Task, *, quiet: bool) -> tuple[list[Sqnr], list[Embedding]]:
         for name, count in cases:
             sets = _tensors(task, name, count)
             for study in task.studies:
-                sqnr += sqnr_of(name, sets, count, study)
+                yield from sqnr_of(name, sets, count, study)
                 progress.advance(bar)
         if task.encoder is not None:
             reference = task.encoder.embed(list(SENTENCES))
             for study in task.studies:
-                embeddings += embeddings_of(task.encoder, reference, study)
+                yield from embeddings_of(task.encoder, reference, study)
                 progress.advance(bar)
-    return sqnr, embeddings
 
 
 def _tensors(task: Task, name: str, ranks: int) -> list[list[np.ndarray]]:
@@ -173,8 +174,10 @@ def _tensors(task: Task, name: str, ranks: int) -> list[list[np.ndarray]]:
     return synthetic_tensors(ranks, task.seed)
 
 
-def _record(study: str, item: Sqnr | Embedding, seed: int | None) -> dict[str, Any]:
+def _record(item: Sqnr | Embedding, seed: int) -> dict[str, Any]:
+    """``seed``: of the data that are drawn at random."""
     own = asdict(item)
+    drawn = isinstance(item, Sqnr) and item.data in RANDOM_DATA
     return Result(
         op="allreduce",
         algo=own.pop("algo"),
@@ -182,8 +185,8 @@ def _record(study: str, item: Sqnr | Embedding, seed: int | None) -> dict[str, A
         dtype="fp16",
         redop="sum",
         endpoints=own.pop("ranks"),
-        seed=seed,
-    ).as_dict(study=study, **own)
+        seed=seed if drawn else None,
+    ).as_dict(study="sqnr" if isinstance(item, Sqnr) else "embedding", **own)
 
 
 def _numbers(name: str, text: str, low: int, high: int) -> list[int]:

@@ -96,7 +96,10 @@ def compare(
     predictions: list[Prediction] = []
     with recorded(json_path, "compare", config) as records:
         for size in sizes:
-            row = [predict(config, name, size, parameters, wire) for name in algorithms]
+            row: list[Prediction] = []
+            for name in algorithms:
+                row.append(predict(config, name, size, parameters, wire))
+                records.append(result_of(config, row[-1]).as_dict())
             reference = predict(config, REFERENCE, size, parameters).seconds
             table.row(
                 [
@@ -110,7 +113,6 @@ def compare(
                 ]
             )
             predictions += row
-            records += [result_of(config, item).as_dict() for item in row]
         if plot is not None:
             _plot(plot, config, predictions, parameters)
 

@@ -19,7 +19,7 @@ from models.wire import busiest_link_bytes
 from scin.collectives.dma_plans import OPERATIONS, build
 from scin.collectives.dma_runner import DmaRunner, check_room
 from scin.collectives.requests import check_one_of
-from scin.commands.kvfetch import kvfetch
+from scin.commands.kvfetch import fetch_table, kvfetch
 from scin.commands.options import (
     Command,
     common,
@@ -37,7 +37,7 @@ from scin.host.timeline import HostModel
 from scin.report.dma_measurement import DmaMeasurement
 from scin.report.dma_table import DmaTable
 from scin.report.files import takes_stdout
-from scin.report.output import recorded, write_json
+from scin.report.output import recorded
 from scin.report.plot import plot_dma
 from scin.report.progress import Stages
 from scin.report.table import Spinner
@@ -160,8 +160,10 @@ def _fetch(
     if backend is not None:
         check_one_of("backend", backend, BACKENDS)
     model = _model_of(config, platform)
-    records = kvfetch(model, _block_bytes(block), quiet=quiet, error=takes_stdout(json_path))
-    write_json(json_path, "dma kvfetch", model, records)
+    block_bytes = _block_bytes(block)
+    table = fetch_table(quiet=quiet, error=takes_stdout(json_path))
+    with recorded(json_path, "dma kvfetch", model) as records:
+        kvfetch(model, block_bytes, table, records)
 
 
 def _block_bytes(text: str) -> int:
@@ -280,7 +282,7 @@ def _sweep(
                 reference = item.time_s
             if reference is not None and item.time_s is not None:
                 item = replace(item, speedup_vs_pcpy=reference / item.time_s)
-            table.measurement(item)
             measurements.append(item)
             records.append(item.as_dict())
+            table.measurement(item)
     return measurements

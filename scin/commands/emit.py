@@ -16,7 +16,7 @@ from models.cache import REPOSITORY, in_checkout
 from scin.commands.options import Command, common
 from scin.flow.emit import TOPS, emitted, identifier
 from scin.report.files import OutputFolder, check_folder, make_folder, takes_stdout, write_file
-from scin.report.output import write_json
+from scin.report.output import recorded
 from scin.report.progress import Stages
 from scin.report.record import Result
 from scin.report.terminal import check_stdout
@@ -59,8 +59,10 @@ def emit(
         "amaranth": version("amaranth"),
     }
     manifest = figures | {"config": config.as_dict()}
-    write_file(folder / f"{name}.v", text.encode())
-    write_file(folder / f"{name}.json", (json.dumps(manifest, indent=2) + "\n").encode())
-    if prints:
-        click.echo(f"{folder / manifest['file']}: {manifest['lines']} lines")
-    write_json(json_path, "emit", config, [Result(status="OK").as_dict(**figures)])
+    with recorded(json_path, "emit", config) as records:
+        write_file(folder / f"{name}.v", text.encode())
+        write_file(folder / f"{name}.json", (json.dumps(manifest, indent=2) + "\n").encode())
+        # What cannot be written is not emitted: there is no record of it before.
+        records.append(Result(status="OK").as_dict(**figures))
+        if prints:
+            click.echo(f"{folder / manifest['file']}: {manifest['lines']} lines")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Any, NoReturn
+from typing import Any
 
 import click
 
@@ -30,7 +30,7 @@ from scin.host.driver import Driver
 from scin.host.simulator import Simulator
 from scin.report.files import takes_stdout
 from scin.report.measurement import Measurement
-from scin.report.output import write_json
+from scin.report.output import recorded
 from scin.report.plot import plot_waterfall
 from scin.report.progress import Stages
 from scin.report.record import Result, shown
@@ -83,32 +83,27 @@ def explain(
         refuse_options("the simulator has no data", "seed")
     table = TextTable(COLUMNS, quiet=quiet, error=takes_stdout(json_path, plot))
     length = plane_bytes(config, message)
-    if backend == "sim":
-        compile_simulator(Stages(quiet=quiet))
-        spans = simulated_phases(config, length)
-    else:
-        check_buildable(config)
-        item = _on_rtl(config, length, seed, quiet)
-        if item.failed or item.wrong:
-            _tell_failure(item, message, json_path, config, table)
-        spans = measured_phases(config, item)
-    total = spans[-1].end
-    cycle = 1000 / config.isa.clock_MHz
-    where = "in the simulator" if backend == "sim" else "on RTL"
-    table.head(f"allreduce of {size_text(message)} {where}, {config.name}")
-    for span in spans:
-        table.row(_cells(span, total, cycle))
-    whole = Span(
-        "last arrival → flag visible",
-        0,
-        total,
-        *(sum(getattr(s, name) for s in spans) for name in ("links", "memory", "rows")),
-    )
-    table.row(_cells(whole, total, cycle))
-    if plot is not None:
-        plot_waterfall(plot, f"All-Reduce of {size_text(message)}, {config.name}", spans)
-    records = [_record(config, span, backend, message, seed) for span in spans]
-    write_json(json_path, f"explain {operation}", config, records)
+    with recorded(json_path, f"explain {operation}", config) as records:
+        if backend == "sim":
+            compile_simulator(Stages(quiet=quiet))
+            spans = simulated_phases(config, length)
+        else:
+            check_buildable(config)
+            item = _on_rtl(config, length, seed, quiet)
+            if item.failed or item.wrong:
+                records.append(_failure(config, item, message))
+                table.line(
+                    f"# status {item.status}, {shown(item.wrong)} elements wrong: no steps to "
+                    "explain"
+                )
+                sys.exit(EXIT_WRONG)
+            spans = measured_phases(config, item)
+        records += [_record(config, span, backend, message, seed) for span in spans]
+        where = "in the simulator" if backend == "sim" else "on RTL"
+        table.head(f"allreduce of {size_text(message)} {where}, {config.name}")
+        _print_spans(table, spans, 1000 / config.isa.clock_MHz)
+        if plot is not None:
+            plot_waterfall(plot, f"All-Reduce of {size_text(message)}, {config.name}", spans)
 
 
 def _on_rtl(config: Config, length: int, seed: int, quiet: bool) -> Measurement:
@@ -125,16 +120,25 @@ def _on_rtl(config: Config, length: int, seed: int, quiet: bool) -> Measurement:
     return outcome.measurement
 
 
-def _tell_failure(
-    item: Measurement, size: int, json_path: str | None, config: Config, table: TextTable
-) -> NoReturn:
+def _print_spans(table: TextTable, spans: list[Span], cycle: float) -> None:
+    """A line per step, and one of them all; ``cycle``: in ns."""
+    total = spans[-1].end
+    for span in spans:
+        table.row(_cells(span, total, cycle))
+    whole = Span(
+        "last arrival → flag visible",
+        0,
+        total,
+        *(sum(getattr(s, name) for s in spans) for name in ("links", "memory", "rows")),
+    )
+    table.row(_cells(whole, total, cycle))
+
+
+def _failure(config: Config, item: Measurement, size: int) -> dict[str, Any]:
     """There are no steps of a collective that failed or came out wrong; one record says so."""
-    table.line(f"# status {item.status}, {shown(item.wrong)} elements wrong: no steps to explain")
     result = _result(config, "rtl", item.seed, wrong=item.wrong, status=item.status)
     columns = ("step", "start_cycle", "end_cycle", *(f"{name}_cycles" for name in PARTS))
-    record = result.as_dict(message_bytes=size, **dict.fromkeys(columns))
-    write_json(json_path, f"explain {item.op}", config, [record])
-    sys.exit(EXIT_WRONG)
+    return result.as_dict(message_bytes=size, **dict.fromkeys(columns))
 
 
 def _result(config: Config, backend: str, seed: int | None, **more: Any) -> Result:

@@ -40,7 +40,7 @@ from scin.errors import InputError
 from scin.flow.cache import digest
 from scin.flow.compilation import compile_simulator
 from scin.report.files import OutputFile, claim_file, place_of, reason, refuse_written, write_file
-from scin.report.output import write_json
+from scin.report.output import recorded
 from scin.report.predicted import result_of
 from scin.report.progress import Stages
 from scin.report.terminal import Console
@@ -252,25 +252,34 @@ def explore(
         journal = Journal(target)
         known = journal.read()
         missing = [point for point in points if point.key not in known]
-        console = Console(stderr=True)
         if missing:
             # Workers of this machine then find it done.
             compile_simulator(Stages(quiet=quiet), space.algorithms)
-        with Progress(console=console, disable=quiet) as progress:
-            task = progress.add_task("points", total=len(points))
-            progress.update(task, completed=len(points) - len(missing))
-            if missing:
-                for batch, results in _run(missing, scheduler, workers):
-                    entries = {
-                        point.key: result for point, result in zip(batch, results, strict=True)
-                    }
-                    known |= entries
-                    journal.append(entries)
-                    progress.advance(task, len(batch))
-        rows = [known[point.key] for point in points]
-        write_file(target, encoded(target, rows))
-        write_json(json_path, "explore", None, [as_record(row) for row in rows])
+        with recorded(json_path, "explore", None) as records:
+            try:
+                with Progress(console=Console(stderr=True), disable=quiet) as progress:
+                    task = progress.add_task("points", total=len(points))
+                    progress.update(task, completed=len(points) - len(missing))
+                    for entries in _compute(missing, scheduler, workers):
+                        known |= entries
+                        journal.append(entries)
+                        progress.advance(task, len(entries))
+            finally:
+                # Batches come in any order, records are in that of the points.
+                rows = [known[point.key] for point in points if point.key in known]
+                records += map(as_record, rows)
+            write_file(target, encoded(target, rows))
         journal.remove()
+
+
+def _compute(
+    missing: list[Point], scheduler: str | None, workers: int | None
+) -> Iterator[dict[str, dict[str, Any]]]:
+    """Results by the keys of their points, a batch at a time."""
+    if not missing:
+        return
+    for batch, results in _run(missing, scheduler, workers):
+        yield {point.key: result for point, result in zip(batch, results, strict=True)}
 
 
 def _run(

@@ -23,8 +23,9 @@ from scin.commands.process import exit_status
 from scin.errors import EXIT_WRONG, InputError
 from scin.host.driver import Driver
 from scin.report.files import OutputFolder, takes_stdout
-from scin.report.output import write_json
+from scin.report.output import recorded
 from scin.report.progress import Stages, elapsed
+from scin.report.table import Table
 from scin.report.terminal import Console, check_stdout
 
 LEAST_BAUD, MOST_BAUD = 9600, 12_000_000
@@ -53,10 +54,10 @@ def plan(partition: str, json_path: str | None) -> None:
 
     with exit_status():
         loaded = _load(partition)
-        if not takes_stdout(json_path):
-            print_plan(loaded, Console())
-        if json_path is not None:
-            write_json(json_path, "fpga plan", loaded.config, as_records(plan_records(loaded)))
+        with recorded(json_path, "fpga plan", loaded.config) as records:
+            records += as_records(plan_records(loaded))
+            if not takes_stdout(json_path):
+                print_plan(loaded, Console())
 
 
 @fpga.command()
@@ -110,10 +111,16 @@ def build(
                 seen[design] = what
                 stages(f"{design}: {what} after {elapsed(start)}")
 
-        reports = build_partition(loaded, progress=tell, only=board)
-        _print_reports(reports, error=error)
-        if json_path is not None:
-            write_json(json_path, "fpga build", loaded.config, as_records(reports))
+        reports: list[Any] = []
+        with recorded(json_path, "fpga build", loaded.config) as records:
+            try:
+                build_partition(loaded, progress=tell, done=reports.append, only=board)
+            finally:
+                # In one order, whichever was done first; also those beside one that failed.
+                reports.sort(key=lambda report: report.design)
+                records += as_records(reports)
+                if reports:
+                    _print_reports(reports, error=error)
 
 
 def _check_built_here(partition: Any) -> None:
@@ -222,8 +229,7 @@ def run(
         given = _parse_ports(ports, loaded, simulated)
         _refuse_idle_options(only_status=only_status, simulated=simulated)
         collective = _check_all_reduce(loaded.config, size, dtype)
-        if not takes_stdout(json_path):
-            check_stdout()
+        table = Table(quiet=False, error=takes_stdout(json_path))
         timeout = 5.0
         if simulated:
             boards = stack.enter_context(
@@ -240,9 +246,12 @@ def run(
             if not all(link.up for link in links):
                 sys.exit(EXIT_WRONG)
             return
-        measurement = _all_reduce(system, loaded.config, collective, seed, json_path)
-        if json_path is not None:
-            write_json(json_path, "fpga run", loaded.config, [measurement.as_dict()])
+        endpoints = loaded.config.system.endpoints
+        table.head(f"allreduce on boards, {loaded.config.name}, {endpoints} endpoints")
+        with recorded(json_path, "fpga run", loaded.config) as records:
+            measurement = _all_reduce(system, loaded.config, collective, seed)
+            records.append(measurement.as_dict())
+            table.measurement(measurement)
         exit_if_wrong([measurement])
 
 
@@ -296,9 +305,7 @@ def _check_all_reduce(config: Any, size: str, dtype: str) -> tuple[Any, int]:
     return data_type, count
 
 
-def _all_reduce(
-    system: Any, config: Any, collective: tuple[Any, int], seed: int, json_path: str | None
-) -> Any:
+def _all_reduce(system: Any, config: Any, collective: tuple[Any, int], seed: int) -> Any:
     """``collective``: of :func:`_check_all_reduce`."""
     from hw.spec.formats import is_block_scaled
     from hw.spec.formats.data_type import DataType
@@ -306,16 +313,12 @@ def _all_reduce(
     from scin.collectives.runner import CollectiveRunner
     from scin.collectives.tensor_runs import run_tensors
     from scin.collectives.tensors import random_tensors
-    from scin.report.table import Table
 
     data_type, count = collective
     tensor_type = DataType.FP16 if is_block_scaled(data_type) else data_type
     inputs = random_tensors(tensor_type, count, config.system.endpoints, seed)
     runner = CollectiveRunner(config, system, Driver(system, config))
-    table = Table(quiet=False, error=takes_stdout(json_path))
-    table.head(f"allreduce on boards, {config.name}, {config.system.endpoints} endpoints")
     measurement, _ = run_tensors(
         runner, "allreduce", inputs, data_type, ReduceOp.SUM, synchronise=True, seed=seed
     )
-    table.measurement(measurement)
     return measurement

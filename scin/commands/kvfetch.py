@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,56 +40,60 @@ COLUMNS: tuple[Column, ...] = (
 )
 
 
+def fetch_table(*, quiet: bool, error: bool) -> TextTable:
+    return TextTable(COLUMNS, quiet=quiet, error=error)
+
+
 def kvfetch(
-    platform: Platform, block_bytes: int, *, quiet: bool, error: bool
-) -> list[dict[str, Any]]:
-    """A line per context length and share of it that is found cached."""
+    platform: Platform, block_bytes: int, table: TextTable, records: list[dict[str, Any]]
+) -> None:
+    """A line per context length and share of it that is found cached; adds to ``records`` as
+    they come."""
     cache = KvCache()
-    table = TextTable(COLUMNS, quiet=quiet, error=error)
     table.head(
         f"KV cache of LLaMA-2 7B, FP16, blocks of {block_bytes} B, timing model {platform.name}"
     )
-    records = []
-    for tokens in LENGTHS:
-        for hits in HIT_RATES:
-            blocks = cache.blocks(round(tokens * hits), block_bytes)
-            times = [fetch_time(platform, blocks, block_bytes, how) for how in FETCHES]
-            table.row(
-                [
-                    str(tokens),
-                    f"{hits:.0%}",
-                    str(blocks),
-                    f"{blocks * block_bytes / (1 << 20):.1f}",
-                    *(f"{1e3 * time:.3f}" for time in times),
-                    f"{times[0] / times[1]:.2f}",
-                    f"{times[0] / times[2]:.2f}",
-                ]
+    for tokens, hits in itertools.product(LENGTHS, HIT_RATES):
+        blocks = cache.blocks(round(tokens * hits), block_bytes)
+        times: list[float] = []
+        for how in FETCHES:
+            times.append(fetch_time(platform, blocks, block_bytes, how))
+            result = _result(platform, blocks * block_bytes, times[-1])
+            records.append(
+                result.as_dict(
+                    platform=platform.name,
+                    variant="b2b" if how.chained else "pcpy",
+                    prelaunch=how.prelaunch,
+                    speedup_vs_pcpy=times[0] / times[-1],
+                    tokens=tokens,
+                    hit_rate=hits,
+                    blocks=blocks,
+                    block_bytes=block_bytes,
+                )
             )
-            for how, time in zip(FETCHES, times, strict=True):
-                result = Result(
-                    op="kvfetch",
-                    algo="dma",
-                    backend="model",
-                    endpoints=platform.endpoints,
-                    size_bytes=blocks * block_bytes,
-                    time_s=time,
-                    wire_bytes=busiest_link_bytes(
-                        "kvfetch", "dma", platform.endpoints, blocks * block_bytes
-                    ),
-                    link_GBps=platform.bandwidth / 1e3,
-                    status="OK",
-                    sync_included=True,
-                )
-                records.append(
-                    result.as_dict(
-                        platform=platform.name,
-                        variant="b2b" if how.chained else "pcpy",
-                        prelaunch=how.prelaunch,
-                        speedup_vs_pcpy=times[0] / time,
-                        tokens=tokens,
-                        hit_rate=hits,
-                        blocks=blocks,
-                        block_bytes=block_bytes,
-                    )
-                )
-    return records
+        table.row(
+            [
+                str(tokens),
+                f"{hits:.0%}",
+                str(blocks),
+                f"{blocks * block_bytes / (1 << 20):.1f}",
+                *(f"{1e3 * time:.3f}" for time in times),
+                f"{times[0] / times[1]:.2f}",
+                f"{times[0] / times[2]:.2f}",
+            ]
+        )
+
+
+def _result(platform: Platform, size: int, seconds: float) -> Result:
+    return Result(
+        op="kvfetch",
+        algo="dma",
+        backend="model",
+        endpoints=platform.endpoints,
+        size_bytes=size,
+        time_s=seconds,
+        wire_bytes=busiest_link_bytes("kvfetch", "dma", platform.endpoints, size),
+        link_GBps=platform.bandwidth / 1e3,
+        status="OK",
+        sync_included=True,
+    )

@@ -173,8 +173,8 @@ def llm(
     bars: list[Bar] = []
     with recorded(json_path, "llm", config) as records:
         for item in _timings(task):
-            table.row(_cells(item))
             records.append(_record(config, item))
+            table.row(_cells(item))
             label = f"{item.shape.name}, {item.precision} {item.phase.name}, {item.algorithm}"
             bars.append(Bar(label, item.compute_us, item.communication_us))
         if plot is not None:
@@ -215,10 +215,12 @@ def _load_shapes(names: str, accelerators: int) -> list[ModelShape]:
 def _timings(task: Task) -> Iterator[Timing]:
     """Every model in every precision and phase, by every algorithm."""
     for shape, precision, phase in itertools.product(task.shapes, task.precisions, task.phases):
-        times = {name: _step_time(task, shape, precision, phase, name) for name in phase.algorithms}
-        for time in times.values():
-            gain = times[REFERENCE].total / time.total
-            yield Timing(shape, precision, phase, time, gain)
+        reference = _step_time(task, shape, precision, phase, REFERENCE)
+        for name in phase.algorithms:
+            time = reference
+            if name != REFERENCE:
+                time = _step_time(task, shape, precision, phase, name)
+            yield Timing(shape, precision, phase, time, reference.total / time.total)
 
 
 def _step_time(

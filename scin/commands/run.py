@@ -203,21 +203,31 @@ def run(
         with ExitStack() as stack:
             waveform = stack.enter_context(Waveform(wave, config)) if wave else None
             simulator = stack.enter_context(simulator_for(task, waveform, quiet=quiet))
-            for outcome in run_sizes(task, simulator, table):
-                measurement, outputs = outcome
-                table.measurement(measurement)
+            for measurement, outputs in run_sizes(task, simulator, table):
                 results.append(measurement)
                 records.append(measurement.as_dict())
-                print_disturbances(table, task, simulator)
-                if steps and not measurement.failed:
-                    print_steps(table, config, measurement)
+                try:
+                    table.measurement(measurement)
+                    print_disturbances(table, task, simulator)
+                    if steps and not measurement.failed:
+                        print_steps(table, config, measurement)
+                finally:
+                    # Before the waveform, and whether or not there is room for the table.
+                    if output is not None:
+                        keep_tensors(output, task, measurement, outputs, table)
         if waveform is not None:
             print_waveform(table, waveform)
-        if output is not None and any(item.failed for item in results):
-            table.line(f"# {output}: nothing written, since the collective failed")
-        elif output is not None:
-            write_tensors(Path(output), outputs, task.result_shape, content.like.file_type)
     exit_if_wrong(results)
+
+
+def keep_tensors(
+    folder: str, task: Task, measurement: Measurement, outputs: list[np.ndarray], table: Table
+) -> None:
+    """Write what the endpoints got, unless the collective failed."""
+    if measurement.failed:
+        table.line(f"# {folder}: nothing written, since the collective failed")
+        return
+    write_tensors(Path(folder), outputs, task.result_shape, task.content.like.file_type)
 
 
 def refuse_beside_files(sizes: tuple[str, ...], *, drawn: bool) -> None:

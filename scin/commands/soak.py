@@ -11,13 +11,14 @@ from hw.spec.buildable import check_buildable
 from hw.spec.config import Config
 from scin.commands.options import Command, Whole, common, fault_option, parse_faults
 from scin.errors import EXIT_WRONG
+from scin.host.simulator import Faults
 from scin.report.files import takes_stdout
-from scin.report.output import write_json
+from scin.report.output import recorded
 from scin.report.progress import Stages
 from scin.report.table import TextTable
 from scin.report.terminal import Console
+from scin.soak.run import SoakResult, with_faults
 from scin.soak.run import soak as run_soak
-from scin.soak.run import with_faults
 
 COLUMNS = (
     ("cycles", "", 12),
@@ -73,6 +74,17 @@ def soak(
     check_buildable(config)
     table = TextTable(COLUMNS, quiet=quiet, error=takes_stdout(json_path))
     named = " ".join(f"{kind.name.lower()}={rate:g}" for kind, rate in rates.items()) or "none"
+    with recorded(json_path, "soak", config) as records:
+        result = _soak(config, rates, cycles, seed, quiet=quiet)
+        records.append(result.as_dict())
+        table.head(f"soak on RTL, {config.name}, faults {named}, seed {seed}")
+        _print_result(table, result)
+    if not result.good:
+        sys.exit(EXIT_WRONG)
+
+
+def _soak(config: Config, rates: Faults, cycles: int, seed: int, *, quiet: bool) -> SoakResult:
+    """The soak, with a bar that shows how far it is."""
     console = Console(stderr=True)
     with Progress(
         TextColumn("{task.description}"),
@@ -88,10 +100,12 @@ def soak(
         def progress(what: str, done: int, wanted: int) -> None:
             bar.update(task, description=what, completed=done, total=wanted)
 
-        result = run_soak(
+        return run_soak(
             config, rates, cycles=cycles, seed=seed, progress=progress, report=Stages(quiet=quiet)
         )
-    table.head(f"soak on RTL, {config.name}, faults {named}, seed {seed}")
+
+
+def _print_result(table: TextTable, result: SoakResult) -> None:
     table.row(
         (
             str(result.cycles),
@@ -112,6 +126,3 @@ def soak(
         table.line(f"# {name}: struck {count} times")
     for name, count in sorted(result.statuses.items()):
         table.line(f"# status {name}: {count}")
-    write_json(json_path, "soak", config, [result.as_dict()])
-    if not result.good:
-        sys.exit(EXIT_WRONG)

@@ -278,6 +278,7 @@ def study(
             gain = first / point.seconds
             value = gain if chosen.relative else chosen.value(point)
             lines.setdefault(point.line, []).append((point.x, value))
+            records.append(point.result.as_dict(line=point.line, x=point.x, vs_first=gain))
             table.row(
                 [
                     point.line,
@@ -288,7 +289,6 @@ def study(
                     f"{gain:.3f}",
                 ]
             )
-            records.append(point.result.as_dict(line=point.line, x=point.x, vs_first=gain))
         if plot is not None:
             drawn = [Line(label, points) for label, points in lines.items()]
             panel = Panel(

@@ -151,10 +151,10 @@ def sweep(
                 found = _on_rtl(task, stack.enter_context(simulator), Spinner(quiet=quiet))
             table.head(_title(task, backend))
             for item in found:
-                table.group(item.algo, algorithms)
-                table.measurement(item)
                 results.append(item)
                 records.append(item.as_dict())
+                table.group(item.algo, algorithms)
+                table.measurement(item)
         if plot is not None:
             plot_bandwidth(plot, f"{operation}, {config.name}", results, config)
     exit_if_wrong(results)

@@ -63,7 +63,7 @@ def validate(*, names: str, quick: bool, json_path: str | None, quiet: bool) -> 
                 for item in compare(name, quick, table, quiet):
                     results.append(item)
                     records.append(item.as_dict())
-        summarise(results, table)
+            summarise(results, table)
         if not all(item.holds for item in results):
             sys.exit(EXIT_WRONG)
 
@@ -78,8 +78,9 @@ def compare(name: str, quick: bool, table: TextTable, quiet: bool) -> Iterator[C
                 observation = observe(simulator, case, progress=spinner)
             result = Comparison(case, observation, predict(case, observation))
             spinner.stop()
-            table.row(_cells(result))
             yield result
+            # It is recorded by now: a table that cannot be printed does not lose it.
+            table.row(_cells(result))
     finally:
         spinner.stop()
 

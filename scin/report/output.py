@@ -20,21 +20,22 @@ def recorded(
     path: str | None, command: str, config: Config | Platform | None
 ) -> Iterator[list[dict[str, Any]]]:
     """Records to be, written as JSON when the block ends, and also when it fails: what was
-    computed by then is not lost."""
+    computed by then is not lost. So a command adds each record as soon as it is computed, and
+    shows, draws and writes everything else within the block."""
     records: list[dict[str, Any]] = []
     try:
         yield records
     except BaseException:
         try:
             if records:
-                write_json(path, command, config, records)
+                _write(path, command, config, records)
         except InputError as error:
             click.echo(f"scin: {error}", err=True)
         raise
-    write_json(path, command, config, records)
+    _write(path, command, config, records)
 
 
-def write_json(
+def _write(
     path: str | None, command: str, config: Config | Platform | None, records: list[dict[str, Any]]
 ) -> None:
     """Nothing without a path; ``config`` as in :func:`scin.report.record.document`."""
