@@ -242,6 +242,8 @@ def test_files(output, run, tmp_path):
         assert result.exit_code == 0, result.output
         content = target.read_bytes()
         assert content
+        if output.option == "--json":
+            assert checked_records(content.decode())
         assert stat.S_IMODE(target.stat().st_mode) == 0o640
     finally:
         os.umask(before)

@@ -1,11 +1,9 @@
 """scin dma: every variant on RTL and by the model, records, bad input."""
 
-import json
-
 import pytest
 from click.testing import CliRunner
 
-from cocotb_tests.support.records import RECORD_FIELDS
+from cocotb_tests.support.records import RECORD_FIELDS, checked_records
 from scin.collectives.dma_plans import OPERATIONS
 from scin.main import main
 
@@ -23,7 +21,7 @@ def test_every_variant_on_rtl(operation):
     sizes = ("--min", least, "--max", "30000", "--factor", "7")
     result = scin_dma(operation, "--config", "tiny", *sizes, "--json", "-")
     assert result.exit_code == 0, result.output
-    records = json.loads(result.stdout)["records"]
+    records = checked_records(result.stdout)
     variants = OPERATIONS[operation][1]
     assert {(r["variant"], r["prelaunch"]) for r in records} == {
         (name, ahead) for name in variants for ahead in (False, True)
@@ -43,7 +41,7 @@ def test_inline_doorbell_saves_the_fetch():
     for options in ((), ("--inline",)):
         result = scin_dma("p2p", "--config", "tiny", *sizes, *options, "--json", "-")
         assert result.exit_code == 0, result.output
-        records += json.loads(result.stdout)["records"]
+        records += checked_records(result.stdout)
     fetched, inline = records
     assert inline["wrong"] == fetched["wrong"] == 0
     assert inline["phases_s"]["schedule"] < 0.6 * fetched["phases_s"]["schedule"]
@@ -90,7 +88,7 @@ def test_kv_fetch():
     """More blocks take longer, and chaining them never does."""
     result = scin_dma("kvfetch", "--platform", "mi300x", "--block", "64K", "--json", "-")
     assert result.exit_code == 0, result.output
-    records = json.loads(result.stdout)["records"]
+    records = checked_records(result.stdout)
     assert len(records) == 12 * 3
     for one, chained, ahead in zip(*[iter(records)] * 3, strict=True):
         assert [one["variant"], chained["variant"], ahead["variant"]] == ["pcpy", "b2b", "b2b"]

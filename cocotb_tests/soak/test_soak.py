@@ -1,11 +1,11 @@
 """scin/soak: faults of every kind, alone and in pairs, end in repair or in a status."""
 
 import itertools
-import json
 
 import pytest
 from click.testing import CliRunner
 
+from cocotb_tests.support.records import checked, checked_records
 from hw.spec.config import load
 from hw.spec.fault import Disturbance
 from scin.host.driver import Driver
@@ -85,7 +85,7 @@ def test_command(tmp_path):
     command += ["--quiet", "--json", str(path)]
     result = CliRunner().invoke(main, command)
     assert result.exit_code == 0, result.output
-    (record,) = json.loads(path.read_text())["records"]
+    (record,) = checked_records(path.read_text())
     assert (record["wrong"], record["lost"], record["duplicated"]) == (0, 0, 0)
     assert record["corrected"] > 0
     assert record["throughput_kept"] >= KEPT[1e-6]
@@ -116,7 +116,7 @@ def test_run_under_faults(tmp_path):
     command = ["run", "allreduce", "--config", "tiny", "--size", "64KiB", "--fault", "ber=1e-5"]
     result = CliRunner().invoke(main, [*command, "--json", str(path)])
     assert result.exit_code == 0, result.output
-    document = json.loads(path.read_text())
+    document = checked(path.read_text())
     assert document["config"]["link"]["reliable"]
     (record,) = document["records"]
     assert (record["wrong"], record["status"]) == (0, "OK")
