@@ -128,6 +128,8 @@ def _task(
     format_list = parse_list("formats", formats, FORMATS)
     if not set(RANDOM_DATA) & set(data):
         refuse_options(f"only --data {','.join(RANDOM_DATA)} are drawn at random", "seed")
+    if not set(INTEGERS) & set(format_list):
+        refuse_options(f"only --formats {','.join(INTEGERS)} have blocks of any size", "blocks")
     rank_list = _numbers("ranks", ranks, 2, 72)
     block_list = _numbers("blocks", blocks, 32, 4096)
     for block in block_list:
