@@ -34,9 +34,9 @@ MOST_TICKS = 8
 
 COLOURS = (
     *("#0072B2", "#D55E00", "#009E73", "#CC79A7"),
-    *("#E69F00", "#56B4E9", "#000000", "#8A7A00"),
+    *("#E69F00", "#56B4E9", "#000000", "#663311"),
 )
-"""Of Okabe and Ito, which readers with any colour vision tell apart; its yellow darkened, since
+"""Of Okabe and Ito, which readers with any colour vision tell apart; but brown for yellow, since
 lines stand on white."""
 
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<", ">")
