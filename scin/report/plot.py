@@ -171,13 +171,13 @@ def _ticks(axes: Axes, places: list[float], labels: list[str]) -> None:
 
 
 def _legend(axes: Axes, shown: dict[str, Artist]) -> None:
-    """Beside the axes, where it covers nothing."""
+    """Beside the axes and below their title, where it covers nothing, however long it is."""
     legend = axes.legend(
         list(shown.values()),
         list(shown),
         fontsize="small",
-        loc="center left",
-        bbox_to_anchor=(1.02, 0.5),
+        loc="upper left",
+        bbox_to_anchor=(1.02, 1),
         borderaxespad=0,
     )
     # Names are the user's: a dollar sign begins no formula.
