@@ -99,6 +99,7 @@ def _draw(axes: Axes, panel: Panel) -> dict[str, Artist]:
     handles: dict[str, Artist] = {}
     for place, line in enumerate(panel.lines):
         number = place if line.style is None else line.style
+        colour = COLOURS[number % len(COLOURS)]
         # What is drawn first is wider, so that it shows beside what comes to lie on it.
         below = max(0, len(panel.lines) - 1 - place)
         (drawn,) = axes.plot(
@@ -106,10 +107,10 @@ def _draw(axes: Axes, panel: Panel) -> dict[str, Artist]:
             [y for _, y in line.points],
             linestyle="none" if line.marks_only else DASHES[line.dash % len(DASHES)],
             linewidth=1.3 + 0.35 * min(below, 6),
-            marker="x" if line.marks_only else MARKERS[number % len(MARKERS)],
+            marker=MARKERS[number % len(MARKERS)],
             markersize=5 + 0.5 * min(below, 6),
-            markerfacecolor="none",
-            color=COLOURS[number % len(COLOURS)],
+            markerfacecolor=colour if line.marks_only else "none",
+            color=colour,
         )
         handles[line.label] = drawn
     if panel.level is not None:
