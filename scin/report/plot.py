@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import itertools
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,8 +41,9 @@ lines stand on white."""
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<", ">")
 DASHES = ("-", "--", ":", "-.")
 
-SAME = 0.01
-"""Curves that are closer to each other than this share of their height lie on each other."""
+SAME = 0.008
+"""Points that are closer to each other than this share of the height of their axes lie on each
+other: it is the width of a line."""
 
 
 def plot_format(target: str) -> str:
@@ -88,7 +88,7 @@ def plot_panels(target: str, title: str, panels: list[Panel]) -> None:
     notes: dict[str, str] = {}
     for axes, panel in zip(all_axes, panels, strict=True):
         shown = _draw(axes, panel) | shown
-        notes |= covered(panel.lines)
+        notes |= _covered(axes, panel.lines)
     _legend(all_axes[-1], {label + notes.get(label, ""): item for label, item in shown.items()})
     figure.suptitle(title, fontsize="medium", parse_math=False)
     _write(target, figure)
@@ -124,18 +124,24 @@ def _draw(axes: Axes, panel: Panel) -> dict[str, Artist]:
     return handles
 
 
-def covered(lines: Sequence[Line]) -> dict[str, str]:
+def _covered(axes: Axes, lines: Sequence[Line]) -> dict[str, str]:
     """Notes on lines that another one, drawn later, hides for at least half of their points, by
     their labels."""
     notes: dict[str, str] = {}
-    for line, other in itertools.combinations(lines, 2):
-        over = dict(other.points)
-        hidden = [
-            x in over and math.isclose(y, over[x], rel_tol=SAME, abs_tol=0) for x, y in line.points
-        ]
+    heights = [_heights(axes, line) for line in lines]
+    for place, other in itertools.combinations(range(len(lines)), 2):
+        mine, over = heights[place], heights[other]
+        hidden = [x in over and abs(over[x] - height) < SAME for x, height in mine.items()]
         if hidden and 2 * sum(hidden) >= len(hidden):
-            notes.setdefault(line.label, f" (under {other.label})")
+            notes.setdefault(lines[place].label, f" (under {lines[other].label})")
     return notes
+
+
+def _heights(axes: Axes, line: Line) -> dict[float, float]:
+    """Where a line's points are drawn, by their x: 0 is the lower end of the axes, 1 the upper."""
+    axes.get_ylim()  # matplotlib fits the axes to what they show when it is asked for them
+    to_axes = axes.transScale + axes.transLimits
+    return {x: float(to_axes.transform((x, y))[1]) for x, y in line.points}
 
 
 def _scale(axes: Axes, panel: Panel) -> None:
