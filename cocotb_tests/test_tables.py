@@ -9,6 +9,7 @@ import re
 from unittest import mock
 
 import pytest
+from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 from rich import box
@@ -17,6 +18,7 @@ from rich.table import Table as RichTable
 
 import scin
 from cocotb_tests.support.properties import steady
+from scin.main import main
 from scin.report.table import TextTable
 from scin.report.terminal import WIDEST, Console
 from scin.report.units import size_text
@@ -152,3 +154,14 @@ def test_sizes_are_in_the_largest_whole_unit(number, unit):
 )
 def test_sizes(size, text):
     assert size_text(size) == text
+
+
+def test_sizes_in_titles():
+    """Of tables whose lines do not say them."""
+    for command, text in (
+        ("dma kvfetch --platform mi300x", "blocks of 128 KiB, timing model mi300x"),
+        ("dma kvfetch --platform mi300x --block 3K", "blocks of 3 KiB, timing model mi300x"),
+        ("explain allreduce --size 16384", "allreduce of 16 KiB in the simulator"),
+    ):
+        result = CliRunner().invoke(main, command.split())
+        assert text in result.stdout.splitlines()[0], result.output

@@ -11,6 +11,7 @@ from models.dma.timing import FETCHES, fetch_time
 from models.wire import busiest_link_bytes
 from scin.report.record import Result
 from scin.report.table import Column, TextTable
+from scin.report.units import size_text
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,8 @@ def kvfetch(
     they come."""
     cache = KvCache()
     table.head(
-        f"KV cache of LLaMA-2 7B, FP16, blocks of {block_bytes} B, timing model {platform.name}"
+        f"KV cache of LLaMA-2 7B, FP16, blocks of {size_text(block_bytes)}, "
+        f"timing model {platform.name}"
     )
     for tokens, hits in itertools.product(LENGTHS, HIT_RATES):
         blocks = cache.blocks(round(tokens * hits), block_bytes)

@@ -117,7 +117,7 @@ def _buffer(config: Config) -> Iterator[Point]:
             if per_controller < 1:
                 continue
             changed = with_fields(config, "isa", waves=waves, wave_bytes=wave_bytes)
-            yield Point(f"{wave_bytes} B waves", waves, predicted(changed, SCIN, LARGE))
+            yield Point(f"{size_text(wave_bytes)} waves", waves, predicted(changed, SCIN, LARGE))
 
 
 def _latency(config: Config) -> Iterator[Point]:
@@ -174,7 +174,7 @@ def _interference(config: Config) -> Iterator[Point]:
                 count=TRAFFIC_SIZE // ELEMENT_BYTES,
                 wire_format="fp16",
             )
-            yield Point(f"beside {packet} B packets", count, result)
+            yield Point(f"beside packets of {size_text(packet)}", count, result)
 
 
 BANDWIDTH = "algorithm bandwidth (GB/s)"
