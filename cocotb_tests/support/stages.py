@@ -67,6 +67,8 @@ def light_stages(folder: Path) -> Iterator[None]:
         "fpga.vivado._files": lambda partition, item: {"top.v": "module top; endmodule\n"},
         "scin.flow.emit.verilog_of": lambda part, name: f"module {name};\nendmodule\n",
         "scin.flow.emit.part": lambda config, top: top,
+        # What is emitted here is nothing that a user's cache may keep.
+        "scin.flow.emit.cached": lambda *parts: folder.joinpath("kept", *parts),
         "scin.commands.emit.REPOSITORY": folder,
         "scin.commands.explore._run": _pool,
         "models.simulator.collective._simulated": _cycles,
