@@ -200,7 +200,7 @@ def test_llm_with_a_measured_profile(tmp_path):
     profile.write_text("\n".join(lines[:-1]) + "\n")
     result = scin(*options)
     assert result.exit_code == 2
-    assert "the profile lacks head, 1x64x50, fp16" in result.output
+    assert f"profile {profile}: the profile lacks head, 1x64x50, fp16" in result.output
 
 
 @pytest.mark.parametrize("backend", ["sim", "rtl"])

@@ -5,8 +5,8 @@ from __future__ import annotations
 import click
 
 from hw.spec.buildable import check_buildable
-from hw.spec.config import load, parse_overrides
-from scin.commands.options import Command
+from hw.spec.config import parse_overrides
+from scin.commands.options import Command, load_config
 from scin.flow.effort import Effort, effort_asked
 from scin.flow.verilate import simulator_library
 from scin.report.progress import Stages
@@ -35,7 +35,7 @@ def build(*, config: str, overrides: tuple[str, ...], trained: bool, quiet: bool
 
     They build one themselves where none is there, and prefer a trained one where it is.
     """
-    description = load(config, parse_overrides(overrides))
+    description = load_config(config, parse_overrides(overrides))
     check_buildable(description)
     check_stdout()
     effort = Effort.TRAINED if trained else effort_asked() or Effort.FAST

@@ -21,8 +21,8 @@ import pyarrow.csv
 import pyarrow.parquet
 from rich.progress import Progress
 
-from hw.spec.config import Config, ConfigError, from_dict, load
-from hw.spec.input_file import read_input
+from hw.spec.config import Config, from_dict
+from hw.spec.input_file import naming, read_input
 from models.baselines.parameters import Parameters
 from models.cache import REPOSITORY
 from models.prediction import known_algorithms, predict
@@ -32,6 +32,7 @@ from scin.commands.options import (
     Command,
     Whole,
     json_option,
+    load_config,
     parse_size,
     refuse_options,
 )
@@ -93,7 +94,7 @@ class Space:
         """Changed fields, and the configuration with them; raises ConfigError."""
         for values in itertools.product(*self.fields.values()):
             changes = dict(zip(self.fields, values, strict=True))
-            yield changes, load(self.config, changes)
+            yield changes, load_config(self.config, changes)
 
     def points(self) -> Iterator[Point]:
         for changes, config in self.configurations():
@@ -105,24 +106,24 @@ class Space:
 
 def read_space(path: Path) -> Space:
     """Read and check the whole description before anything runs."""
-    tree = _read_tree(path)
+    with naming(path):
+        return _space(_read_tree(path))
+
+
+def _space(tree: dict[str, Any]) -> Space:
+    """Raises ValueError for a value that cannot be used, or a configuration with it."""
     for algorithm in tree["algorithms"]:
         if algorithm not in known_algorithms():
-            raise InputError(
-                f"{path}: algorithm {algorithm!r}: one of {', '.join(known_algorithms())}"
-            )
-    fields = _fields(path, tree.get("fields", {}))
+            raise InputError(f"algorithm {algorithm!r}: one of {', '.join(known_algorithms())}")
+    fields = _fields(tree.get("fields", {}))
     sizes = tuple(parse_size(str(size)) for size in tree["sizes"])
     for size in sizes:
         check_half_elements(size)
     refuse_repetition("size", [str(size) for size in sizes])
     refuse_repetition("algorithm", tree["algorithms"])
     space = Space(str(tree["config"]), sizes, tuple(tree["algorithms"]), fields)
-    try:
-        for _, config in space.configurations():
-            Timing.of(config)
-    except ConfigError as error:
-        raise InputError(f"{path}: {error}") from error
+    for _, config in space.configurations():
+        Timing.of(config)
     return space
 
 
@@ -130,25 +131,25 @@ def _read_tree(path: Path) -> dict[str, Any]:
     """The description as it is written, with all that must be in it and nothing else."""
     try:
         tree = tomllib.loads(read_input(path))
-    except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"{path}: {error}") from error
+    except (ValueError, RecursionError) as error:
+        raise InputError(str(error)) from error
     if not {"config", "sizes", "algorithms"} <= set(tree) <= KEYS:
         wrong = ", ".join(sorted(set(tree) ^ (KEYS - {"fields"}))) or "nothing"
-        raise InputError(f"{path}: config, sizes, algorithms and perhaps fields, but: {wrong}")
+        raise InputError(f"config, sizes, algorithms and perhaps fields, but: {wrong}")
     for name in ("sizes", "algorithms"):
         if not isinstance(tree[name], list) or not tree[name]:
-            raise InputError(f"{path}: {name}: must be a list")
+            raise InputError(f"{name}: must be a list")
     return tree
 
 
-def _fields(path: Path, table: Any) -> dict[str, tuple[Any, ...]]:
+def _fields(table: Any) -> dict[str, tuple[Any, ...]]:
     """Each field with its values, none of which is there twice."""
     if not isinstance(table, dict):
-        raise InputError(f"{path}: fields = {table!r}: must be a table of lists")
+        raise InputError(f"fields = {table!r}: must be a table of lists")
     fields = {}
     for name, values in table.items():
         if not isinstance(values, list) or not values:
-            raise InputError(f"{path}: fields.{name!r}: must be a list of values")
+            raise InputError(f"fields.{name!r}: must be a list of values")
         refuse_repetition(f"fields.{name!r}: value", values)
         fields[name] = tuple(values)
     return fields

@@ -10,6 +10,7 @@ from typing import Any
 import click
 from rich.table import Table as RichTable
 
+from hw.spec.input_file import naming
 from scin.commands.options import (
     Group,
     Whole,
@@ -42,7 +43,8 @@ def fpga() -> None:
 def _load(name: str) -> Any:
     from fpga.partition import load_partition
 
-    return load_partition(name)
+    with naming(name):
+        return load_partition(name)
 
 
 @fpga.command()

@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from hw.spec.config import Config
+from hw.spec.input_file import naming
 from models.baselines.parameters import Parameters
 from models.llm.accelerator import Profile, ProfileError, Roofline
 from models.llm.inference import StepTime, Workload, step_time
@@ -62,6 +63,8 @@ class Task:
     precisions: list[str]
     phases: list[Phase]
     accelerator: Roofline | Profile
+    profile: str | None
+    """The file that the accelerator's times are from."""
     parameters: Parameters
 
 
@@ -162,7 +165,7 @@ def llm(
         Phase("prefill", workload.prefill, _compared(*baselines, prefill_algo)),
         Phase("decode", workload.decode, _compared(*baselines, decode_algo)),
     ]
-    task = Task(config, shapes, precisions, phases, accelerator, parameters)
+    task = Task(config, shapes, precisions, phases, accelerator, profile, parameters)
     table = TextTable(COLUMNS, quiet=quiet, error=takes_stdout(json_path, plot))
     compile_simulator(Stages(quiet=quiet), (prefill_algo, decode_algo, *baselines))
     table.head(
@@ -206,9 +209,9 @@ def _load_shapes(names: str, accelerators: int) -> list[ModelShape]:
     for name in names.split(","):
         if name.endswith(".toml"):
             refuse_written("model", name)
-        shapes.append(load_shape(name))
-    for shape in shapes:
-        shape.shard(accelerators)
+        with naming(name):
+            shapes.append(load_shape(name))
+            shapes[-1].shard(accelerators)
     return shapes
 
 
@@ -237,7 +240,7 @@ def _step_time(
             task.parameters,
         )
     except ProfileError as error:
-        raise InputError(str(error)) from error
+        raise InputError(f"profile {task.profile}: {error}") from error
 
 
 def _cells(item: Timing) -> list[str]:

@@ -12,8 +12,9 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from hw.spec.config import Config, load, parse_overrides
+from hw.spec.config import Config, ConfigError, load, parse_overrides
 from hw.spec.fault import Disturbance
+from hw.spec.input_file import naming
 from models.collective import collective
 from scin.collectives.requests import LARGEST_SIZE, check_known, refuse_repetition
 from scin.commands.process import exit_status
@@ -165,6 +166,17 @@ def refuse_operator(operation: str) -> None:
         refuse_options(f"{operation} does not reduce", "redop")
 
 
+def load_config(name: str, overrides: dict[str, Any]) -> Config:
+    """The configuration ``name`` with ``overrides``. An error names the file if it is the file's;
+    one of what is set names the field alone."""
+    try:
+        return load(name, overrides)
+    except ConfigError:
+        with naming(name):
+            load(name)
+        raise
+
+
 def set_fields() -> dict[str, Any]:
     """Fields that the user set for the running command, and to what."""
     return parse_overrides(click.get_current_context().params.get("overrides", ()))
@@ -246,7 +258,7 @@ def common(
                 if draws is None:
                     refuse_options("nothing is drawn at random", "seed")
                     del rest["seed"]
-                config = adapt(load(config_name, parse_overrides(overrides)), rest)
+                config = adapt(load_config(config_name, parse_overrides(overrides)), rest)
                 refuse_overruled(config)
                 if config_name.endswith(".toml"):
                     refuse_written("config", config_name)
