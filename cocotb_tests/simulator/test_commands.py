@@ -203,6 +203,31 @@ def test_llm_with_a_measured_profile(tmp_path):
     assert f"profile {profile}: the profile lacks head, 1x64x50, fp16" in result.output
 
 
+@pytest.mark.parametrize(
+    ("accelerators", "what"),
+    [
+        (12, "kv_heads = 8 can be neither divided by nor replicated evenly over 12 accelerators"),
+        (9, "heads = 24 cannot be divided by 9 accelerators: system.endpoints must divide it"),
+        (48, "heads = 24 cannot be divided by 48 accelerators: system.endpoints must divide it"),
+    ],
+)
+def test_llm_refuses_heads_that_cannot_be_split(tmp_path, accelerators, what):
+    """The KV heads of 24 heads, too, where neither they nor the accelerators are a multiple of
+    the others; of 2, 4, 8 and 24 accelerators they are."""
+    model = tmp_path / "m.toml"
+    model.write_text(
+        "layers = 2\nhidden = 48\nheads = 24\nkv_heads = 8\nffn = 1440\nvocabulary = 9\n"
+    )
+    given = ("llm", "--config", "tiny", "--model", model, "--set")
+    result = scin(*given, f"system.endpoints={accelerators}")
+    assert result.exit_code == 2, result.output
+    assert result.output.startswith(f"scin: {model}: model m: {what}")
+    with light_stages(tmp_path):
+        for count in (2, 4, 8, 24):
+            result = scin(*given, f"system.endpoints={count}")
+            assert result.exit_code == 0, result.output
+
+
 @pytest.mark.parametrize("backend", ["sim", "rtl"])
 def test_explain(tmp_path, backend):
     """Steps without gaps; links, memory and rows are part of each; the same total."""
