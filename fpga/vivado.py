@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
 from fpga.boards.xcvu13p import CLOCK_HZ, REFERENCE_HZ
+from fpga.emission import board_key
 from fpga.partition import Partition, PartitionError, PlacedBoard
 from fpga.xilinx.cores import CLOCK, HOST, Core, aurora
 from fpga.xilinx.top import XilinxTop
 from hw.phy.aurora import LANE_BITS, aurora_lanes
+from models.cache import cached
+from scin.flow.cache import lock, write_atomically
 from scin.flow.netlist import rare_collection
 from scin.report.files import make_folder, write_file
 from scin.report.progress import Report, stage
@@ -64,9 +68,7 @@ def write_project(partition: Partition, folder: Path, *, report: Report = print)
         raise PartitionError(f"{partition.name}: no board of it has an AMD device")
     written = []
     for item in _distinct(wanted):
-        with stage(report, f"emitting the project of {item.name}"):
-            files = _files(partition, item)
-        for name, content in files.items():
+        for name, content in _files(partition, item, report).items():
             path = folder / item.name / name
             make_folder(path.parent)
             write_file(path, content.encode())
@@ -81,8 +83,20 @@ def _distinct(boards: list[PlacedBoard]) -> list[PlacedBoard]:
     return list(first.values())
 
 
+def _files(partition: Partition, item: PlacedBoard, report: Report) -> dict[str, str]:
+    """By their names; emitted unless up-to-date copies are kept."""
+    key = board_key(partition, item.board, item.contents, item.name)
+    target = cached("fpga", "vivado", f"{key}.json")
+    with lock(target):
+        if not target.is_file():
+            with stage(report, f"emitting the project of {item.name}"):
+                write_atomically(target, json.dumps(_emitted(partition, item)).encode())
+    files: dict[str, str] = json.loads(target.read_text(encoding="utf-8"))
+    return files
+
+
 @rare_collection()
-def _files(partition: Partition, item: PlacedBoard) -> dict[str, str]:
+def _emitted(partition: Partition, item: PlacedBoard) -> dict[str, str]:
     board = item.board
     top = XilinxTop(item.contents, clock_hz=partition.clock_hz, oscillator=board.clock)
     plan = board.platform().prepare(
