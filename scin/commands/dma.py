@@ -41,6 +41,7 @@ from scin.report.output import recorded
 from scin.report.plot import plot_dma
 from scin.report.progress import Stages
 from scin.report.table import Spinner
+from scin.report.units import size_text
 
 KVFETCH = "kvfetch"
 MIN_BLOCK, MAX_BLOCK = 1 << 10, 1 << 24
@@ -218,13 +219,18 @@ def _on_rtl(
     config: Config, task: Task, table: DmaTable, records: list[dict[str, Any]]
 ) -> list[DmaMeasurement]:
     with Simulator(config, seed=task.seed, report=Stages(quiet=table.quiet)) as simulator:
-        driver = Driver(simulator, config, progress=Spinner(quiet=table.quiet))
+        spinner = Spinner(quiet=table.quiet)
+        driver = Driver(simulator, config, progress=spinner)
         driver.configure()
         runner = DmaRunner(config, simulator, driver, host=task.host, inline=task.inline)
 
         def measure(variant: str, size: int, ahead: bool) -> DmaMeasurement:
             plan = build(config, task.operation, variant, size)
-            return runner.run(plan, prelaunch=ahead, seed=task.seed)
+            spinner.watch(simulator, f"{task.operation} {variant} {size_text(size)}")
+            try:
+                return runner.run(plan, prelaunch=ahead, seed=task.seed)
+            finally:
+                spinner.stop()
 
         table.head(
             f"{task.operation} on RTL, {config.name}, {config.system.endpoints} endpoints, host "
