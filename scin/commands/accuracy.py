@@ -10,7 +10,6 @@ from typing import Any
 import click
 import numpy as np
 from rich import box
-from rich.progress import Progress
 from rich.table import Table as RichTable
 
 from models.accuracy.accuracy import (
@@ -45,6 +44,7 @@ from scin.errors import InputError, MissingToolError
 from scin.report.files import takes_stdout
 from scin.report.output import recorded
 from scin.report.plot import plot_accuracy
+from scin.report.progress import Stages
 from scin.report.record import Result
 from scin.report.terminal import Console, check_stdout
 
@@ -152,18 +152,17 @@ def _quantize(task: Task, *, quiet: bool) -> Iterator[Sqnr | Embedding]:
     """All-Reduces of every kind of data, then the model with every All-Reduce of it quantized."""
     cases = list(itertools.product(task.data, task.ranks))
     total = len(task.studies) * (len(cases) + (task.encoder is not None))
-    with Progress(console=Console(stderr=True), disable=quiet, transient=True) as progress:
-        bar = progress.add_task("quantizing", total=total)
+    with Stages(quiet=quiet).running("quantizing", total) as advance:
         for name, count in cases:
             sets = _tensors(task, name, count)
             for study in task.studies:
                 yield from sqnr_of(name, sets, count, study)
-                progress.advance(bar)
+                advance(1)
         if task.encoder is not None:
             reference = task.encoder.embed(list(SENTENCES))
             for study in task.studies:
                 yield from embeddings_of(task.encoder, reference, study)
-                progress.advance(bar)
+                advance(1)
 
 
 def _tensors(task: Task, name: str, ranks: int) -> list[list[np.ndarray]]:

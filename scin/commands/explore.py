@@ -19,7 +19,6 @@ import click
 import pyarrow
 import pyarrow.csv
 import pyarrow.parquet
-from rich.progress import Progress
 
 from hw.spec.config import Config, from_dict
 from hw.spec.input_file import naming, read_input
@@ -44,7 +43,6 @@ from scin.report.files import OutputFile, claim_file, place_of, reason, refuse_w
 from scin.report.output import recorded
 from scin.report.predicted import result_of
 from scin.report.progress import Stages
-from scin.report.terminal import Console
 
 SOURCE_FOLDERS = (REPOSITORY / "hw", REPOSITORY / "models", REPOSITORY / "scin" / "report")
 SOURCE_ENDINGS = (".py", ".csv", ".toml")
@@ -253,18 +251,18 @@ def explore(
         journal = Journal(target)
         known = journal.read()
         missing = [point for point in points if point.key not in known]
+        stages = Stages(quiet=quiet)
         if missing:
             # Workers of this machine then find it done.
-            compile_simulator(Stages(quiet=quiet), space.algorithms)
+            compile_simulator(stages, space.algorithms)
         with recorded(json_path, "explore", None) as records:
             try:
-                with Progress(console=Console(stderr=True), disable=quiet) as progress:
-                    task = progress.add_task("points", total=len(points))
-                    progress.update(task, completed=len(points) - len(missing))
+                with stages.running("computing points", len(points)) as advance:
+                    advance(len(points) - len(missing))
                     for entries in _compute(missing, scheduler, workers):
                         known |= entries
                         journal.append(entries)
-                        progress.advance(task, len(entries))
+                        advance(len(entries))
             finally:
                 # Batches come in any order, records are in that of the points.
                 rows = [known[point.key] for point in points if point.key in known]

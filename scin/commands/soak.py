@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 
 import click
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from hw.spec.buildable import check_buildable
 from hw.spec.config import Config
@@ -14,9 +13,8 @@ from scin.errors import EXIT_WRONG
 from scin.host.simulator import Faults
 from scin.report.files import takes_stdout
 from scin.report.output import recorded
-from scin.report.progress import Stages
+from scin.report.progress import ProgressLine, Stages
 from scin.report.table import TextTable
-from scin.report.terminal import Console
 from scin.soak.run import SoakResult, with_faults
 from scin.soak.run import soak as run_soak
 
@@ -84,25 +82,23 @@ def soak(
 
 
 def _soak(config: Config, rates: Faults, cycles: int, seed: int, *, quiet: bool) -> SoakResult:
-    """The soak, with a bar that shows how far it is."""
-    console = Console(stderr=True)
-    with Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.percentage:>3.0f} %"),
-        TimeRemainingColumn(),
-        console=console,
-        transient=True,
-        disable=quiet or not console.is_terminal,
-    ) as bar:
-        task = bar.add_task("building", total=1)
+    """The soak, with a line that shows how far each part of it is."""
+    line = ProgressLine(quiet=quiet, share=True)
+    task = line.add_task("", total=None)
 
-        def progress(what: str, done: int, wanted: int) -> None:
-            bar.update(task, description=what, completed=done, total=wanted)
+    def progress(what: str, done: int, wanted: int) -> None:
+        if line.tasks[task].description != what:
+            line.reset(task, description=what, total=wanted)
+            # Not before: what is built has a line of its own.
+            line.start()
+        line.update(task, completed=done)
 
+    try:
         return run_soak(
             config, rates, cycles=cycles, seed=seed, progress=progress, report=Stages(quiet=quiet)
         )
+    finally:
+        line.stop()
 
 
 def _print_result(table: TextTable, result: SoakResult) -> None:

@@ -6,13 +6,51 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
 
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    Progress,
+    ProgressColumn,
+    SpinnerColumn,
+    TaskProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 from scin.report.terminal import Console
 
 Report = Callable[[str], None]
 """Called with what is going on; a :class:`Stages` also shows for how long."""
+
+Advance = Callable[[int], None]
+"""Called with how many more steps of a stage are done."""
+
+
+class ProgressLine(Progress):
+    """What is going on and for how long, in a line that goes when it ends; only on a terminal.
+
+    ``share``: also how much of it is done, and how long the rest will take.
+    """
+
+    def __init__(self, *, quiet: bool = False, share: bool = False) -> None:
+        columns: list[ProgressColumn] = [
+            SpinnerColumn(),
+            TextColumn("{task.description}", markup=False),
+            *([BarColumn(), TaskProgressColumn()] if share else []),
+            TimeElapsedColumn(),
+            TextColumn("elapsed"),
+            *([TimeRemainingColumn(), TextColumn("left")] if share else []),
+        ]
+        console = Console(stderr=True)
+        hidden = quiet or not console.is_interactive
+        super().__init__(*columns, console=console, transient=True, disable=hidden)
+
+    def stop(self) -> None:
+        # Older releases of rich end a line that was never begun.
+        if not self.disable:
+            super().stop()
 
 
 class Stages:
@@ -26,23 +64,21 @@ class Stages:
             print(text, file=sys.stderr, flush=True)
 
     @contextmanager
-    def running(self, text: str) -> Iterator[None]:
-        """Around the stage ``text``."""
+    def running(self, text: str, steps: int | None = None) -> Iterator[Advance]:
+        """Around the stage ``text``, which calls what it is given as its ``steps`` are done."""
+        line, start = ProgressLine(quiet=self._quiet, share=steps is not None), time.monotonic()
+        advance = partial(line.advance, line.add_task(text, total=steps))
         if self._quiet:
-            yield
+            yield advance
             return
-        console, start = Console(stderr=True), time.monotonic()
-        if console.is_terminal:
-            text_column = TextColumn("{task.description}", markup=False)
-            columns = (SpinnerColumn(), text_column, TimeElapsedColumn())
-            with Progress(*columns, console=console, transient=True) as progress:
-                progress.add_task(text, total=None)
-                yield
+        if not line.disable:
+            with line:
+                yield advance
             print(f"{text}: {elapsed(start)}", file=sys.stderr, flush=True)
             return
         print(f"{text}: ", end="", file=sys.stderr, flush=True)
         try:
-            yield
+            yield advance
         except BaseException:
             print(file=sys.stderr, flush=True)
             raise
@@ -54,7 +90,7 @@ def elapsed(start: float) -> str:
     return f"{time.monotonic() - start:.1f} s"
 
 
-def stage(report: Report, text: str) -> AbstractContextManager[None]:
+def stage(report: Report, text: str) -> AbstractContextManager[object]:
     """Around a stage, told to ``report``; with the time that it takes if that can show it."""
     if isinstance(report, Stages):
         return report.running(text)

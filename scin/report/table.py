@@ -6,9 +6,8 @@ import time
 from collections.abc import Sequence
 from typing import Protocol
 
-from rich.text import Text
-
 from scin.report.measurement import Measurement
+from scin.report.progress import ProgressLine
 from scin.report.record import CollectiveResult, shown
 from scin.report.terminal import Console, check_stdout
 
@@ -118,12 +117,11 @@ class Clocked(Protocol):
 
 
 class Spinner:
-    """Shows how far a long simulation is; on stderr, and only on a terminal."""
+    """Shows how far a long simulation is and for how long it has run; only on a terminal."""
 
     def __init__(self, *, quiet: bool) -> None:
-        self._console = Console(stderr=True)
-        self._quiet = quiet or not self._console.is_terminal
-        self._status = self._console.status("")
+        self._line = ProgressLine(quiet=quiet)
+        self._task = self._line.add_task("", total=None)
         self._simulator: Clocked | None = None
         self._start = (0, 0.0)
         self._label = ""
@@ -131,14 +129,16 @@ class Spinner:
     def watch(self, simulator: Clocked, label: str) -> None:
         self._simulator, self._label = simulator, label
         self._start = (simulator.cycle, time.monotonic())
+        self._line.reset(self._task)
 
     def __call__(self) -> None:
-        if self._quiet or self._simulator is None:
+        if self._line.disable or self._simulator is None:
             return
         cycles = self._simulator.cycle - self._start[0]
         rate = cycles / max(time.monotonic() - self._start[1], 1e-9)
-        self._status.update(Text(f"{self._label}: {cycles:,} cycles, {rate:,.0f} cycles/s"))
-        self._status.start()
+        text = f"{self._label}: {cycles:,} cycles, {rate:,.0f} cycles/s"
+        self._line.update(self._task, description=text)
+        self._line.start()
 
     def stop(self) -> None:
-        self._status.stop()
+        self._line.stop()
