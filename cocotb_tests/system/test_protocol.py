@@ -35,11 +35,14 @@ class Sequence:
         self.number = 0
 
     def reset(self) -> None:
-        """The system forgets everything, but flags stay in memory, where software may clear them
-        or not."""
+        """Seldom, the system forgets everything, but flags stay in memory, where software may
+        clear them or not."""
+        if self.rng.random() < 0.7:
+            return
         flags = self.model.flags
         self.model = ProtocolModel(self.system.config)
         self.model.flags = flags
+        self.outcomes["reset"] += 1
         self.system.simulator.reset()
         self.system.driver = Driver(self.system.simulator, self.system.config)
         self.system.driver.configure()

@@ -162,6 +162,7 @@ async def check_longest(dut):
             dut.start.value, dut.sync_id.value = 1, s
             await RisingEdge(dut.clk)
         dut.start.value = 0
+        await RisingEdge(dut.clk)
         for cycle in range(LONGEST_WAIT_CYCLES - 2 * IDS, 1 << 32):
             assert int(dut.waiting.value) == (1 << IDS) - 1 or cycle > LONGEST_WAIT_CYCLES
             dut.cycles.value = cycle

@@ -90,7 +90,8 @@ def damaged(word, faults, rng, cycle):
         for place in rng.sample(range(WORD_BITS), rng.randrange(2, 5)):
             word ^= 1 << place
     if rng.random() < faults.get("burst", 0):
-        word ^= rng.getrandbits(20) << rng.randrange(WORD_BITS - 20)
+        # Of at least two bits: one alone would be put right.
+        word ^= (rng.getrandbits(20) | 1 | 1 << 19) << rng.randrange(WORD_BITS - 20)
     return [word] * (2 if rng.random() < faults.get("double", 0) else 1)
 
 
