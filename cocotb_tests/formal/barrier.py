@@ -198,7 +198,7 @@ class EveryWait(wiring.Component):
                 "cancel": In(1),
                 "at": In(1),
                 "number": In(2),
-                "flag": In(FlagWord),
+                "flag": In(FlagWord.layout()),
                 "watch": In(1),
             }
         )

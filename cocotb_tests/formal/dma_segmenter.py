@@ -23,7 +23,13 @@ class StoppedSegmenter(wiring.Component):
     def __init__(self, *, deaf: bool = False):
         self._deaf = deaf
         super().__init__(
-            {"command": In(Command), "offers": In(1), "takes": In(1), "stop": In(1), "done": In(1)}
+            {
+                "command": In(Command.layout()),
+                "offers": In(1),
+                "takes": In(1),
+                "stop": In(1),
+                "done": In(1),
+            }
         )
 
     def elaborate(self, platform):
