@@ -163,7 +163,9 @@ def _synthesise_component(component: Any, top: str, folder: Path) -> dict[str, i
     """Cells by type; leaves the netlist in ``block.json``."""
     from amaranth.back import verilog
 
-    text = verilog.convert(component, name=top, emit_src=False)
+    from scin.flow.netlist import ports_of
+
+    text = verilog.convert(component, name=top, ports=ports_of(component), emit_src=False)
     (folder / "block.v").write_text(text, encoding="utf-8")
     # Joining LUTs into wider ones is quicker by a level here and there, and larger.
     script = f"read_verilog block.v; synth_ecp5 -nowidelut -top {top} -json block.json"

@@ -59,10 +59,10 @@ class AnyInterleaving(wiring.Component):
         for port in range(PORTS):
             arrived, at, number = (getattr(self, f"{name}_{port}") for name in EVENTS)
             m.d.comb += [
-                part.arrived[port].eq(arrived),
-                part.sync_id[port].eq(at),
+                part.arrival[port].valid.eq(arrived),
+                part.arrival[port].payload.sync_id.eq(at),
                 # The seeded bug: an arrival counts for whichever round comes next.
-                part.round[port].eq(
+                part.arrival[port].payload.round.eq(
                     Mux(at, state.current[1], state.current[0]) if self._broken else number
                 ),
             ]

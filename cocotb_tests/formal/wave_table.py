@@ -110,13 +110,13 @@ class Generations(wiring.Component):
             header.tag.eq(self.tag),
             header.length.eq(64),
             table.burst_reads.eq(0),
-            table.allocate.eq(allocates),
-            table.allocate_entry.eq(self.entry),
-            table.allocate_generation.eq(self.generation),
-            table.allocate_length.eq(64),
-            table.free.eq(frees),
-            table.free_entry.eq(self.entry),
-            table.abandon.eq(1),
+            table.allocate.valid.eq(allocates),
+            table.allocate.payload.entry.eq(self.entry),
+            table.allocate.payload.generation.eq(self.generation),
+            table.allocate.payload.length.eq(64),
+            table.free.valid.eq(frees),
+            table.free.payload.entry.eq(self.entry),
+            table.free.payload.abandon.eq(1),
         ]
         with m.If(self.valid):
             m.d.sync += inside.eq(~self.last)
@@ -158,18 +158,18 @@ class Generations(wiring.Component):
         m.d.sync += [owed.eq(owed + unpaid - late), was_late.eq(late), was_stale.eq(stale)]
         if self._broken:
             # The seeded bug: the table is told another generation.
-            m.d.comb += table.allocate_generation.eq(self.generation ^ 1)
+            m.d.comb += table.allocate.payload.generation.eq(self.generation ^ 1)
         m.d.comb += [
             # Judged in the cycle after the header came.
-            Assert(~table.accepted | was_fresh),
-            table.entry.eq(self.entry),
-            Assert(~(table.complete & in_use) | answered.bit_select(self.entry, 1)),
+            Assert(~table.accepted.valid | was_fresh),
+            table.rows.entry.eq(self.entry),
+            Assert(~(table.rows.complete & in_use) | answered.bit_select(self.entry, 1)),
             Assert(table.late == was_late),
-            Assert(~(was_stale & ~was_late) | table.stray),
-            Cover(table.accepted),
+            Assert(~(was_stale & ~was_late) | table.stray.valid),
+            Cover(table.accepted.valid),
             Cover(table.late),
-            Cover(table.stray),
-            Cover(table.complete & in_use),
+            Cover(table.stray.valid),
+            Cover(table.rows.complete & in_use),
         ]
         return m
 

@@ -1,7 +1,7 @@
 """Barriers: which endpoints have arrived, and for which round."""
 
 from amaranth import Array, Cat, Module, Mux, Signal
-from amaranth.lib import stream, wiring
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import exact_log2
 
@@ -9,16 +9,22 @@ from hw.fabric.packets import header_of
 from hw.spec.bits import index_bits
 from hw.spec.config import MAX_ENDPOINTS, Config
 from hw.spec.packet import ROUND_BITS, ROUNDS_AHEAD, WORD_BYTES, Operation, flit_layout
+from hw.stream.connect import event
 
 SLOT_BITS = exact_log2(ROUNDS_AHEAD)
+
+
+def arrival_layout(config: Config) -> data.StructLayout:
+    """An endpoint's arrival: at which barrier, and for which round."""
+    return data.StructLayout({"sync_id": index_bits(config.isa.sync_ids), "round": ROUND_BITS})
 
 
 class Arrival(wiring.Component):
     """Take arrivals (atomic adds with INC set) off one port.
 
-    Ports: ``i`` (flit stream in, always ready); ``arrived`` (pulse), ``sync_id``, ``round``;
-    ``stray`` (pulse): a packet that is no arrival at a barrier that is there. The pulses come
-    one cycle after the header flit.
+    Ports: ``i``, flit stream in, always ready; ``o``, event out, see :func:`arrival_layout`;
+    ``stray``, pulse: a packet that is no arrival at a barrier that is there. Both come one cycle
+    after the header flit.
     """
 
     def __init__(self, config: Config):
@@ -26,9 +32,7 @@ class Arrival(wiring.Component):
         super().__init__(
             {
                 "i": In(stream.Signature(flit_layout(config))),
-                "arrived": Out(1),
-                "sync_id": Out(index_bits(config.isa.sync_ids)),
-                "round": Out(ROUND_BITS),
+                "o": Out(event(arrival_layout(config))),
                 "stray": Out(1),
             }
         )
@@ -48,10 +52,10 @@ class Arrival(wiring.Component):
             ),
         ]
         m.d.sync += [
-            self.arrived.eq(begins & known),
+            self.o.valid.eq(begins & known),
             self.stray.eq(begins & ~known),
-            self.sync_id.eq(header.address >> 3),
-            self.round.eq(header.tag),
+            self.o.payload.sync_id.eq(header.address >> 3),
+            self.o.payload.round.eq(header.tag),
         ]
         return m
 
@@ -118,7 +122,7 @@ class Barrier(wiring.Component):
 
     Ports
     -----
-    arrived, sync_id, round : in per endpoint, an arrival
+    arrival : event in per endpoint, see :func:`arrival_layout`
     user : per controller, see :class:`BarrierUser`
     state : see :class:`BarrierState`
 
@@ -135,12 +139,9 @@ class Barrier(wiring.Component):
     def __init__(self, config: Config):
         self._config = config
         ports, controllers = config.system.endpoints, config.isa.wave_controllers
-        barriers = config.isa.sync_ids
         super().__init__(
             {
-                "arrived": In(1).array(ports),
-                "sync_id": In(index_bits(barriers)).array(ports),
-                "round": In(ROUND_BITS).array(ports),
+                "arrival": In(event(arrival_layout(config))).array(ports),
                 "user": In(BarrierUser(config)).array(controllers),
                 "state": Out(BarrierState(config)),
             }
@@ -228,7 +229,8 @@ class Barrier(wiring.Component):
         late, doubled = Signal(ports), Signal(ports)
         stray = Signal(ports * (1 + len(left_over)))
         for port in range(ports):
-            sync_id, number = self.sync_id[port], self.round[port]
+            arrival = self.arrival[port].payload
+            sync_id, number = arrival.sync_id, arrival.round
             slot = number[:SLOT_BITS]
             ahead = Signal(ROUND_BITS, name=f"ahead_{port}")
             there, is_over, begins = (
@@ -240,7 +242,7 @@ class Barrier(wiring.Component):
                 is_over.eq((over[sync_id] | ending[sync_id]).bit_select(slot, 1)),
                 begins.eq(self.state.begin.bit_select(sync_id, 1)),
             ]
-            with m.If(self.arrived[port]):
+            with m.If(self.arrival[port].valid):
                 with m.If(begins):
                     m.d.comb += stray[port].eq(1)
                 with m.Elif(ahead < ROUNDS_AHEAD):

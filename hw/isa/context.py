@@ -24,10 +24,9 @@ def times_layout() -> data.StructLayout:
     return data.StructLayout(dict.fromkeys(TIMES, 32))
 
 
-class FaultReport(data.Struct):
-    """Something went wrong at an endpoint."""
+class Fault(data.Struct):
+    """What went wrong, and at which endpoint."""
 
-    valid: 1
     status: Status
     endpoint: NODE_BITS
 

@@ -8,19 +8,25 @@ from amaranth import Array, Module, Mux, Shape, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from hw.isa.answers import ContextAnswers
 from hw.isa.barrier import BarrierUser
-from hw.isa.context import FaultReport, context_layout, lowest_index, times_layout
+from hw.isa.context import Fault, context_layout, lowest_index, times_layout
 from hw.isa.issue import Issue
-from hw.isa.jobs import read_job_layout, wave_layout, write_job_layout
+from hw.isa.jobs import (
+    operands_layout,
+    read_job_layout,
+    wave_layout,
+    write_job_layout,
+)
 from hw.isa.retire import Retire
 from hw.isa.watchdog import Watchdog
 from hw.spec.bits import index_bits
 from hw.spec.checks import below
 from hw.spec.config import Config
 from hw.spec.instruction import Completion, Instruction
-from hw.spec.packet import ADDRESS_BITS, LENGTH_BITS, NODE_BITS
+from hw.spec.packet import LENGTH_BITS, NODE_BITS
 from hw.spec.status import Status
-from hw.stream.connect import connect_stream
+from hw.stream.connect import connect_stream, event
 from hw.stream.queue import Queue
 
 
@@ -72,9 +78,7 @@ class WaveController(wiring.Component):
     Ports
     -----
     instruction : stream in
-    open, open_context, addresses, scale_addresses : a context starts; operand addresses to keep
-    open_granted : in, they are kept in this cycle
-    open_generation : generation of the context's write tags
+    open : stream out, a context starts, see :func:`hw.isa.jobs.operands_layout`
     sync_refused : in, a bit per barrier this controller may not use
     barrier : see :class:`hw.isa.barrier.BarrierUser`
     read : stream out, a wave whose table entry is reserved
@@ -82,13 +86,10 @@ class WaveController(wiring.Component):
     wave_timed_out : out, the wave at ``wave`` will not complete
     started : in, a row of the wave at ``wave`` entered the reduction
     notify : stream out, completion flags
-    faults : in per context, an error of it; several may have one in the same cycle
-    stray : in, an error that names no context; charged to the oldest
-    outstanding : in per context, write responses are to come
-    answered : in per context, one came
+    faults : event in per context, an error of it; several may have one in the same cycle
+    stray : event in, an error that names no context; charged to the oldest
+    answers : see :class:`hw.isa.answers.ContextAnswers`
     abandon : out per context, see :class:`hw.isa.write_tracker.WriteTracker`
-    reads_waiting, writes_waiting : in per endpoint, it has yet to answer, for the watchdog
-    progress : in, something arrived
     completion : stream out, one record per instruction without ``no_record``, in order
 
     Up to ``isa.instructions_in_flight`` instructions overlap: while one drains, the next
@@ -99,9 +100,7 @@ class WaveController(wiring.Component):
     def __init__(self, config: Config, *, index: int):
         self._config = config
         self._index = below("index", index, config.isa.wave_controllers)
-        ports = config.system.endpoints
         slots = config.isa.instructions_in_flight
-        slot_bits = index_bits(slots)
         super().__init__(
             {
                 "cycles": In(32),
@@ -110,27 +109,17 @@ class WaveController(wiring.Component):
                 "barrier_timeout": In(32),
                 "sync_refused": In(config.isa.sync_ids),
                 "instruction": In(stream.Signature(Instruction.layout(config))),
-                "open": Out(1),
-                "open_granted": In(1),
-                "open_context": Out(index_bits(config.contexts)),
-                "open_generation": Out(wave_layout(config)["generation"].width),
-                "addresses": Out(data.ArrayLayout(ADDRESS_BITS, ports)),
-                "scale_addresses": Out(data.ArrayLayout(ADDRESS_BITS, ports)),
+                "open": Out(stream.Signature(operands_layout(config))),
                 "barrier": Out(BarrierUser(config)),
                 "read": Out(stream.Signature(read_job_layout(config))),
                 "wave": Out(stream.Signature(wave_layout(config))),
                 "wave_timed_out": Out(1),
                 "started": In(1),
                 "notify": Out(stream.Signature(write_job_layout(config))),
-                "faults": In(data.ArrayLayout(FaultReport, slots)),
-                "stray": In(FaultReport),
-                "outstanding": In(slots),
-                "answered": In(slots),
+                "faults": In(event(Fault)).array(slots),
+                "stray": In(event(Fault)),
+                "answers": Out(ContextAnswers(config)),
                 "abandon": Out(slots),
-                "oldest": Out(slot_bits),
-                "reads_waiting": In(ports),
-                "writes_waiting": In(ports),
-                "progress": In(1),
                 "completion": Out(stream.Signature(Completion.layout())),
             }
         )
@@ -139,7 +128,7 @@ class WaveController(wiring.Component):
         m = Module()
         m.submodules.issue = issue = Issue(self._config, index=self._index)
         m.submodules.retire = retire = Retire(self._config, index=self._index)
-        contexts = Contexts.create(self._config, self.open_generation.shape())
+        contexts = Contexts.create(self._config, self.wave.payload.generation.shape())
         self._connect_issue(m, issue, retire.oldest, contexts)
         self._note_issue(m, issue, contexts)
         slot, moved = self._queue_waves(m, issue, contexts)
@@ -157,15 +146,15 @@ class WaveController(wiring.Component):
         wiring.connect(m, issue.barrier, wiring.flipped(self.barrier))
         m.d.comb += [
             issue.context_free.eq(~live[issue.newest]),
-            issue.granted.eq(self.open_granted),
+            issue.granted.eq(self.open.ready),
             issue.sync_refused.eq(self.sync_refused),
             issue.failed.eq(failed[issue.context]),
             issue.is_oldest.eq(oldest == issue.context),
-            self.open.eq(issue.open),
-            self.open_context.eq(issue.context + first_context),
-            self.open_generation.eq(generation[issue.context]),
-            self.addresses.eq(issue.current.addresses),
-            self.scale_addresses.eq(issue.scales.addresses),
+            self.open.valid.eq(issue.open),
+            self.open.payload.opening.context.eq(issue.context + first_context),
+            self.open.payload.opening.generation.eq(generation[issue.context]),
+            self.open.payload.addresses.eq(issue.current.addresses),
+            self.open.payload.scale_addresses.eq(issue.scales.addresses),
         ]
 
     def _note_issue(self, m, issue, contexts):
@@ -256,13 +245,14 @@ class WaveController(wiring.Component):
 
     def _note_times(self, m, issue, times, slot):
         """When things happened."""
-        for event, context, name in (
+        answered = self.answers.answered
+        for happens, context, name in (
             (issue.passed_barrier, issue.context, "barrier_met"),
             (issue.first_wave, issue.context, "first_read"),
             (self.started, slot, "last_write"),
-            *((self.answered[k], k, "last_response") for k in range(len(self.answered))),
+            *((answered[k], k, "last_response") for k in range(len(answered))),
         ):
-            with m.If(event):
+            with m.If(happens):
                 m.d.sync += times[context][name].eq(self.cycles)
         with m.If(issue.entry_wait):
             waited = times[issue.context].table_wait
@@ -275,9 +265,9 @@ class WaveController(wiring.Component):
         connect_stream(m, retire.notify, self.notify)
         connect_stream(m, retire.completion, self.completion)
         m.d.comb += [
-            self.oldest.eq(oldest),
+            self.answers.oldest.eq(oldest),
             retire.drained.eq(live[oldest] & issued[oldest] & (pending[oldest] == 0)),
-            retire.answered.eq(~self.outstanding.bit_select(oldest, 1) | timed_out[oldest]),
+            retire.answered.eq(~self.answers.outstanding.bit_select(oldest, 1) | timed_out[oldest]),
             retire.context.eq(contexts.info[oldest]),
             retire.times.eq(contexts.times[oldest]),
             retire.status.eq(contexts.status[oldest]),
@@ -290,12 +280,12 @@ class WaveController(wiring.Component):
 
     def _note_errors(self, m, issue, retire, contexts, moved):
         """The first error of an instruction counts."""
-        live, status, oldest = contexts.live, contexts.status, self.oldest
+        live, status, oldest = contexts.live, contexts.status, retire.oldest
         m.submodules.watchdog = watchdog = Watchdog()
         m.d.comb += [
             watchdog.running.eq(live[oldest] & ~retire.reporting),
             watchdog.at_barrier.eq(issue.at_barrier & issue.is_oldest),
-            watchdog.progress.eq(self.progress | moved | self.started),
+            watchdog.progress.eq(self.answers.progress | moved | self.started),
             watchdog.limit.eq(self.timeout),
             watchdog.barrier_limit.eq(self.barrier_timeout),
         ]
@@ -305,14 +295,17 @@ class WaveController(wiring.Component):
 
         for k, fault in enumerate(self.faults):
             with m.If(fault.valid & (status[k] == Status.OK)):
-                note(k, fault.status, fault.endpoint)
+                note(k, fault.payload.status, fault.payload.endpoint)
         with m.If(live[oldest] & (status[oldest] == Status.OK)):
             with m.If(self.stray.valid):
-                note(oldest, self.stray.status, self.stray.endpoint)
+                note(oldest, self.stray.payload.status, self.stray.payload.endpoint)
             with m.Elif(watchdog.barrier_expired):
                 note(oldest, Status.BARRIER_TIMEOUT, lowest_index(self.barrier.missing))
             with m.Elif(watchdog.expired):
-                waiting = Mux(self.reads_waiting.any(), self.reads_waiting, self.writes_waiting)
+                answers = self.answers
+                waiting = Mux(
+                    answers.reads_waiting.any(), answers.reads_waiting, answers.writes_waiting
+                )
                 unpaired = issue.pairing & issue.is_oldest
                 late = Mux(unpaired, Status.MISSING_SCALES, Status.TIMEOUT)
                 note(oldest, late, Mux(unpaired, 0, lowest_index(waiting)))

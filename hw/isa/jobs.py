@@ -7,7 +7,7 @@ from hw.spec.bits import index_bits
 from hw.spec.config import Config
 from hw.spec.formats import block_formats
 from hw.spec.instruction import DataType, ReduceOp, read_tag_layout, write_tag_layout
-from hw.spec.packet import LENGTH_BITS, ROUND_BITS
+from hw.spec.packet import ADDRESS_BITS, LENGTH_BITS, ROUND_BITS
 from hw.spec.status import Status
 
 
@@ -25,6 +25,24 @@ def read_job_layout(config: Config) -> data.StructLayout:
             "scale_length": LENGTH_BITS,
         }
     )
+
+
+def allocation_layout(config: Config) -> data.StructLayout:
+    """Bytes that will come for an entry of a wave table."""
+    wave = read_job_layout(config)
+    names = ("entry", "generation", "length", "scale_length")
+    return data.StructLayout({name: wave[name].shape for name in names})
+
+
+def release_layout(config: Config) -> data.StructLayout:
+    """An entry of a wave table that is free again. With ``abandon`` it still waited for answers,
+    which are dropped when they come."""
+    return data.StructLayout({"entry": index_bits(config.isa.waves), "abandon": 1})
+
+
+def stray_layout(config: Config) -> data.StructLayout:
+    """A read response that no entry waits for, though its tag names one."""
+    return data.StructLayout({"entry": index_bits(config.isa.waves), "status": Status})
 
 
 def scale_share(config: Config, data_type, length):
@@ -76,3 +94,40 @@ def write_job_layout(config: Config) -> data.StructLayout:
             "status": Status,
         }
     )
+
+
+COUNT_BITS = 16
+"""Of the write responses that a context waits for."""
+
+
+def opening_layout(config: Config) -> data.StructLayout:
+    """A context that begins, with the generation of its write tags."""
+    return data.StructLayout(
+        {
+            "context": index_bits(config.contexts),
+            "generation": write_tag_layout(config)["generation"].width,
+        }
+    )
+
+
+def operand_layout(config: Config) -> data.StructLayout:
+    """A context that begins, and where its operand and the scales of it lie in one endpoint."""
+    places = {"address": ADDRESS_BITS, "scale_address": ADDRESS_BITS}
+    return data.StructLayout({"opening": opening_layout(config)} | places)
+
+
+def operands_layout(config: Config) -> data.StructLayout:
+    """The same for every endpoint."""
+    addresses = data.ArrayLayout(ADDRESS_BITS, config.system.endpoints)
+    places = {"addresses": addresses, "scale_addresses": addresses}
+    return data.StructLayout({"opening": opening_layout(config)} | places)
+
+
+def expectation_layout(config: Config) -> data.StructLayout:
+    """Write responses that will come in a context."""
+    return data.StructLayout({"context": index_bits(config.contexts), "count": COUNT_BITS})
+
+
+def write_error_layout(config: Config) -> data.StructLayout:
+    """A write response that is or carries an error."""
+    return data.StructLayout({"context": index_bits(config.contexts), "status": Status})

@@ -5,13 +5,14 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import exact_log2
 
-from hw.isa.jobs import scale_share, wave_layout, write_job_layout
+from hw.isa.jobs import release_layout, scale_share, wave_layout, write_job_layout
 from hw.spec.bits import index_bits
 from hw.spec.config import Config
 from hw.spec.formats import block_formats
 from hw.spec.instruction import ReduceOp
 from hw.spec.timing import average_lead, lead_cycles, longest_block
 from hw.stream.arbiter import RoundRobin, select
+from hw.stream.connect import event
 
 
 class Scheduler(wiring.Component):
@@ -28,10 +29,11 @@ class Scheduler(wiring.Component):
     asked : out, the last row of that block, which decides whether it can start
     available, complete, failed : in, answers of the port tables for that wave and row
     has_room : in, per port, the write-back can take the rows of a block
-    start : out, the slice enters the reduction; ``start_destinations`` where its row will go
+    start : out, the slice enters the reduction
+    reserve : out per port, a row, of elements or scales, is on its way to the write-back there
     start_scales, slot : out, after the last row of a quantized wave: row ``slot`` of its new
         scales is to follow, where the row would be
-    free, free_abandon : out, the entry ``wave_now.entry`` is free
+    free : event out, the entry of ``wave_now`` is free in the tables of its sources
     job : stream out, write-back work; precedes the first row it is about
 
     A wave of *r* rows and *s* rows of scales takes *r* x ``cycles_per_row`` + *s* + 1 cycles. The
@@ -62,11 +64,10 @@ class Scheduler(wiring.Component):
                 "failed": In(ports),
                 "has_room": In(ports),
                 "start": Out(1),
-                "start_destinations": Out(ports),
+                "reserve": Out(ports),
                 "start_scales": Out(1),
                 "slot": Out(index_bits(config.scale_rows_per_wave)),
-                "free": Out(1),
-                "free_abandon": Out(1),
+                "free": Out(event(release_layout(config))),
                 "job": Out(stream.Signature(write_job_layout(config))),
             }
         )
@@ -105,13 +106,15 @@ class Scheduler(wiring.Component):
             m.d.comb += known.eq(fresh)
         else:
             m.d.comb += [*answers, known.eq(1)]
+        begins = self.start & (self.index[:fold] == 0)
         m.d.comb += [
             turn.requests.eq(Cat(source.valid for source in self.wave)),
             self.controller_now.eq(chosen),
             abandon.eq((self.timed_out & chosen).any()),
             ready.eq(Mux(self.streaming, available, complete) & known),
-            self.start_destinations.eq(wave.destinations),
-            self.free_abandon.eq(abandon),
+            self.reserve.eq(Mux(begins | self.start_scales, wave.destinations, 0)),
+            self.free.payload.entry.eq(wave.entry),
+            self.free.payload.abandon.eq(abandon),
             job.ports.eq(wave.destinations),
             job.context.eq(wave.context),
             job.generation.eq(wave.generation),
@@ -158,7 +161,7 @@ class Scheduler(wiring.Component):
         m.d.sync += last_slot.eq((scale_length - 1) >> flit_shift)
 
         def finish():
-            m.d.comb += self.free.eq(1)
+            m.d.comb += self.free.valid.eq(1)
             for index, source in enumerate(self.wave):
                 m.d.comb += source.ready.eq(chosen[index])
             m.next = "select"

@@ -7,12 +7,40 @@ from amaranth.utils import ceil_log2, exact_log2
 
 from hw.fabric.packets import header_of
 from hw.isa.abandoned import count_abandoned
+from hw.isa.jobs import allocation_layout, release_layout, stray_layout
 from hw.spec.bits import index_bits
 from hw.spec.config import Config
 from hw.spec.instruction import read_tag_layout
 from hw.spec.packet import LENGTH_BITS, flit_layout
 from hw.spec.status import Status
 from hw.spec.timing import TABLE_CYCLES
+from hw.stream.connect import event
+
+
+class TableRows(wiring.Signature):
+    """Rows of a wave table, seen from the one that reads them.
+
+    ``entry``, ``asked``: a row of a wave. ``available``: that row and the wave's scales can be
+    read, or never will come (then ``failure`` says why). ``complete``: the whole entry has been
+    answered. ``failure``: status of the entry. ``row``, ``data``: the row of ``entry`` that was
+    asked for two cycles earlier; ``scale_row``, ``scale_data``: the same for a row of its scales.
+    """
+
+    def __init__(self, config: Config):
+        row = index_bits(config.rows_per_wave)
+        super().__init__(
+            {
+                "entry": Out(index_bits(config.isa.waves)),
+                "asked": Out(row),
+                "row": Out(row),
+                "scale_row": Out(index_bits(config.scale_rows_per_wave)),
+                "available": In(1),
+                "complete": In(1),
+                "failure": In(Status),
+                "data": In(config.flit_bits),
+                "scale_data": In(config.flit_bits),
+            }
+        )
 
 
 class WaveTable(wiring.Component):
@@ -22,20 +50,13 @@ class WaveTable(wiring.Component):
     -----
     i : flit stream in, read responses; always ready, since entries are reserved first, but with
         ``fabric.registered`` for a flit every second cycle
-    allocate : valid, entry, generation, length, scale length: expect these bytes
-    free : valid, entry, abandon: the entry is free again; with ``abandon`` answers are
-        still outstanding and will be dropped when they come
-    entry, asked : in, a row of a wave
-    available : out, that row and the wave's scales can be read, or never will come (then
-        ``failure`` says why)
-    complete : out, the whole entry has been answered
-    failure : out, status of the entry
-    row, data : in, out: the row of ``entry`` asked for two cycles earlier
-    scale_row, scale_data : in, out: the same for a row of its scales
-    stray, stray_status, stray_entry : an answer that no entry waits for
+    allocate : event in, expect these bytes, see :func:`hw.isa.jobs.allocation_layout`
+    free : event in, an entry is free again, see :func:`hw.isa.jobs.release_layout`
+    rows : see :class:`TableRows`
+    stray : event out, an answer that no entry waits for
     late : pulse, an answer to an abandoned request was dropped
     waiting : out per controller, one of its entries still expects packets
-    accepted : pulse, a packet was accepted for entry ``arriving_entry``
+    accepted : event out, a packet was accepted for this entry
 
     A response names entry, packet and generation in its tag; with burst reads the packet
     follows from the offset it carries. Only the packet now arriving is tracked by row,
@@ -51,30 +72,13 @@ class WaveTable(wiring.Component):
             {
                 "i": In(stream.Signature(flit_layout(config))),
                 "burst_reads": In(1),
-                "allocate": In(1),
-                "allocate_entry": In(entries),
-                "allocate_generation": In(read_tag_layout(config)["generation"].width),
-                "allocate_length": In(LENGTH_BITS),
-                "allocate_scale_length": In(LENGTH_BITS),
-                "free": In(1),
-                "free_entry": In(entries),
-                "abandon": In(1),
-                "entry": In(entries),
-                "asked": In(index_bits(config.rows_per_wave)),
-                "row": In(index_bits(config.rows_per_wave)),
-                "scale_row": In(index_bits(config.scale_rows_per_wave)),
-                "available": Out(1),
-                "complete": Out(1),
-                "failure": Out(Status),
-                "data": Out(config.flit_bits),
-                "scale_data": Out(config.flit_bits),
-                "stray": Out(1),
-                "stray_status": Out(Status),
-                "stray_entry": Out(entries),
+                "allocate": In(event(allocation_layout(config))),
+                "free": In(event(release_layout(config))),
+                "rows": In(TableRows(config)),
+                "stray": Out(event(stray_layout(config))),
                 "late": Out(1),
                 "waiting": Out(config.isa.wave_controllers),
-                "accepted": Out(1),
-                "arriving_entry": Out(entries),
+                "accepted": Out(event(entries)),
             }
         )
 
@@ -122,9 +126,9 @@ class WaveTable(wiring.Component):
             entry.eq(offered_tag.entry),
             mine.eq(generation[offered_tag.entry] == offered_tag.generation),
         ]
-        leaves = self.free & (self.free_entry == entry)
+        leaves = self.free.valid & (self.free.payload.entry == entry)
         if config.fabric.registered:
-            freed = self.free & (self.free_entry == offered_tag.entry)
+            freed = self.free.valid & (self.free.payload.entry == offered_tag.entry)
             m.d.comb += self.i.ready.eq(~held)
             m.d.sync += [held.eq(self.i.valid & ~held), arrives.eq(held)]
             with m.If(~held):
@@ -162,18 +166,18 @@ class WaveTable(wiring.Component):
         # Told a cycle later, when an entry freed meanwhile has been counted.
         stale, again = Signal(), Signal()
         m.d.sync += [
-            self.accepted.eq(first & fresh),
-            self.stray_entry.eq(entry),
+            self.accepted.valid.eq(first & fresh),
+            self.stray.payload.entry.eq(entry),
             stale.eq(first & ~fresh & ~(mine & seen)),
             again.eq(first & mine & seen),
         ]
         owed = (abandoned != 0) | (given_up != 0)
         m.d.comb += [
             self.late.eq(stale & owed),
-            self.stray.eq(again | (stale & ~owed)),
-            self.stray_status.eq(Mux(again, Status.DUPLICATE_RESPONSE, Status.UNKNOWN_TAG)),
+            self.stray.valid.eq(again | (stale & ~owed)),
+            self.stray.payload.status.eq(Mux(again, Status.DUPLICATE_RESPONSE, Status.UNKNOWN_TAG)),
         ]
-        m.d.comb += self.arriving_entry.eq(fill_entry)
+        m.d.comb += self.accepted.payload.eq(fill_entry)
 
         storage_rows = entries * config.rows_per_wave
         m.submodules.storage = storage = memory.Memory(
@@ -240,29 +244,30 @@ class WaveTable(wiring.Component):
                 m.d.sync += failure[fill_entry].eq(Status.BAD_LENGTH)
 
         # Reservation.
-        with m.If(self.allocate):
-            e = self.allocate_entry
+        with m.If(self.allocate.valid):
+            expected = self.allocate.payload
+            e = expected.entry
             m.d.sync += [
                 active[e].eq(1),
-                generation[e].eq(self.allocate_generation),
+                generation[e].eq(expected.generation),
                 done[e].eq(0),
-                length[e].eq(self.allocate_length),
-                scale_length[e].eq(self.allocate_scale_length),
-                remaining[e].eq((self.allocate_length + (rows << flit_shift) - 1) >> packet_shift),
+                length[e].eq(expected.length),
+                scale_length[e].eq(expected.scale_length),
+                remaining[e].eq((expected.length + (rows << flit_shift) - 1) >> packet_shift),
                 scales_remaining[e].eq(
-                    (self.allocate_scale_length + (rows << flit_shift) - 1) >> packet_shift
+                    (expected.scale_length + (rows << flit_shift) - 1) >> packet_shift
                 ),
                 failure[e].eq(Status.OK),
             ]
         # What has begun to come will not come again.
-        begun = filling & (fill_entry == self.free_entry)
-        unanswered = remaining[self.free_entry] + scales_remaining[self.free_entry] - begun
-        m.d.sync += given_up.eq(
-            Mux(self.free & self.abandon & active[self.free_entry], unanswered, 0)
-        )
-        with m.If(self.free):
-            m.d.sync += active[self.free_entry].eq(0)
-            with m.If(self.abandon & begun):
+        released = self.free.payload.entry
+        begun = filling & (fill_entry == released)
+        unanswered = remaining[released] + scales_remaining[released] - begun
+        abandons = self.free.valid & self.free.payload.abandon & active[released]
+        m.d.sync += given_up.eq(Mux(abandons, unanswered, 0))
+        with m.If(self.free.valid):
+            m.d.sync += active[released].eq(0)
+            with m.If(self.free.payload.abandon & begun):
                 m.d.sync += filling.eq(0)
 
         each = config.waves_per_controller
@@ -275,29 +280,30 @@ class WaveTable(wiring.Component):
             )
 
         # The row asked for.
+        asked = self.rows
         asked_packet = Signal(range(packets))
-        asked_row = self.asked[:row_bits]
-        m.d.comb += asked_packet.eq(self.asked >> row_bits)
+        asked_row = asked.asked[:row_bits]
+        m.d.comb += asked_packet.eq(asked.asked >> row_bits)
         arriving = (
             filling
-            & (fill_entry == self.entry)
+            & (fill_entry == asked.entry)
             & (fill_packet == asked_packet)
             & (asked_row < fill_rows)
         )
         m.d.comb += [
-            self.available.eq(
+            asked.available.eq(
                 (
-                    (done[self.entry].bit_select(asked_packet, 1) | arriving)
-                    & (scales_remaining[self.entry] == 0)
+                    (done[asked.entry].bit_select(asked_packet, 1) | arriving)
+                    & (scales_remaining[asked.entry] == 0)
                 )
-                | (failure[self.entry] != Status.OK)
+                | (failure[asked.entry] != Status.OK)
             ),
-            self.complete.eq((remaining[self.entry] == 0) & (scales_remaining[self.entry] == 0)),
-            self.failure.eq(failure[self.entry]),
-            read.addr.eq(self.entry * config.rows_per_wave + self.row),
+            asked.complete.eq((remaining[asked.entry] == 0) & (scales_remaining[asked.entry] == 0)),
+            asked.failure.eq(failure[asked.entry]),
+            read.addr.eq(asked.entry * config.rows_per_wave + asked.row),
             read.en.eq(1),
         ]
-        m.d.sync += self.data.eq(read.data)
+        m.d.sync += asked.data.eq(read.data)
         if scale_packets:
             scale_rows = config.scale_rows_per_wave
             m.submodules.scale_storage = scale_storage = memory.Memory(
@@ -310,8 +316,8 @@ class WaveTable(wiring.Component):
                 scale_write.en.eq(accept_row & fill_scales & (scale_row < scale_rows)),
                 scale_write.data.eq(flit.data),
                 scale_write.addr.eq(fill_entry * scale_rows + scale_row),
-                scale_read.addr.eq(self.entry * scale_rows + self.scale_row),
+                scale_read.addr.eq(asked.entry * scale_rows + asked.scale_row),
                 scale_read.en.eq(1),
             ]
-            m.d.sync += self.scale_data.eq(scale_read.data)
+            m.d.sync += asked.scale_data.eq(scale_read.data)
         return m

@@ -6,15 +6,14 @@ from amaranth.lib.wiring import In, Out
 
 from hw.fabric.packets import header_of
 from hw.isa.abandoned import count_abandoned
+from hw.isa.jobs import COUNT_BITS, expectation_layout, opening_layout, write_error_layout
 from hw.spec.bits import index_bits
 from hw.spec.config import Config
 from hw.spec.instruction import write_tag_layout
 from hw.spec.packet import flit_layout
 from hw.spec.status import Status
-from hw.stream.connect import register_stage
+from hw.stream.connect import event, register_stage
 from hw.stream.queue import LightRegister
-
-COUNT_BITS = 16
 
 
 class WriteTracker(wiring.Component):
@@ -24,13 +23,13 @@ class WriteTracker(wiring.Component):
     -----
     i : flit stream in, write responses; always ready, but with ``fabric.registered`` for a flit
         every second cycle
-    open, open_context, open_generation : a context starts, nothing is outstanding
-    expect, expect_context, expect_count : so many more responses will come
+    open : event in, a context starts, nothing is outstanding
+    expect : event in, so many more responses will come in a context
     abandon : per context, stop waiting; what comes later is dropped
     outstanding : out, per context, responses are still to come
-    error, error_context, error_status : pulse, a response carried or was an error
+    error : event out, a response carried or was an error
     late : pulse, an abandoned response was dropped
-    answered, answered_context : pulse, a response was counted
+    answered : event out, a response was counted in this context
     """
 
     def __init__(self, config: Config):
@@ -39,20 +38,13 @@ class WriteTracker(wiring.Component):
         super().__init__(
             {
                 "i": In(stream.Signature(flit_layout(config))),
-                "open": In(1),
-                "open_context": In(context),
-                "open_generation": In(write_tag_layout(config)["generation"].width),
-                "expect": In(1),
-                "expect_context": In(context),
-                "expect_count": In(COUNT_BITS),
+                "open": In(event(opening_layout(config))),
+                "expect": In(event(expectation_layout(config))),
                 "abandon": In(config.contexts),
                 "outstanding": Out(config.contexts),
-                "error": Out(1),
-                "error_context": Out(context),
-                "error_status": Out(Status),
+                "error": Out(event(write_error_layout(config))),
                 "late": Out(1),
-                "answered": Out(1),
-                "answered_context": Out(context),
+                "answered": Out(event(context)),
             }
         )
 
@@ -82,14 +74,14 @@ class WriteTracker(wiring.Component):
             drop_late.eq(come & ~counted & ((abandoned != 0) | (given_up != 0))),
         ]
         m.d.sync += [
-            self.answered.eq(counted),
-            self.answered_context.eq(tag.context),
+            self.answered.valid.eq(counted),
+            self.answered.payload.eq(tag.context),
             self.late.eq(drop_late),
-            self.error.eq(
+            self.error.valid.eq(
                 (come & ~counted & ~drop_late) | (counted & (header.status != Status.OK))
             ),
-            self.error_context.eq(tag.context),
-            self.error_status.eq(
+            self.error.payload.context.eq(tag.context),
+            self.error.payload.status.eq(
                 Mux(
                     counted,
                     header.status,
@@ -97,11 +89,11 @@ class WriteTracker(wiring.Component):
                 )
             ),
         ]
-        with m.If(self.open):
-            m.d.sync += generation[self.open_context].eq(self.open_generation)
-        abandons = 0
+        with m.If(self.open.valid):
+            m.d.sync += generation[self.open.payload.context].eq(self.open.payload.generation)
+        abandons, expect = 0, self.expect
         for c, count in enumerate(counts):
-            more = Mux(self.expect & (self.expect_context == c), self.expect_count, 0)
+            more = Mux(expect.valid & (expect.payload.context == c), expect.payload.count, 0)
             less = counted & (tag.context == c)
             m.d.sync += count.eq(Mux(self.abandon[c], 0, count + more - less))
             # A response counts as outstanding until its status has been reported.

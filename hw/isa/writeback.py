@@ -16,6 +16,24 @@ from hw.spec.timing import WRITEBACK_JOBS, longest_run
 from hw.stream.queue import Queue
 
 
+class WriteRows(wiring.Signature):
+    """Reduced rows, seen from the reduction.
+
+    ``reserve``: a row was started that will arrive; ``has_room``: there is room for the rows of a
+    whole block; ``row_valid``, ``row``: a row, which cannot be held up.
+    """
+
+    def __init__(self, config: Config):
+        super().__init__(
+            {
+                "reserve": Out(1),
+                "row_valid": Out(1),
+                "row": Out(config.flit_bits),
+                "has_room": In(1),
+            }
+        )
+
+
 class Writeback(wiring.Component):
     """Turn reduced rows into write packets for one destination.
 
@@ -28,9 +46,7 @@ class Writeback(wiring.Component):
         operand's scales in the same cycle
     flag_base : in, address of flag 0
     coalesce : in, ask for one write response per wave instead of one per packet
-    reserve : in, a row was started that will arrive here
-    has_room : out, there is room for the rows of a whole block
-    row_valid, row : in, a reduced row, taken without back-pressure
+    rows : see :class:`WriteRows`
     o : flit stream out
 
     Flags take their place behind the data queued before them. A header leaves as soon as
@@ -49,10 +65,7 @@ class Writeback(wiring.Component):
                 "scale_base": In(ADDRESS_BITS),
                 "flag_base": In(ADDRESS_BITS),
                 "coalesce": In(1),
-                "reserve": In(1),
-                "has_room": Out(1),
-                "row_valid": In(1),
-                "row": In(config.flit_bits),
+                "rows": In(WriteRows(config)),
                 "o": Out(stream.Signature(flit_layout(config))),
             }
         )
@@ -118,14 +131,14 @@ class Writeback(wiring.Component):
         m.submodules.rows = rows = Queue(config.flit_bits, depth=depth)
         room = Signal(range(depth + 1), init=depth)
         taken = rows.o.valid & rows.o.ready
-        m.d.sync += room.eq(room + taken - self.reserve)
+        m.d.sync += room.eq(room + taken - self.rows.reserve)
         m.d.comb += [
             jobs.i.payload.eq(self.job.payload),
             jobs.i.valid.eq(self.job.valid),
             self.job.ready.eq(jobs.i.ready),
-            rows.i.payload.eq(self.row),
-            rows.i.valid.eq(self.row_valid),
-            self.has_room.eq(room >= longest_run(config) // config.isa.cycles_per_row),
+            rows.i.payload.eq(self.rows.row),
+            rows.i.valid.eq(self.rows.row_valid),
+            self.rows.has_room.eq(room >= longest_run(config) // config.isa.cycles_per_row),
             self.lookup.eq(jobs.o.payload.context),
         ]
         return rows

@@ -7,10 +7,11 @@ from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from amaranth import ClockSignal, Elaboratable, Instance, ResetSignal, Value
+from amaranth import ClockSignal, Elaboratable, Instance, ResetSignal, Signal, Value
 from amaranth._toolchain.yosys import YosysError
 from amaranth.back import rtlil
 from amaranth.back.verilog import _convert_rtlil_text as verilog_of_rtlil
+from amaranth.lib import wiring
 from amaranth.lib.wiring import In
 
 from hw.replicated import Replicated
@@ -68,15 +69,25 @@ class Library:
         return text.replace("attribute \\top 1\n", "", 1)
 
 
+def ports_of(component: Any) -> Any:
+    """Those of a component by name, but for the ``ready`` of events, which is constant."""
+    if not isinstance(component, wiring.Component):
+        return None
+    members = component.signature.flatten(component)
+    ports = {"__".join(map(str, path)): Value.cast(value) for path, _, value in members}
+    return {name: (value, None) for name, value in ports.items() if isinstance(value, Signal)}
+
+
 @rare_collection()
 def rtlil_of(component: Any, name: str, *, lines: bool = False) -> str:
     """The top module is called ``name``; ``lines`` tells where everything is described, and has
     every module written where it stands."""
     if lines:
-        text: str = rtlil.convert(component, name=name)
+        text: str = rtlil.convert(component, name=name, ports=ports_of(component))
         return text
     library = Library(component)
-    text = rtlil.convert(component, name=name, platform=library, emit_src=False)
+    ports = ports_of(component)
+    text = rtlil.convert(component, name=name, platform=library, ports=ports, emit_src=False)
     return "".join([text, *library.modules])
 
 

@@ -10,9 +10,10 @@ from cocotb.triggers import RisingEdge
 
 from cocotb_tests.support.build import simulate
 from cocotb_tests.support.streams import FlitCodec, Source, start_clock
-from hw.isa.barrier import Arrival, Barrier
+from hw.isa.barrier import Arrival, Barrier, arrival_layout
 from hw.spec.config import load
 from hw.spec.packet import ROUND_BITS, ROUNDS_AHEAD, WORD_BYTES, MessageClass, Operation
+from hw.spec.packing import pack, unpack
 from models.isa.barrier import ROUNDS, BarrierModel, Counts
 
 CONFIG = load("tiny", {"system.endpoints": 4, "isa.wave_controllers": 4, "isa.sync_ids": 2})
@@ -92,7 +93,7 @@ async def check_barrier(dut):
     several in a cycle; barriers that begin anew: every cycle as the golden twin."""
     rng = random.Random(cocotb.RANDOM_SEED)
     for port in range(PORTS):
-        getattr(dut, f"arrived__{port}").value = 0
+        getattr(dut, f"arrival__{port}__valid").value = 0
     for c in range(CONTROLLERS):
         for name in ("claim", "end"):
             getattr(dut, f"user__{c}__{name}").value = 0
@@ -115,9 +116,9 @@ async def check_barrier(dut):
         for port in range(PORTS):
             s = rng.randrange(IDS)
             number, arrives = near(s), rng.random() < 0.15
-            getattr(dut, f"arrived__{port}").value = int(arrives)
-            getattr(dut, f"sync_id__{port}").value = s
-            getattr(dut, f"round__{port}").value = number
+            arrival = pack(arrival_layout(CONFIG), {"sync_id": s, "round": number})
+            getattr(dut, f"arrival__{port}__payload").value = arrival
+            getattr(dut, f"arrival__{port}__valid").value = int(arrives)
             if arrives:
                 arrivals[s].append((port, number))
         claims, ends = tenants.drive(near)
@@ -182,7 +183,8 @@ async def check_arrival(dut):
     for _ in range(2500):
         await RisingEdge(dut.clk)
         told += int(dut.stray.value)
-        if dut.arrived.value:
-            found.append((int(dut.sync_id.value), int(dut.round.value)))
+        if dut.o__valid.value:
+            arrival = unpack(arrival_layout(CONFIG), int(dut.o__payload.value))
+            found.append((arrival["sync_id"], arrival["round"]))
     assert found == expected
     assert told == strays > 20

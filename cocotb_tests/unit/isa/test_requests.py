@@ -155,7 +155,7 @@ async def check_writes(dut):
     dut.base.value, dut.flag_base.value = bases.elements, bases.flags
     dut.scale_base.value = bases.scales
     dut.coalesce.value = given["coalesce"]
-    dut.reserve.value = dut.row_valid.value = 0
+    dut.rows__reserve.value = dut.rows__row_valid.value = 0
     await start_clock(dut)
     waiting, expected = [], []
     for number in range(JOBS):
@@ -167,14 +167,14 @@ async def check_writes(dut):
     flying = []
     for cycle in range(60_000):
         await RisingEdge(dut.clk)
-        start = bool(waiting) and bool(dut.has_room.value) and not dut.reserve.value
-        dut.reserve.value = int(start)
+        start = bool(waiting) and bool(dut.rows__has_room.value) and not dut.rows__reserve.value
+        dut.rows__reserve.value = int(start)
         if start:
             flying.append((cycle + 9, waiting.pop(0)))
         arrived = bool(flying) and flying[0][0] <= cycle
-        dut.row_valid.value = int(arrived)
+        dut.rows__row_valid.value = int(arrived)
         if arrived:
-            dut.row.value = int.from_bytes(flying.pop(0)[1], "little")
+            dut.rows__row.value = int.from_bytes(flying.pop(0)[1], "little")
         if not waiting and not flying and not arrived and source.idle and cycle > 300:
             break
     flits = sum(1 + len(payload) // FLIT for _, payload in expected)

@@ -8,6 +8,7 @@ from cocotb.triggers import RisingEdge
 
 from cocotb_tests.support.build import parameters_of_test, simulate
 from cocotb_tests.support.streams import PROFILES, FlitCodec, Source, start_clock, wait_until
+from hw.isa.jobs import allocation_layout, release_layout
 from hw.isa.wave_table import WaveTable
 from hw.spec.config import load
 from hw.spec.instruction import read_tag_layout
@@ -61,7 +62,7 @@ async def check_rows(dut):
     rng = random.Random(cocotb.RANDOM_SEED)
     codec = FlitCodec(CONFIG)
     source = Source(dut, "i", given["pause_in"], rng)
-    for name in ("allocate", "free", "abandon", "scale_row"):
+    for name in ("allocate__valid", "free__valid", "free__payload", "rows__scale_row"):
         getattr(dut, name).value = 0
     dut.burst_reads.value = given["burst"]
     await start_clock(dut)
@@ -70,12 +71,11 @@ async def check_rows(dut):
         flights, rows, scale_rows = [], {}, {}
         for entry in entries:
             length = rng.choice([1, FLIT, LIMIT, LIMIT + 2, 512, rng.randrange(1, 513)])
-            dut.allocate.value = 1
-            dut.allocate_entry.value = entry
-            dut.allocate_generation.value = round_number
-            dut.allocate_length.value = length
             scale_length = rng.choice([0, 1, FLIT, rng.randrange(1, 65)])
-            dut.allocate_scale_length.value = scale_length
+            expected = {"entry": entry, "generation": round_number}
+            expected |= {"length": length, "scale_length": scale_length}
+            dut.allocate__payload.value = pack(allocation_layout(CONFIG), expected)
+            dut.allocate__valid.value = 1
             await RisingEdge(dut.clk)
             for kept, size, first in (
                 (rows, length, 0),
@@ -85,35 +85,35 @@ async def check_rows(dut):
                     rng, codec, entry, round_number, size, given["burst"], first
                 )
                 flights += packets
-        dut.allocate.value = 0
+        dut.allocate__valid.value = 0
         rng.shuffle(flights)
         for flits in flights:
             source.queue.extend(flits)
         for entry in entries:
             for row, expected in enumerate(rows[entry]):
-                dut.entry.value = entry
-                dut.row.value = dut.asked.value = row
+                dut.rows__entry.value = entry
+                dut.rows__row.value = dut.rows__asked.value = row
                 scale_row = row % max(1, len(scale_rows[entry]))
-                dut.scale_row.value = scale_row
+                dut.rows__scale_row.value = scale_row
                 await RisingEdge(dut.clk)
                 await RisingEdge(dut.clk)
-                await wait_until(dut, lambda: dut.available.value, f"row {row} of {entry}")
+                await wait_until(dut, lambda: dut.rows__available.value, f"row {row} of {entry}")
                 await RisingEdge(dut.clk)
                 await RisingEdge(dut.clk)
                 await RisingEdge(dut.clk)
-                found = int(dut.data.value).to_bytes(FLIT, "little")
+                found = int(dut.rows__data.value).to_bytes(FLIT, "little")
                 assert found == expected, f"entry {entry}, row {row}"
                 if scale_rows[entry]:
-                    found = int(dut.scale_data.value).to_bytes(FLIT, "little")
+                    found = int(dut.rows__scale_data.value).to_bytes(FLIT, "little")
                     assert found == scale_rows[entry][scale_row], f"scales of {entry}"
-            assert int(dut.failure.value) == Status.OK
+            assert int(dut.rows__failure.value) == Status.OK
         for entry in entries:
-            dut.entry.value = entry
+            dut.rows__entry.value = entry
             await RisingEdge(dut.clk)
             await RisingEdge(dut.clk)
-            assert dut.complete.value, f"entry {entry} is not complete"
-            dut.free.value = 1
-            dut.free_entry.value = entry
+            assert dut.rows__complete.value, f"entry {entry} is not complete"
+            dut.free__payload.value = pack(release_layout(CONFIG), {"entry": entry})
+            dut.free__valid.value = 1
             await RisingEdge(dut.clk)
-            dut.free.value = 0
-            assert not dut.stray.value
+            dut.free__valid.value = 0
+            assert not dut.stray__valid.value

@@ -9,11 +9,12 @@ from cocotb.triggers import RisingEdge
 
 from cocotb_tests.support.build import parameters_of_test, simulate
 from cocotb_tests.support.streams import FlitCodec, start_clock
+from hw.isa.jobs import expectation_layout, opening_layout, write_error_layout
 from hw.isa.write_tracker import WriteTracker
 from hw.spec.config import load
 from hw.spec.instruction import write_tag_layout
 from hw.spec.packet import MessageClass
-from hw.spec.packing import pack
+from hw.spec.packing import pack, unpack
 from hw.spec.status import Status
 
 CONFIG = load("tiny")
@@ -26,11 +27,18 @@ def test_write_tracker(seed, registered):
     simulate(tracker, module=__name__, case="check_counts", seed=seed, registered=registered)
 
 
+def expect(dut, context, count):
+    """In this cycle: so many more answers will come."""
+    expected = {"context": context, "count": count}
+    dut.expect__payload.value = pack(expectation_layout(CONFIG), expected)
+    dut.expect__valid.value = 1
+
+
 @cocotb.test()
 async def check_counts(dut):
     """Expected answers count down, duplicates and strangers are told, late ones dropped."""
     rng, codec = random.Random(cocotb.RANDOM_SEED), FlitCodec(CONFIG)
-    for name in ("open", "expect", "abandon", "i__valid"):
+    for name in ("open__valid", "expect__valid", "abandon", "i__valid"):
         getattr(dut, name).value = 0
     await start_clock(dut)
     generation = [0] * CONTEXTS
@@ -39,16 +47,18 @@ async def check_counts(dut):
     seen = {"counted": 0, "bad": 0, "late": 0, "duplicate": 0, "unknown": 0}
     for step in range(8000):
         context = rng.randrange(CONTEXTS)
-        dut.open.value = dut.expect.value = dut.abandon.value = dut.i__valid.value = 0
+        dut.open__valid.value = dut.expect__valid.value = 0
+        dut.abandon.value = dut.i__valid.value = 0
         action = rng.choice(["open", "expect", *["answer"] * 4, "abandon"])
         expected = None
         if action == "open" and count[context] == 0:
             generation[context] = step % 4000
-            dut.open.value, dut.open_context.value = 1, context
-            dut.open_generation.value = generation[context]
+            opening = {"context": context, "generation": generation[context]}
+            dut.open__payload.value = pack(opening_layout(CONFIG), opening)
+            dut.open__valid.value = 1
         elif action == "expect":
             more = rng.randrange(1, 4)
-            dut.expect.value, dut.expect_context.value, dut.expect_count.value = 1, context, more
+            expect(dut, context, more)
             count[context] += more
         elif action == "abandon" and abandoned == 0 and rng.random() < 0.2:
             dut.abandon.value = 1 << context
@@ -77,7 +87,8 @@ async def check_counts(dut):
                 told = Status.UNKNOWN_TAG if stranger else Status.DUPLICATE_RESPONSE
                 expected = (kind, told)
         await RisingEdge(dut.clk)
-        dut.open.value = dut.expect.value = dut.abandon.value = dut.i__valid.value = 0
+        dut.open__valid.value = dut.expect__valid.value = 0
+        dut.abandon.value = dut.i__valid.value = 0
         await RisingEdge(dut.clk)
         if parameters_of_test()["registered"]:
             await RisingEdge(dut.clk)
@@ -85,12 +96,12 @@ async def check_counts(dut):
             kind, status = expected
             seen[kind] += 1
             seen["bad"] += kind == "counted" and status != Status.OK
-            assert int(dut.answered.value) == (kind == "counted"), expected
+            assert int(dut.answered__valid.value) == (kind == "counted"), expected
             assert int(dut.late.value) == (kind == "late"), expected
-            assert int(dut.error.value) == (status != Status.OK), expected
+            assert int(dut.error__valid.value) == (status != Status.OK), expected
             if status != Status.OK:
-                assert int(dut.error_status.value) == status
-                assert int(dut.error_context.value) == context
+                error = unpack(write_error_layout(CONFIG), int(dut.error__payload.value))
+                assert error == {"context": context, "status": status}
         await RisingEdge(dut.clk)
         outstanding = sum(1 << c for c in range(CONTEXTS) if count[c])
         assert int(dut.outstanding.value) == outstanding
@@ -105,13 +116,13 @@ def test_dead_endpoint():
 async def check_many_abandoned(dut):
     """After 65,536 answers that never came a late one is still a late one, not a stray."""
     rng, codec = random.Random(cocotb.RANDOM_SEED), FlitCodec(CONFIG)
-    for name in ("open", "expect", "abandon", "i__valid"):
+    for name in ("open__valid", "expect__valid", "abandon", "i__valid"):
         getattr(dut, name).value = 0
     await start_clock(dut)
     for context in (0, 1):
-        dut.expect.value, dut.expect_context.value, dut.expect_count.value = 1, context, 1 << 15
+        expect(dut, context, 1 << 15)
         await RisingEdge(dut.clk)
-        dut.expect.value, dut.abandon.value = 0, 1 << context
+        dut.expect__valid.value, dut.abandon.value = 0, 1 << context
         await RisingEdge(dut.clk)
         dut.abandon.value = 0
         await RisingEdge(dut.clk)
@@ -123,4 +134,4 @@ async def check_many_abandoned(dut):
         await RisingEdge(dut.clk)
         dut.i__valid.value = 0
         await RisingEdge(dut.clk)
-        assert (int(dut.late.value), int(dut.error.value)) == (1, 0)
+        assert (int(dut.late.value), int(dut.error__valid.value)) == (1, 0)
