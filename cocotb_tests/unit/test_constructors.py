@@ -224,6 +224,8 @@ CHECKED_ELSEWHERE = {
 }
 
 EXCEPTIONS = {
+    ("Behind", "shape"): "Amaranth checks it",
+    ("ToPorts", "layout"): "it has no field ``ports``, says Amaranth",
     ("Shuffle", "shape"): "Amaranth checks it",
     ("StreamArbiter", "shape"): "Amaranth checks it",
     ("Queue", "shape"): "Amaranth checks it",
