@@ -101,27 +101,27 @@ class Dma(wiring.Component):
                 registers.cycles.eq(self.clock),
                 refusals[index].eq(registers.bus.write_refused),
                 self.awake[index].eq(self._awake(m, engine, registers.bus)),
-                engine.clock.eq(self.clock),
-                engine.windows.eq(self.windows),
-                engine.written.eq(self.written[index]),
-                engine.write_error.eq(self.write_error),
-                engine.added.eq(self.added[index]),
-                engine.addition_error.eq(self.addition_error),
+                engine.ports.clock.eq(self.clock),
+                engine.ports.windows.eq(self.windows),
+                engine.ports.written.eq(self.written[index]),
+                engine.ports.write_error.eq(self.write_error),
+                engine.ports.added.eq(self.added[index]),
+                engine.ports.addition_error.eq(self.addition_error),
             ]
             with m.If(answered == index):
                 m.d.comb += [
                     self.bus.read_data.eq(registers.bus.read_data),
                     self.bus.read_refused.eq(registers.bus.read_refused),
                 ]
-            connect_stream(m, engine.read_burst, self.read_burst[index])
-            connect_stream(m, self.read_beat[index], engine.read_beat)
-            connect_stream(m, engine.write_burst, self.write_burst[index])
-            connect_stream(m, engine.write_beat, self.write_beat[index])
-            connect_stream(m, engine.addition, self.addition[index])
-            connect_stream(m, engine.read_request, reads.i[index])
-            connect_stream(m, engine.write_request, writes.i[index])
-        self._distribute(m, self.read_response, [e.read_response for e in engines], "read")
-        self._distribute(m, self.write_response, [e.write_response for e in engines], "write")
+            connect_stream(m, engine.ports.read_burst, self.read_burst[index])
+            connect_stream(m, self.read_beat[index], engine.ports.read_beat)
+            connect_stream(m, engine.ports.write_burst, self.write_burst[index])
+            connect_stream(m, engine.ports.write_beat, self.write_beat[index])
+            connect_stream(m, engine.ports.addition, self.addition[index])
+            connect_stream(m, engine.ports.read_request, reads.i[index])
+            connect_stream(m, engine.ports.write_request, writes.i[index])
+        self._distribute(m, self.read_response, [e.ports.read_response for e in engines], "read")
+        self._distribute(m, self.write_response, [e.ports.write_response for e in engines], "write")
         return m
 
     def _clocked(self, part, index):
@@ -146,8 +146,8 @@ class Dma(wiring.Component):
             | control.ring
             | control.inline_valid
             | control.reset
-            | engine.read_response.valid
-            | engine.write_response.valid
+            | engine.ports.read_response.valid
+            | engine.ports.write_response.valid
         )
         m.d.sync += left.eq(Mux(active, LINGER_CYCLES, Mux(left != 0, left - 1, 0)))
         return active | (left != 0)

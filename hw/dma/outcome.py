@@ -27,8 +27,8 @@ class Outcome(wiring.Component):
     fetching : in, commands are being fetched, or wait to be begun; ``announced`` : in, the
         doorbell tells of more than was fetched
     reset : pulse; ``timeout`` : in, cycles; ``rung`` : in, the doorbell is not zero
-    failed, resetting : out, nothing more is begun; ``flush`` : out, the engine is empty and
-        its counters go to zero
+    stopped : out, a failure or a reset: nothing more is begun; ``resetting`` : out, a reset
+    flush : out, the engine is empty and its counters go to zero
     abort : pulse, give up what the fabric owes; ``generation`` : out, of the tags from now on
     state, status, number, started, completed : out, for the registers
 
@@ -51,7 +51,7 @@ class Outcome(wiring.Component):
                 "reset": In(1),
                 "timeout": In(32),
                 "rung": In(1),
-                "failed": Out(1),
+                "stopped": Out(1),
                 "resetting": Out(1),
                 "flush": Out(1),
                 "abort": Out(1),
@@ -83,7 +83,7 @@ class Outcome(wiring.Component):
             self.number.eq(first.limit - (first.limit - first.ending)[:ITEM_BITS]),
         ]
         # That something failed is known at once, for the signals; what, a cycle later.
-        told = Signal()
+        failed, told = Signal(), Signal()
         for index, (status, limit, ending) in enumerate(found):
             m.d.comb += [
                 now[index].status.eq(status),
@@ -91,9 +91,11 @@ class Outcome(wiring.Component):
                 now[index].ending.eq(ending),
             ]
             with m.If(now[index].status != Status.OK):
-                m.d.sync += self.failed.eq(1)
-            with m.If(self.failed & ~told & (before[index].status != Status.OK)):
+                m.d.sync += failed.eq(1)
+            with m.If(failed & ~told & (before[index].status != Status.OK)):
                 m.d.sync += [told.eq(1), first.eq(before[index])]
+
+        m.d.comb += self.stopped.eq(failed | self.resetting)
 
         # The fabric owes something and nothing comes.
         silence = Signal(32)
@@ -111,7 +113,7 @@ class Outcome(wiring.Component):
         with m.If(self.flush & ~self.rung):
             m.d.sync += [
                 self.resetting.eq(0),
-                self.failed.eq(0),
+                failed.eq(0),
                 told.eq(0),
                 first.status.eq(Status.OK),
             ]
@@ -119,13 +121,13 @@ class Outcome(wiring.Component):
             m.d.sync += [self.started.eq(0), self.completed.eq(0)]
         with m.Else():
             m.d.sync += self.started.eq(self.started + self.begun)
-            with m.If(self.quiet & ~self.failed):
+            with m.If(self.quiet & ~failed):
                 m.d.sync += self.completed.eq(self.started)
         with m.If(told & self.quiet):
             m.d.comb += self.state.eq(EngineState.HALTED)
         with m.Elif(
             self.resetting
-            | self.failed
+            | failed
             | ~self.quiet
             | self.fetching
             | self.announced
