@@ -14,7 +14,7 @@ from scin.host.dma_engine import EngineDriver
 
 LENGTHS = (128, 4096, 64 << 10, 1 << 20, 4 << 20)
 BUILT = {"plain": {}, "as on boards": FOUR_ON_BOARDS, "reliable links": WITH_LINK_LAYER}
-MOST_CYCLES = {"plain": 700, "as on boards": 1000, "reliable links": 1000}
+MOST_CYCLES = {"plain": 700, "as on boards": 2000, "reliable links": 1000}
 """From the doorbell to the report: a round trip, and the packets that are under way by then."""
 OPEN, SOURCE = 0x20000, 0x40000
 """Where windows allow everything, for as far as memory goes."""
@@ -95,7 +95,7 @@ def test_refused(system, most_cycles, name, cause):
 
 def check_next(system, engine, random):
     """A push and a pull right after the reset."""
-    memory, far = system.simulator.memory
+    memory, far = system.simulator.memory[:2]
     content = random.integers(0, 256, 512, dtype=np.uint8)
     memory[0x1000 : 0x1000 + 512], far[0x2000 : 0x2000 + 512] = content, content[::-1]
     commands = [dma.copy(here(0x1000), there(0x3000), 512)]
@@ -156,5 +156,6 @@ def test_number_beyond_16_bits(system):
 
 
 def test_documented():
-    text = (REPOSITORY / "docs/dma.md").read_text()
-    assert f"within {MOST_CYCLES['plain']} cycles" in text
+    text = " ".join((REPOSITORY / "docs/dma.md").read_text().split())
+    for cycles in MOST_CYCLES.values():
+        assert f"within {cycles} cycles" in text
