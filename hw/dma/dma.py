@@ -154,7 +154,7 @@ class Dma(wiring.Component):
 
     def _distribute(self, m, source, sinks, name):
         """A packet to the engine that its header's tag names."""
-        tag = Signal(RequestTag, name=f"{name}_tag")
+        tag = Signal(RequestTag.layout(), name=f"{name}_tag")
         owner = Signal(tag.engine.shape(), name=f"{name}_owner")
         held = Signal.like(owner, name=f"{name}_held")
         m.d.comb += [

@@ -12,7 +12,7 @@ from hw.spec.status import Status
 NUMBER_BITS = 32
 """Commands are numbered from reset on, modulo 2^32."""
 
-ITEM_BITS = RequestTag.as_shape()["item"].width
+ITEM_BITS = RequestTag.layout()["item"].width
 
 FAILURE_LAYOUT = data.StructLayout({"status": Status, "command": ITEM_BITS})
 """What went wrong, with the low bits of the command's number."""

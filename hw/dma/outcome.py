@@ -55,7 +55,7 @@ class Outcome(wiring.Component):
                 "resetting": Out(1),
                 "flush": Out(1),
                 "abort": Out(1),
-                "generation": Out(RequestTag.as_shape()["generation"].shape),
+                "generation": Out(RequestTag.layout()["generation"].shape),
                 "state": Out(EngineState),
                 "status": Out(Status),
                 "number": Out(NUMBER_BITS),

@@ -71,7 +71,7 @@ class ReadBuffer(wiring.Component):
                 "release": In(1),
                 "released": In(segment_bits(config)),
                 "tenant": In(TENANT_BITS),
-                "generation": In(RequestTag.as_shape()["generation"].shape),
+                "generation": In(RequestTag.layout()["generation"].shape),
                 "abort": In(1),
                 "waiting": Out(1),
                 "moved": Out(1),
@@ -225,7 +225,7 @@ class ReadBuffer(wiring.Component):
         """A row came; the last of its packet, with what became of it; and for which segment."""
         flit = self.response.payload
         header = header_of(flit)
-        tag = Signal(RequestTag)
+        tag = Signal(RequestTag.layout())
         number = Signal(segment_bits(self._config))
         target = Signal.like(number)
         expected, inside = Signal(), Signal()

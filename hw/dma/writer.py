@@ -68,7 +68,7 @@ class Writer(wiring.Component):
                 "o": Out(flits),
                 "response": In(flits),
                 "tenant": In(TENANT_BITS),
-                "generation": In(RequestTag.as_shape()["generation"].shape),
+                "generation": In(RequestTag.layout()["generation"].shape),
                 "abort": In(1),
                 "halt": In(1),
                 "waiting": Out(1),
@@ -255,7 +255,7 @@ class Writer(wiring.Component):
         """Writes not yet visible; tells whether one of either kind became so."""
         owed, local_owed = Signal(16), Signal(range(BURSTS_UNDER_WAY + 1))
         header = header_of(self.response.payload)
-        tag = Signal(RequestTag)
+        tag = Signal(RequestTag.layout())
         answered = Signal()
         copies = Mux(job.multicast, sum(job.node[i] for i in range(MAX_ENDPOINTS)), 1)
         m.submodules.commands = commands = Queue(ITEM_BITS, depth=BURSTS_UNDER_WAY)

@@ -112,7 +112,7 @@ class Traffic(wiring.Component):
             started.eq(self.enable),
             exhausted.eq((self.limit != 0) & (self.sent == self.limit)),
         ]
-        tag = Signal(RequestTag)
+        tag = Signal(RequestTag.layout())
         m.d.comb += tag.eq(header_of(self.response.payload).tag)
         with m.If(self.response.valid & self.response.payload.first & (tag.engine == own)):
             m.d.sync += self.answered.eq(self.answered + 1)

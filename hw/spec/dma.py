@@ -8,9 +8,8 @@ a completion carried in the copy itself.
 
 from dataclasses import dataclass
 
-from amaranth.lib import data, enum
-
 from hw.spec.config import AXI_BOUNDARY_BYTES, MAX_ENDPOINTS, TAG_BITS
+from hw.spec.enums import IntEnum
 from hw.spec.packed import Packed, member
 from hw.spec.packet import ADDRESS_BITS, NODE_BITS, WORD_BITS
 from hw.spec.registers import Field, Kind, Register, counter, moment, register_map, state
@@ -21,7 +20,7 @@ MAX_RING_COMMANDS = 1 << 16
 """Of the largest ring."""
 
 
-class DmaOpcode(enum.IntEnum, shape=8):
+class DmaOpcode(IntEnum, shape=8):
     NOP = 0
     COPY = 1
     BROADCAST = 2
@@ -47,7 +46,7 @@ OPCODE_DOC = {
 }
 
 
-class SignalKind(enum.IntEnum, shape=2):
+class SignalKind(IntEnum, shape=2):
     """What a copy does once it is complete."""
 
     NONE = 0
@@ -62,7 +61,7 @@ SIGNAL_DOC = {
 }
 
 
-class Compare(enum.IntEnum, shape=3):
+class Compare(IntEnum, shape=3):
     """(memory AND mask) against the operand, unsigned."""
 
     ALWAYS = 0
@@ -103,7 +102,7 @@ class Command(Packed):
 COPIES = (DmaOpcode.COPY, DmaOpcode.BROADCAST, DmaOpcode.MULTICAST, DmaOpcode.SWAP)
 
 
-class EngineState(enum.IntEnum, shape=2):
+class EngineState(IntEnum, shape=2):
     IDLE = 0
     RUNNING = 1
     HALTED = 2
@@ -121,13 +120,13 @@ TRAFFIC_ENGINE = 1 << (TAG_ENGINE_BITS - 1)
 """Engine number in the tags of ordinary traffic that no engine makes."""
 
 
-class RequestTag(data.Struct):
-    """Tag of an endpoint's own requests: the engine, its generation, and the item: the segment of
-    a read, the command of a write."""
+@dataclass(frozen=True)
+class RequestTag(Packed):
+    """Tag of an endpoint's own requests."""
 
-    item: 8
-    generation: TAG_BITS - 8 - TAG_ENGINE_BITS
-    engine: TAG_ENGINE_BITS
+    item: int = member(8, "the segment of a read, the command of a write")
+    generation: int = member(TAG_BITS - 8 - TAG_ENGINE_BITS, "of the engine, changed by an abort")
+    engine: int = member(TAG_ENGINE_BITS, "number of the engine")
 
 
 ENGINE_BYTES = AXI_BOUNDARY_BYTES // MAX_ENDPOINTS

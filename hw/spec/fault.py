@@ -1,9 +1,9 @@
 """What can be told to go wrong, for the tests of error handling and of lossless links."""
 
-from amaranth.lib import enum
+from hw.spec.enums import IntEnum
 
 
-class Fault(enum.IntEnum, shape=3):
+class Fault(IntEnum, shape=3):
     """Each fault hits one request of the accelerator, then the endpoint behaves again."""
 
     NONE = 0
@@ -16,7 +16,7 @@ class Fault(enum.IntEnum, shape=3):
     UNKNOWN_WRITE = 7
 
 
-class Disturbance(enum.IntEnum, shape=4):
+class Disturbance(IntEnum, shape=4):
     """What a simulation can do to a system from outside, each at a rate of its own.
 
     ``rtl/sim/faults.cpp`` is compiled with these numbers.

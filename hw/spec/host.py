@@ -16,9 +16,8 @@ from __future__ import annotations
 import hashlib
 import json
 
-from amaranth.lib import enum
-
 from hw.spec.config import Config
+from hw.spec.enums import IntEnum
 from hw.spec.registers import Field, Register, register_map, state
 
 ADDRESS_BITS = 32
@@ -37,14 +36,14 @@ MOST_LANES = 8
 """Of a link, whose eyes two words hold."""
 
 
-class HostCommand(enum.IntEnum, shape=8):
+class HostCommand(IntEnum, shape=8):
     """First byte of a command."""
 
     READ = 0x52
     WRITE = 0x57
 
 
-class HostStatus(enum.IntEnum, shape=8):
+class HostStatus(IntEnum, shape=8):
     """Last byte of an answer."""
 
     OK = 0x4B

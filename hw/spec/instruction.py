@@ -7,10 +7,11 @@ block-scaled, and a second instruction carries length and addresses of their sca
 
 from dataclasses import dataclass
 
-from amaranth.lib import data, enum
+from amaranth.lib import data
 from amaranth.utils import ceil_log2
 
 from hw.spec.config import MAX_ENDPOINTS, Config
+from hw.spec.enums import IntEnum
 from hw.spec.formats.data_type import DataType
 from hw.spec.packed import Packed, PerEndpoint, member
 from hw.spec.packet import ADDRESS_BITS, NODE_BITS, ROUND_BITS, SYNC_BITS
@@ -20,14 +21,14 @@ MAX_LENGTH = 1 << 31
 """Longest instruction in bytes."""
 
 
-class Opcode(enum.IntEnum, shape=4):
+class Opcode(IntEnum, shape=4):
     NOP = 0
     COLLECTIVE = 1
     SCALES = 2
     """Addresses and length of the scales that belong to the quantized instruction before."""
 
 
-class ReduceOp(enum.IntEnum, shape=4):
+class ReduceOp(IntEnum, shape=4):
     SUM = 0
     MAX = 1
     MIN = 2

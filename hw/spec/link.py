@@ -104,7 +104,8 @@ class LinkParameters:
     def body_bits(self) -> int:
         """What the CRC covers."""
         numbers = 2 * (self.sequence_bits + self.epoch_bits)
-        return numbers + 1 + self.flit.size
+        flit: int = self.flit.size
+        return numbers + 1 + flit
 
     @property
     def word(self) -> data.StructLayout:

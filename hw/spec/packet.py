@@ -6,9 +6,10 @@ payload flits. ``docs/protocol.md`` prints its field table from :class:`Header`.
 
 from dataclasses import dataclass
 
-from amaranth.lib import data, enum
+from amaranth.lib import data
 
 from hw.spec.config import MAX_ENDPOINTS, TAG_BITS, Config
+from hw.spec.enums import IntEnum
 from hw.spec.packed import Packed, member
 from hw.spec.status import Status
 
@@ -29,7 +30,7 @@ ROUNDS_AHEAD = 4
 wait for ahead of it. A power of two."""
 
 
-class MessageClass(enum.IntEnum, shape=2):
+class MessageClass(IntEnum, shape=2):
     """The four message classes; each has its own queues and credits."""
 
     READ_REQUEST = 0
@@ -38,7 +39,7 @@ class MessageClass(enum.IntEnum, shape=2):
     WRITE_RESPONSE = 3
 
 
-class Operation(enum.IntEnum, shape=3):
+class Operation(IntEnum, shape=3):
     """What a request asks for; a response repeats its request's operation."""
 
     READ = 0
@@ -51,7 +52,7 @@ class Operation(enum.IntEnum, shape=3):
     identifier is the ``tag``, its round the ``length``."""
 
 
-class QueueSet(enum.IntEnum, shape=1):
+class QueueSet(IntEnum, shape=1):
     """The two independent sets of queues of a port; the INC bit chooses."""
 
     CORE = 0
@@ -106,7 +107,7 @@ class FlagWord(Packed):
     padding: int = member(32 - ROUND_BITS, "zero")
 
 
-class Channel(enum.IntEnum, shape=3):
+class Channel(IntEnum, shape=3):
     """A virtual channel: one message class of one queue set."""
 
     CORE_READ_REQUEST = 0

@@ -58,7 +58,8 @@ class Field:
 
     @property
     def last_bit(self) -> int:
-        return self.bit + Shape.cast(self.shape).width - 1
+        width: int = Shape.cast(self.shape).width
+        return self.bit + width - 1
 
 
 @dataclass(frozen=True)

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterable
 
-from amaranth.lib import enum
+from hw.spec.enums import IntEnum
 
 
-class Status(enum.IntEnum, shape=5):
+class Status(IntEnum, shape=5):
     OK = 0
     BAD_OPCODE = 1
     BAD_FORMAT = 2

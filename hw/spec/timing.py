@@ -108,7 +108,8 @@ def bytes_per_group(config: Config) -> int:
 
 def group_levels(config: Config) -> int:
     """Cycles it takes to compare all elements of a group."""
-    return ceil_log2(8 // NARROW_BITS * bytes_per_group(config))
+    levels: int = ceil_log2(8 // NARROW_BITS * bytes_per_group(config))
+    return levels
 
 
 def maximum_hold(config: Config) -> int:
@@ -118,7 +119,7 @@ def maximum_hold(config: Config) -> int:
 
 def block_maximum_cycles(config: Config) -> int:
     """From the sums of a slice to the largest magnitude of each block."""
-    levels = ceil_log2(groups(config.slice_bytes))
+    levels: int = ceil_log2(groups(config.slice_bytes))
     return group_levels(config) + levels + 1 + maximum_hold(config)
 
 

@@ -7,9 +7,9 @@ from hw.spec.dma import COPIES, Command, Compare, DmaOpcode, SignalKind
 from hw.spec.packet import ADDRESS_BITS
 from hw.spec.status import Status
 
-WORD_OPCODES = {DmaOpcode.ATOMIC_ADD: 8, DmaOpcode.TIMESTAMP: 8, DmaOpcode.FENCE: 4}
+WORD_OPCODES: dict[int, int] = {DmaOpcode.ATOMIC_ADD: 8, DmaOpcode.TIMESTAMP: 8, DmaOpcode.FENCE: 4}
 ADDRESS_SPACE = 1 << ADDRESS_BITS
-SIGNAL_BYTES = {SignalKind.ADD: 8, SignalKind.WRITE: 4}
+SIGNAL_BYTES: dict[int, int] = {SignalKind.ADD: 8, SignalKind.WRITE: 4}
 
 
 def overlap(command: Command, *, second: bool = False) -> bool:

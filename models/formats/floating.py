@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hw.spec.instruction import DataType, ReduceOp
+from hw.spec.formats.data_type import DataType
+from hw.spec.instruction import ReduceOp
 
 Bits = np.ndarray
 

@@ -10,7 +10,8 @@ import numpy as np
 from hw.spec.config import Config
 from hw.spec.formats import block_format, is_block_scaled
 from hw.spec.formats.block import BlockFormat
-from hw.spec.instruction import DataType, Instruction, Opcode, ReduceOp
+from hw.spec.formats.data_type import DataType
+from hw.spec.instruction import Instruction, Opcode, ReduceOp
 from models.collective import collective
 
 Pieces = list[tuple[int, int]]

@@ -12,7 +12,8 @@ from hw.spec.config import AXI_BOUNDARY_BYTES, Config
 from hw.spec.dma import Command
 from hw.spec.fault import Fault
 from hw.spec.formats import block_format, block_formats
-from hw.spec.instruction import DataType, Instruction, Opcode, ReduceOp
+from hw.spec.formats.data_type import DataType
+from hw.spec.instruction import Instruction, Opcode, ReduceOp
 from hw.spec.registers import ENDPOINT
 from hw.spec.status import Status
 from models.dma.engine import EngineModel

@@ -20,7 +20,6 @@ from hw.endpoint.traffic import SEQUENCE_BITS, Traffic
 from hw.spec.config import load
 from hw.spec.dma import TRAFFIC_ENGINE, RequestTag
 from hw.spec.packet import MessageClass, Operation
-from hw.spec.packing import pack, unpack
 from hw.spec.status import Status
 
 CONFIG = load("tiny")
@@ -64,13 +63,13 @@ async def check_traffic(dut):
         assert len(found) == packets
         offset = sequence = 0
         for number, (header, payload) in enumerate(found):
-            tag = unpack(RequestTag, header.tag)
+            tag = RequestTag.unpack(header.tag)
             assert (header.address, header.length) == ((address + offset) % (1 << 48), length)
             assert (header.multicast, header.destination) == (multicast, destination)
             assert (header.source, header.acknowledge) == (IDENTITY, 1)
             assert header.message_class == MessageClass.WRITE_REQUEST
             assert header.operation == Operation.WRITE
-            assert (tag["engine"], tag["item"]) == (TRAFFIC_ENGINE, number)
+            assert (tag.engine, tag.item) == (TRAFFIC_ENGINE, number)
             words = [IDENTITY << SEQUENCE_BITS | sequence + k for k in range(length // FLIT)]
             assert payload == b"".join(word.to_bytes(4, "little") * (FLIT // 4) for word in words)
             sequence += len(words)
@@ -84,9 +83,9 @@ async def check_answers(dut, rng, codec, answers):
     counted = errors = 0
     for _ in range(rng.randrange(40)):
         own, status = rng.random() < 0.7, rng.choice([Status.OK, *Status])
-        tag = {"engine": TRAFFIC_ENGINE if own else rng.randrange(TRAFFIC_ENGINE)}
-        tag |= {"item": rng.getrandbits(8)}
-        header = replace(codec.noise(rng), status=status, tag=pack(RequestTag, tag))
+        engine = TRAFFIC_ENGINE if own else rng.randrange(TRAFFIC_ENGINE)
+        tag = RequestTag(engine=engine, item=rng.getrandbits(8))
+        header = replace(codec.noise(rng), status=status, tag=tag.pack())
         answers.queue.extend(codec.flits(header, rng.randbytes(FLIT * rng.randrange(3))))
         counted += own
         errors += own and status != Status.OK

@@ -1,9 +1,9 @@
 """Codes of the number formats, as instructions carry them."""
 
-from amaranth.lib import enum
+from hw.spec.enums import IntEnum
 
 
-class DataType(enum.IntEnum, shape=4):
+class DataType(IntEnum, shape=4):
     FP16 = 0
     BF16 = 1
     INT8 = 2
