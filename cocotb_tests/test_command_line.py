@@ -708,7 +708,7 @@ def test_no_option_does_nothing(name, outcome):
         for item in leaf(name).params
         if isinstance(item, click.Option)
         and item.opts[0] not in UNSEEN
-        # What they write is in test_files.py.
+        # What they write is in the tests of files.
         and not isinstance(item.type, OutputFile | OutputFolder)
     ]
     json_option = any(item.opts[0] == "--json" for item in leaf(name).params)
