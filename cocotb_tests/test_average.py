@@ -2,18 +2,11 @@
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
 
+from cocotb_tests.support.commands import TINY, scin
 from hw.spec.config import load
 from hw.spec.instruction import ReduceOp
 from models.simulator.collective import allreduce
-from scin.main import main
-
-TINY = ("--config", "tiny")
-
-
-def scin(*arguments):
-    return CliRunner().invoke(main, [str(argument) for argument in arguments])
 
 
 @pytest.mark.parametrize("operation", ["allreduce", "reduce", "reducescatter"])

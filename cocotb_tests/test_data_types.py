@@ -5,25 +5,19 @@ import json
 import ml_dtypes
 import numpy as np
 import pytest
-from click.testing import CliRunner
 
+from cocotb_tests.support.commands import TINY, scin
 from hw.spec.config import load
 from hw.spec.formats import known_block_formats
 from hw.spec.formats.data_type import DataType
 from models.accuracy.quantized_allreduce import in_switch
 from models.formats.registry import golden_format
 from models.formats.tensor_values import nearest_bits
-from scin.main import main
 
-TINY = ("--config", "tiny")
 ORDERED = (*TINY, "--set", "endpoint.shuffle_slots=1")
 """Memories that answer in order, so that equal runs take equally long."""
 FORMATS = [entry.code for entry in known_block_formats(load("tiny")).values()]
 names = {"ids": lambda code: DataType(code).name.lower()}
-
-
-def scin(*arguments):
-    return CliRunner().invoke(main, [str(argument) for argument in arguments])
 
 
 def save(folder, arrays):

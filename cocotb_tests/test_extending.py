@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
 
 import fpga.boards
+from cocotb_tests.support.commands import scin
 from cocotb_tests.support.records import checked_records
 from cocotb_tests.toys import baseline, collective, study
 from fpga.boards import board_names, load_board
@@ -18,13 +18,8 @@ from scin import main as command_line
 from scin.collectives.runner import GoldenRunner
 from scin.collectives.tensor_runs import run_tensors
 from scin.commands.study import STUDIES
-from scin.main import main
 
 TOYS = Path(__file__).with_name("toys")
-
-
-def scin(*arguments):
-    return CliRunner().invoke(main, [str(argument) for argument in arguments])
 
 
 @pytest.fixture

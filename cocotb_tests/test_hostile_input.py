@@ -6,21 +6,16 @@ import os
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
 
 import scin as python_interface
+from cocotb_tests.support.commands import scin
 from cocotb_tests.support.records import checked_records
 from cocotb_tests.support.stages import light_stages
 from hw.spec.config import PRESET_FOLDER
 from scin.errors import InputError
-from scin.main import main
 
 NAMES = ["a b", "a b;[x]", "n\nl", "x[y]", "a\\b", "$x$", "b\udcff", "é日"]
 """Of configuration files; the last but one is no UTF-8."""
-
-
-def scin(*arguments):
-    return CliRunner().invoke(main, [str(argument) for argument in arguments])
 
 
 def refused(*arguments):

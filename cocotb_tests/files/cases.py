@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 import click
 
-from cocotb_tests.support.commands import commands_of
+from cocotb_tests.support.commands import TINY, commands_of
 from fpga.build import BuildReport, Utilisation
 from models.prediction import predict
 from scin.main import main
@@ -12,7 +12,6 @@ from scin.report.files import OutputFile, OutputFolder
 from scin.report.measurement import Measurement
 from scin.soak.run import SoakResult
 
-TINY = ("--config", "tiny")
 BAD_INPUT = 2
 
 COMMANDS = {

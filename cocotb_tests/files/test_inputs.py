@@ -11,10 +11,9 @@ from cocotb_tests.files.cases import (
     BAD_INPUT,
     COMMANDS,
     SPACE,
-    TINY,
     assert_one_line,
 )
-from cocotb_tests.support.commands import commands_of
+from cocotb_tests.support.commands import TINY, commands_of
 from scin.main import main
 
 

@@ -16,11 +16,11 @@ from cocotb_tests.files.cases import (
     COMMANDS,
     OUTPUTS,
     SPACE,
-    TINY,
     assert_one_line,
     named,
     never,
 )
+from cocotb_tests.support.commands import TINY
 from cocotb_tests.support.records import checked_records
 from scin.errors import HangError
 from scin.main import main

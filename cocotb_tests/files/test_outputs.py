@@ -22,12 +22,11 @@ from cocotb_tests.files.cases import (
     FILES,
     FOLDERS,
     OUTPUTS,
-    TINY,
     assert_one_line,
     named,
     never,
 )
-from cocotb_tests.support.commands import commands_of
+from cocotb_tests.support.commands import TINY, commands_of
 from cocotb_tests.support.records import checked_records
 from scin.main import main
 from scin.report.files import OutputFile, OutputFolder, check_file, write_file

@@ -7,8 +7,8 @@ import json
 
 import pyarrow.parquet
 import pytest
-from click.testing import CliRunner
 
+from cocotb_tests.support.commands import scin
 from cocotb_tests.support.records import checked_records
 from cocotb_tests.support.stages import light_stages
 from hw.spec.config import PRESET_FOLDER, load
@@ -19,11 +19,6 @@ from models.simulator.collective import allreduce
 from scin.commands import explore
 from scin.commands.study import STUDIES
 from scin.errors import InputError
-from scin.main import main
-
-
-def scin(*arguments):
-    return CliRunner().invoke(main, [str(argument) for argument in arguments])
 
 
 def records(*arguments):
