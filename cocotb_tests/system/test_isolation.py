@@ -1,5 +1,7 @@
 """Tenants, one wave controller each: what one may not read, write, use, delay or learn."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -138,7 +140,7 @@ def test_no_flag_at_a_barrier_of_another_tenant():
             memory[flags] = 0
         driver.arrive(0, 2)
         for what, (fields, status) in FLAGS_NOT_ALLOWED.items():
-            item = collective(config, 256, **{"notify": 1, "sync_id": 2, "round": 0} | fields)
+            item = replace(collective(config, 256, notify=1, sync_id=2, round=0), **fields)
             driver.submit(item, SECOND)
             if status == Status.MISSING_SCALES and item.opcode == Opcode.COLLECTIVE:
                 driver.submit(collective(config, 256, SIZE), SECOND)
