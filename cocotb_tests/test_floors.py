@@ -26,7 +26,7 @@ FLOORS = (
 BOARDS_USE = {"scin.errors", "scin.report", "scin.flow", "scin.host"}
 """What ``fpga`` may take of ``scin``."""
 
-WITHOUT_GATES = {"ceil_log2", "data", "enum", "Shape", "Algorithm", "CRC32_MEF"}
+WITHOUT_GATES = {"ceil_log2", "data", "IntEnum", "Shape", "Algorithm", "CRC32_MEF"}
 """What ``hw.spec`` may take of Amaranth."""
 
 
