@@ -11,7 +11,7 @@ from cocotb_tests.support.streams import start_clock
 from hw.stream.delay import DelayRing
 
 
-@pytest.mark.parametrize("cycles", [2, 3, 17])
+@pytest.mark.parametrize("cycles", [2, 3, 4, 12, 17])
 def test_delay_ring(cycles):
     simulate(
         DelayRing(12, cycles=cycles), module=__name__, case="check_delay", seed=1, cycles=cycles
