@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from cocotb_tests.system.bench import FOUR_ON_BOARDS, WITH_LINK_LAYER, open_system
+from cocotb_tests.system.bench import BUILDS, open_system
 from hw.spec.dma import Command, EngineState
 from hw.spec.fault import Fault
 from hw.spec.status import Status
@@ -13,7 +13,6 @@ from scin.host.dma_commands import Place, Signal
 from scin.host.dma_engine import EngineDriver
 
 LENGTHS = (128, 4096, 64 << 10, 1 << 20, 4 << 20)
-BUILT = {"plain": {}, "as on boards": FOUR_ON_BOARDS, "reliable links": WITH_LINK_LAYER}
 MOST_CYCLES = {"plain": 700, "as on boards": 2000, "reliable links": 1000}
 """From the doorbell to the report: a round trip, and the packets that are under way by then."""
 OPEN, SOURCE = 0x20000, 0x40000
@@ -50,10 +49,10 @@ COMMANDS = {
 }
 
 
-@pytest.fixture(scope="module", params=BUILT)
+@pytest.fixture(scope="module", params=BUILDS)
 def built(request):
     """A system and its bound; one for all: every test leaves its engines as they were."""
-    system = open_system(**BUILT[request.param])
+    system = open_system(**BUILDS[request.param])
     with system.simulator:
         yield system, MOST_CYCLES[request.param]
 

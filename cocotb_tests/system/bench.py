@@ -144,6 +144,9 @@ WITH_LINK_LAYER = {"link__reliable": True, "link__fault_injection": True}
 
 FOUR_ON_BOARDS = AS_ON_BOARDS | {"system__endpoints": 4}
 
+BUILDS = {"plain": {}, "as on boards": FOUR_ON_BOARDS, "reliable links": WITH_LINK_LAYER}
+"""Systems whose paths differ most in length."""
+
 
 def collective(config: Config, length: int, address: int = 0, **fields: Any) -> Instruction:
     """An All-Reduce of ``length`` bytes at one address everywhere, changed by ``fields``."""

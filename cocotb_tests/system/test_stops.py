@@ -3,8 +3,7 @@
 import pytest
 
 from cocotb_tests.system.bench import (
-    FOUR_ON_BOARDS,
-    WITH_LINK_LAYER,
+    BUILDS,
     collective,
     open_system,
     quantized,
@@ -14,7 +13,6 @@ from hw.spec.instruction import MAX_LENGTH, ReduceOp
 from hw.spec.status import Status
 
 LENGTHS = (256, 4096, 64 << 10, 1 << 20, MAX_LENGTH)
-BUILT = {"plain": {}, "as on boards": FOUR_ON_BOARDS, "reliable links": WITH_LINK_LAYER}
 MOST_CYCLES = {"plain": 800, "as on boards": 1600, "reliable links": 1000}
 """From the submission to the record: a round trip, and the waves that are under way by then."""
 BAD = 1 << 32
@@ -22,9 +20,9 @@ CAUSES = {"window": Status.WINDOW_VIOLATION, "memory": Status.POISONED}
 WHERE = {"source": 0, "destination": 1}
 
 
-@pytest.fixture(scope="module", params=BUILT)
+@pytest.fixture(scope="module", params=BUILDS)
 def built(request):
-    system = open_system(**BUILT[request.param])
+    system = open_system(**BUILDS[request.param])
     with system.simulator:
         yield system, MOST_CYCLES[request.param]
 
