@@ -27,7 +27,8 @@ from hw.host.uart import LEAST_DIVISOR
 from hw.spec.packaged import packaged
 from models.cache import cached
 from scin.errors import BusError
-from scin.flow.cache import digest, lock, write_atomically
+from scin.flow.cache import digest, lock
+from scin.flow.emit import made_once
 from scin.flow.toolchain import find_verilator, require_program
 from scin.flow.verilate import WAIVED_WARNINGS, build
 from scin.report.progress import Report, stage
@@ -98,11 +99,12 @@ def _verilog_of(partition: Partition, design: Design, report: Report) -> str:
     """Emitted unless an up-to-date copy is kept."""
     key = board_key(partition, design.board, design.contents, design.name)
     target = cached("fpga", "verilog", f"{key}.v")
-    with lock(target):
-        if not target.is_file():
-            with stage(report, f"emitting Verilog of {design.name}"):
-                write_atomically(target, _flattened(partition, design))
-    return target.read_text(encoding="utf-8")
+    return made_once(
+        target,
+        lambda: _flattened(partition, design),
+        report,
+        f"emitting Verilog of {design.name}",
+    )
 
 
 def _flattened(partition: Partition, design: Design) -> bytes:

@@ -13,10 +13,10 @@ from fpga.xilinx.cores import CLOCK, HOST, Core, aurora
 from fpga.xilinx.top import XilinxTop
 from hw.phy.aurora import LANE_BITS, aurora_lanes
 from models.cache import cached
-from scin.flow.cache import lock, write_atomically
+from scin.flow.emit import made_once
 from scin.flow.netlist import rare_collection
 from scin.report.files import make_folder, write_file
-from scin.report.progress import Report, stage
+from scin.report.progress import Report
 
 BLACK_BOXES = "black_boxes.v"
 
@@ -87,11 +87,13 @@ def _files(partition: Partition, item: PlacedBoard, report: Report) -> dict[str,
     """By their names; emitted unless up-to-date copies are kept."""
     key = board_key(partition, item.board, item.contents, item.name)
     target = cached("fpga", "vivado", f"{key}.json")
-    with lock(target):
-        if not target.is_file():
-            with stage(report, f"emitting the project of {item.name}"):
-                write_atomically(target, json.dumps(_emitted(partition, item)).encode())
-    files: dict[str, str] = json.loads(target.read_text(encoding="utf-8"))
+    text = made_once(
+        target,
+        lambda: json.dumps(_emitted(partition, item)).encode(),
+        report,
+        f"emitting the project of {item.name}",
+    )
+    files: dict[str, str] = json.loads(text)
     return files
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from hw.spec.config import Config
@@ -21,10 +23,20 @@ def emitted(config: Config, top: str, name: str, report: Report) -> str:
     component = part(config, top)
     key = digest(hardware_key(config).encode(), top.encode(), name.encode())
     target = cached("verilog", f"{key}.v")
+    return made_once(
+        target,
+        lambda: verilog_of(component, name).encode(),
+        report,
+        f"emitting Verilog of {name}",
+    )
+
+
+def made_once(target: Path, make: Callable[[], bytes], report: Report, text: str) -> str:
+    """What is kept at ``target``; made first, as the stage ``text``, unless it is there."""
     with lock(target):
         if not target.is_file():
-            with stage(report, f"emitting Verilog of {name}"):
-                write_atomically(target, verilog_of(component, name).encode())
+            with stage(report, text):
+                write_atomically(target, make())
     return target.read_text(encoding="utf-8")
 
 
